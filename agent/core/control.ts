@@ -1,0 +1,159 @@
+import type { SlotBootState } from '../../bootloader/bootloader.ts';
+import type { ErrorCode, ErrorReport } from './errors.ts';
+import type { KnownBad } from './facts.ts';
+import type { CheckResult, Deployment, EventRecord, RollbackRecord, UpdateRecord, WriteProgress } from './ports.ts';
+import type { Outcome, Phase, SlotName, Target, Until, UpdateRequest } from './update-state.ts';
+
+/** One thing that the agent waits for, in words. */
+export interface Waiting {
+  readonly gate: string;
+  readonly code: ErrorCode | 'reboot-needed' | 'activation-needed';
+  readonly text: string;
+  readonly untilMs: number | undefined;
+}
+
+/** A slot as the status shows it; what boots is the loader's word. */
+export interface SlotView {
+  readonly name: SlotName;
+  readonly isBooted: boolean;
+  readonly isPrimary: boolean;
+  /** `empty`: the loader does not boot it and nothing is recorded in it. */
+  readonly state: 'good' | 'trial' | 'bad' | 'empty';
+  readonly loaderState: SlotBootState['state'];
+  readonly triesLeft: number;
+  readonly deployment: Deployment | undefined;
+}
+
+/** The update under way. */
+export interface CurrentUpdate {
+  readonly request: UpdateRequest;
+  readonly phase: Phase;
+  readonly target: Target | undefined;
+  readonly progress: WriteProgress | undefined;
+  readonly lastError: ErrorReport | undefined;
+}
+
+/** Everything that `GET /v1/status` tells. */
+export interface StatusView {
+  readonly agentVersion: string;
+  readonly nodeId: string;
+  readonly compatible: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly phase: Phase;
+  /** `undefined` while kaon-slotd or the loader can't be read; `degraded` says why. */
+  readonly booted: SlotName | undefined;
+  readonly primary: SlotName | undefined;
+  readonly slots: readonly SlotView[];
+  readonly current: CurrentUpdate | undefined;
+  readonly last: Outcome | undefined;
+  readonly waitingFor: readonly Waiting[];
+  readonly degraded: readonly ErrorReport[];
+  readonly knownBad: readonly KnownBad[];
+  readonly rollbackFloor: number;
+  readonly holdUntil: HoldView | undefined;
+  readonly startedAtMs: number;
+}
+
+/** An operator's hold. */
+export interface HoldView {
+  readonly reason: string;
+  /** `undefined`: until it is lifted. */
+  readonly untilMs: number | undefined;
+}
+
+/** What would happen; nothing was written. */
+export interface PlanView {
+  readonly image: string;
+  readonly digest: string;
+  readonly name: string;
+  readonly version: string;
+  readonly isAlreadyRunning: boolean;
+  readonly slot: SlotName;
+  readonly trust: { readonly rule: string; readonly keyIds: readonly string[] };
+  readonly downloadBytes: number;
+  readonly writeBytes: number | undefined;
+  readonly partitions: readonly {
+    readonly name: string;
+    readonly layerSizeBytes: number;
+    readonly contentSizeBytes: number | undefined;
+    readonly partitionSizeBytes: number;
+  }[];
+  /** Why the update would be refused or would wait; empty when nothing stands in its way. */
+  readonly blockers: readonly ErrorReport[];
+  /** What an operator should know, such as that no fallback exists while the slot is written. */
+  readonly warnings: readonly string[];
+}
+
+/** What an update is started with. */
+export interface UpdateInput {
+  readonly image: string;
+  readonly from: string | undefined;
+  readonly until: Until;
+  readonly requestedBy: 'operator' | 'trigger';
+}
+
+/** An accepted request. */
+export interface Accepted {
+  readonly updateId: string;
+  /** The same idempotency key asked for this update before. */
+  readonly isRepeated: boolean;
+}
+
+/** One resource answer: the update with where it stands. */
+export interface UpdateView extends UpdateRecord {
+  readonly phase: Phase;
+  readonly current: CurrentUpdate | undefined;
+}
+
+/** The health of the running trial, or of the last one. */
+export interface HealthView {
+  /** `unknown`: no check ran in this boot. */
+  readonly verdict: 'unknown' | 'running' | 'passed' | 'failed';
+  readonly updateId: string | undefined;
+  readonly checks: readonly CheckResult[];
+}
+
+/** A trigger that was accepted. */
+export interface TriggerAccepted extends Accepted {
+  readonly keyId: string;
+  readonly action: 'stage' | 'activate';
+}
+
+/**
+ * What the API may ask of the agent. Verbs resolve once the request is saved, not when it is done. They reject with
+ * coded errors, `agent-degraded` where the agent can't.
+ */
+export interface AgentControl {
+  status(): Promise<StatusView>;
+  /** Grows with every change of the status; for ETags and waiting. */
+  statusVersion(): number;
+  /** Resolves when the version is above `version`, or the time is over, or the signal aborts. */
+  waitForChange(version: number, timeoutMs: number, signal: AbortSignal): Promise<void>;
+  plan(input: UpdateInput, signal: AbortSignal): Promise<PlanView>;
+  startUpdate(input: UpdateInput, idempotencyKey: string | undefined): Promise<Accepted>;
+  update(id: string): Promise<UpdateView>;
+  updates(limit: number, beforeId: string | undefined): Promise<readonly UpdateView[]>;
+  /** Lets a staged update go on: to `activated`, or with `andReboot` on to its verdict. */
+  activate(id: string, andReboot: boolean): Promise<void>;
+  cancel(id: string): Promise<void>;
+  /** Starts a trial of what the other slot holds, as an update of kind `rollback`. */
+  startRollback(idempotencyKey: string | undefined): Promise<Accepted>;
+  rollbacks(limit: number): Promise<readonly RollbackRecord[]>;
+  rollback(id: string): Promise<RollbackRecord | undefined>;
+  /** Reboots now, or into the activated slot. */
+  reboot(): Promise<void>;
+  markGood(slot: SlotName): Promise<void>;
+  markBad(slot: SlotName): Promise<void>;
+  health(): HealthView;
+  /** Resolves to whether the digest was known bad. */
+  clearKnownBad(digest: string): Promise<boolean>;
+  /** Confirms that the loss of the facts was looked at. */
+  confirmFacts(): Promise<void>;
+  hold(): HoldView | undefined;
+  setHold(reason: string, untilMs: number | undefined): Promise<void>;
+  clearHold(): Promise<void>;
+  trigger(envelope: unknown): Promise<TriggerAccepted>;
+  events(afterSequence: number, limit: number): Promise<readonly EventRecord[]>;
+  /** Calls `listener` for each event from now on; returns how to stop. */
+  onEvent(listener: (event: EventRecord) => void): () => void;
+}

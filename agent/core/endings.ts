@@ -1,0 +1,115 @@
+import type { ErrorCode, ErrorReport } from './errors.ts';
+import type { UpdateEvent, UpdateRules } from './update-events.ts';
+import type { EvidenceItem, InPhase as In, Outcome, Retry, RollbackReason, UpdateState } from './update-state.ts';
+
+type Failed = Extract<UpdateEvent, { type: 'effect-failed' }>;
+
+/** The code that a rollback's outcome carries. */
+export const rollbackCodes = {
+  'never-booted': 'boot-tries-exhausted',
+  'trial-lost': 'trial-lost',
+  'health-failed': 'health-failed',
+  'power-lost': 'power-lost',
+  operator: 'update-cancelled',
+  'activation-failed': 'boot-env-write-failed',
+  'mark-good-failed': 'boot-env-write-failed',
+  'committed-slot-lost': 'committed-slot-lost',
+} as const satisfies Record<RollbackReason, ErrorCode>;
+
+type Targeted = In<'writing' | 'staged' | 'activating' | 'activated' | 'trial' | 'committing' | 'rolling-back'>;
+
+/** The start of a way back; `isTargetBooted` tells whether it ends in a reboot. */
+export function rollingBack(
+  state: Targeted,
+  reason: RollbackReason,
+  message: string,
+  isTargetBooted: boolean,
+  evidence: readonly EvidenceItem[] = [],
+): In<'rolling-back'> {
+  const { update, target, isRearmed } = state;
+  return {
+    phase: 'rolling-back',
+    update,
+    target,
+    isRearmed,
+    reason,
+    message,
+    evidence,
+    isTargetBooted,
+    step: 'record',
+  };
+}
+
+/** The end of a way back: `cancelled` where an operator wanted it, else `rolled-back` with the reason's code. */
+export function rolledBack(state: In<'rolling-back'>, atMs: number): UpdateState {
+  const result = state.reason === 'operator' ? 'cancelled' : 'rolled-back';
+  return ended(state, atMs, result, {
+    digest: state.target.digest,
+    code: rollbackCodes[state.reason],
+    message: state.message,
+  });
+}
+
+/** The end of a cancelled update. */
+export function cancelled(state: In<'cancelling'>, atMs: number): UpdateState {
+  return ended(state, atMs, 'cancelled', {
+    digest: state.target?.digest,
+    code: 'update-cancelled',
+    message: 'an operator cancelled the update',
+  });
+}
+
+/** Idle, with how the update ended. */
+export function ended(
+  state: Exclude<UpdateState, { phase: 'idle' }>,
+  atMs: number,
+  result: Outcome['result'],
+  why: { digest?: string | undefined; code?: ErrorCode; message?: string },
+): UpdateState {
+  const digest = why.digest ?? ('target' in state ? state.target?.digest : undefined);
+  return {
+    phase: 'idle',
+    last: {
+      updateId: state.update.id,
+      kind: state.update.kind,
+      result,
+      atMs,
+      digest,
+      ...(why.code === undefined ? {} : { code: why.code }),
+      ...(why.message === undefined ? {} : { message: why.message }),
+    },
+  };
+}
+
+function retryOf(rules: UpdateRules, attempts: number, error: ErrorReport, atMs: number): Retry {
+  const delayMs = Math.min(rules.retryMaxMs, rules.retryBaseMs * 2 ** Math.min(attempts - 1, 20));
+  return { attempts, retryAtMs: atMs + delayMs, last: error };
+}
+
+/** The same state with one more retry, exponentially later; `undefined` once the attempts are used up. */
+export function retried<S extends In<'preparing' | 'writing' | 'activating' | 'committing' | 'cancelling'>>(
+  rules: UpdateRules,
+  state: S,
+  event: Failed,
+): S | undefined {
+  const attempts = (state.retry?.attempts ?? 0) + 1;
+  if (!event.isRetryable || attempts >= rules.attempts) return undefined;
+  return { ...state, retry: retryOf(rules, attempts, event.error, event.atMs) };
+}
+
+/** The same state with one more retry, however many there were. */
+export function triedForever<S extends In<'activated' | 'rolling-back'>>(
+  rules: UpdateRules,
+  state: S,
+  event: Failed,
+): S {
+  const attempts = (state.retry?.attempts ?? 0) + 1;
+  return { ...state, retry: retryOf(rules, attempts, event.error, event.atMs) };
+}
+
+/** The same state, its effect due at once. */
+export function withoutRetry(state: In<'rolling-back'>): In<'rolling-back'> {
+  const rest: { -readonly [K in keyof typeof state]: (typeof state)[K] } = { ...state };
+  delete rest.retry;
+  return rest;
+}

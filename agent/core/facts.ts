@@ -1,0 +1,54 @@
+/** A digest that rolled back on this node. */
+export interface KnownBad {
+  readonly digest: string;
+  readonly reason: string;
+  readonly updateId: string;
+  readonly atMs: number;
+}
+
+/**
+ * What must survive a lost journal. Small, versioned, additive: `extra` keeps the fields of newer agents as they were.
+ */
+export interface FactsData {
+  readonly knownBad: readonly KnownBad[];
+  /** Images with a lower rollbackIndex are refused. */
+  readonly rollbackFloor: number;
+  /** The highest sequence that each trigger key used. */
+  readonly triggerSequences: Readonly<Record<string, number>>;
+  readonly trustGeneration: number;
+  /** Grows by one with each slot that is written. */
+  readonly installSequence: number;
+  /** An operator's hold: no update starts until it is lifted or over. */
+  readonly hold: { readonly reason: string; readonly untilMs: number | undefined } | undefined;
+  readonly extra: Readonly<Record<string, unknown>>;
+}
+
+/** The facts of a new node. */
+export const emptyFacts: FactsData = {
+  knownBad: [],
+  rollbackFloor: 0,
+  triggerSequences: {},
+  trustGeneration: 0,
+  installSequence: 0,
+  hold: undefined,
+  extra: {},
+};
+
+/** Most known-bad digests that are kept; the oldest go first. */
+export const knownBadLimit = 64;
+
+/** `facts` with `entry` as the newest known-bad digest; an older entry of the same digest is replaced. */
+export function addKnownBad(facts: FactsData, entry: KnownBad): FactsData {
+  const others = facts.knownBad.filter(({ digest }) => digest !== entry.digest);
+  return { ...facts, knownBad: [...others, entry].slice(-knownBadLimit) };
+}
+
+/** `facts` without `digest` among the known-bad. */
+export function clearKnownBad(facts: FactsData, digest: string): FactsData {
+  return { ...facts, knownBad: facts.knownBad.filter((entry) => entry.digest !== digest) };
+}
+
+/** `facts` with the floor at least at `rollbackIndex`. */
+export function raiseFloor(facts: FactsData, rollbackIndex: number): FactsData {
+  return rollbackIndex > facts.rollbackFloor ? { ...facts, rollbackFloor: rollbackIndex } : facts;
+}

@@ -1,0 +1,255 @@
+import type { BootStatus } from '../../bootloader/bootloader.ts';
+import type { WriteProgress, WrittenSlot } from '../../partitions/slot-writer.ts';
+import type { ErrorCode } from './errors.ts';
+import type { FactsData } from './facts.ts';
+import type { BootRecord, Deployment, EventRecord, RollbackRecord, UpdateRecord } from './records.ts';
+import type { Descriptor } from './image-format/manifest.ts';
+import type { Reference } from './image-format/reference.ts';
+import type { EvidenceItem, Outcome, SlotName, UpdateRequest, UpdateState } from './update-state.ts';
+
+export type { Bootloader, BootStatus, SlotBootState } from '../../bootloader/bootloader.ts';
+export type { WriteProgress, WrittenSlot } from '../../partitions/slot-writer.ts';
+export type { BootRecord, Deployment, EventRecord, RollbackRecord, UpdateRecord } from './records.ts';
+
+/** Time for the core and the runner. Wall time may jump; deadlines inside one boot use `monotonicMs`. */
+export interface Clock {
+  /** Wall time, epoch milliseconds. */
+  nowMs(): number;
+  /** Milliseconds since some fixed point of this boot; never goes back. */
+  monotonicMs(): number;
+  /** Resolves after `durationMs`; rejects with the signal's reason when it is aborted first. */
+  sleep(durationMs: number, signal: AbortSignal): Promise<void>;
+}
+
+/** Randomness: ids and jitter. */
+export interface Random {
+  /** A fraction in [0, 1). */
+  fraction(): number;
+  /** A new unique id of lower-case letters, digits and dashes. */
+  id(): string;
+}
+
+/** One signature as it was found beside an image, nothing in it verified. */
+export interface SignatureEvidence {
+  /** cosign's simple signing payload, the exact bytes that are signed. */
+  readonly payload: Uint8Array;
+  /** The base64 text of the signature. */
+  readonly signature: string;
+  /** Where it was found, for people. */
+  readonly source: string;
+}
+
+/** An image resolved once to digests, every byte hashed by us, nothing verified. */
+export interface ResolvedImage {
+  readonly reference: Reference;
+  /** What the reference resolved to: the digest of `indexBytes` where there is an index, else of `manifestBytes`. */
+  readonly resolvedDigest: string;
+  readonly indexBytes: Uint8Array | undefined;
+  readonly manifestDigest: string;
+  readonly manifestBytes: Uint8Array;
+  readonly configBytes: Uint8Array;
+}
+
+/** Where images come from: a registry, an OCI layout, or its archive. Rejects with `AgentError`s. */
+export interface ImageSource {
+  /** Resolves the tag or digest once; whoever fetches later does so by these digests. */
+  resolve(reference: Reference, signal: AbortSignal): Promise<ResolvedImage>;
+  /** The signatures stored beside the image; an empty list when there are none. */
+  signatures(image: ResolvedImage, signal: AbortSignal): Promise<readonly SignatureEvidence[]>;
+  /**
+   * The bytes of a layer in order, gone on with after broken connections; they are not hashed here. Ends after
+   * `layer.sizeBytes` bytes, or rejects.
+   */
+  openLayer(
+    image: ResolvedImage,
+    layer: Pick<Descriptor, 'digest' | 'sizeBytes'>,
+    signal: AbortSignal,
+  ): AsyncIterable<Uint8Array>;
+}
+
+/** Opens the source for a request: `from` names a layout or archive, else the registry of the reference. */
+export type ImageSourceFactory = (from: string | undefined) => ImageSource;
+
+/** The image as it was found, with what is needed to judge it again elsewhere. */
+export interface SignedImage {
+  readonly image: ResolvedImage;
+  readonly signatures: readonly SignatureEvidence[];
+}
+
+/** What the trust policy decided, in facts from signed bytes only. */
+export interface TrustedImage {
+  readonly manifestDigest: string;
+  /** The prefix of the rule that applied. */
+  readonly rule: string;
+  /** The keys whose signatures verified. */
+  readonly keyIds: readonly string[];
+  readonly isDowngradeAllowed: boolean;
+  readonly name: string;
+  readonly version: string;
+  readonly compatible: readonly string[];
+  readonly rollbackIndex: number;
+  readonly minimumAgent: string | undefined;
+  readonly agentVersion: string | undefined;
+  readonly partitions: readonly {
+    readonly name: string;
+    readonly layerDigest: string;
+    readonly layerSizeBytes: number;
+    readonly contentSizeBytes: number | undefined;
+  }[];
+}
+
+/** The trust policy. Throws `trust-rule-missing`, `signature-…`, `signer-untrusted`, `manifest-invalid`. */
+export interface TrustPolicy {
+  judge(signed: SignedImage): TrustedImage;
+}
+
+/** What slotd says of the node: what booted, what the loader says, how large the slots' partitions are. */
+export interface NodeBoot {
+  readonly booted: SlotName;
+  readonly boot: BootStatus;
+  readonly maxTries: number;
+  /** Sizes of the partitions that an image has to cover. */
+  readonly partitionSizes: Readonly<Record<SlotName, Readonly<Record<string, number>>>>;
+}
+
+/** The privileged half, as the runner sees it. Each verb may run twice. Rejects with coded errors. */
+export interface SlotService {
+  readNode(): Promise<NodeBoot>;
+  /** Repairs the loader's environment where it can't be read; resolves to whether it did. */
+  repairLoader(isOtherGood: boolean): Promise<boolean>;
+  /** Verifies `signed` again, marks `slot` bad at the loader, writes and reads it back, and records it as verified. */
+  writeSlot(
+    slot: SlotName,
+    signed: SignedImage,
+    layers: (layerDigest: string) => AsyncIterable<Uint8Array>,
+    onProgress: (progress: WriteProgress) => void,
+    signal: AbortSignal,
+  ): Promise<WrittenSlot>;
+  /** Arms `slot`. A slot that the loader holds for bad must have been written and verified as `digest`. */
+  activate(slot: SlotName, tries: number, digest: string | undefined): Promise<void>;
+  markGood(slot: SlotName): Promise<void>;
+  markBad(slot: SlotName): Promise<void>;
+  /** Starts the reboot; the process is ended soon after it resolves. */
+  reboot(): Promise<void>;
+}
+
+/** Starts a reboot. Rejects with `reboot-failed`. */
+export interface Rebooter {
+  reboot(): Promise<void>;
+}
+
+/** kaon-slotd's own word that it wrote and read back an image, kept where kaond can't write. */
+export interface WrittenRecords {
+  read(slot: SlotName): Promise<WrittenSlot | undefined>;
+  /** Durable when it resolves. */
+  remove(slot: SlotName): Promise<void>;
+  /** Durable when it resolves; all of it or nothing. */
+  save(slot: SlotName, written: WrittenSlot): Promise<void>;
+}
+
+/** What changes together, durably, or not at all. */
+export interface JournalChange {
+  readonly state?: UpdateState;
+  readonly request?: UpdateRequest;
+  readonly outcome?: Outcome;
+  readonly deployment?: Deployment;
+  readonly removeDeployment?: SlotName;
+  readonly rollback?: RollbackRecord;
+  readonly boot?: BootRecord;
+}
+
+/** What the journal knew at start. */
+export interface JournalSnapshot {
+  /** `undefined` when the journal is new, was rebuilt, or its state was written by an agent that we don't understand. */
+  readonly state: UpdateState | undefined;
+  readonly deployments: Readonly<Partial<Record<SlotName, Deployment>>>;
+  readonly boots: readonly BootRecord[];
+  /** Why the journal had to be made anew; the old file is kept beside it. */
+  readonly rebuiltBecause: string | undefined;
+}
+
+/** History that survives power loss. Rejects with `journal-failed`. */
+export interface Journal {
+  load(): Promise<JournalSnapshot>;
+  /** Durable when it resolves; all of `change` or nothing. */
+  save(change: JournalChange): Promise<void>;
+  /** Durable soon, not at once. Resolves to the event with its sequence. */
+  appendEvent(event: Omit<EventRecord, 'sequence'>): Promise<EventRecord>;
+  /** Newest first. */
+  updates(limit: number, beforeId?: string): Promise<readonly UpdateRecord[]>;
+  update(id: string): Promise<UpdateRecord | undefined>;
+  /** Newest first. */
+  rollbacks(limit: number): Promise<readonly RollbackRecord[]>;
+  rollback(id: string): Promise<RollbackRecord | undefined>;
+  /** Oldest first, after `afterSequence`. */
+  events(afterSequence: number, limit: number): Promise<readonly EventRecord[]>;
+  /** The update that was requested with this key, and the digest of that request's body. */
+  idempotencyKey(key: string): Promise<{ readonly updateId: string; readonly bodyDigest: string } | undefined>;
+  saveIdempotencyKey(key: string, updateId: string, bodyDigest: string): Promise<void>;
+}
+
+/** The security facts: two checksummed copies beside the journal. Rejects with `facts-failed`. */
+export interface Facts {
+  /** The newest sound copy; `isLost` when a node that had facts has none that can be read. */
+  load(): Promise<{ readonly data: FactsData; readonly isLost: boolean }>;
+  /** Writes the older copy and makes it durable; the other copy stays whole meanwhile. */
+  save(data: FactsData): Promise<void>;
+}
+
+/** The answer of a gate. */
+export type GateAnswer =
+  | { readonly isOpen: true }
+  | {
+      readonly isOpen: false;
+      readonly code: ErrorCode;
+      /** One sentence for people. */
+      readonly text: string;
+      readonly untilMs: number | undefined;
+    };
+
+/** Something that an update waits for. Asked before the download, before arming, or both. */
+export interface Gate {
+  readonly name: string;
+  readonly at: readonly ('download' | 'reboot')[];
+  ask(update: UpdateRequest): Promise<GateAnswer>;
+}
+
+/** One health check's result. */
+export interface CheckResult {
+  readonly name: string;
+  readonly isRequired: boolean;
+  readonly status: 'passed' | 'failed';
+  readonly attempts: number;
+  readonly durationMs: number;
+  /** What it said, bounded to 4 KiB. */
+  readonly output: string;
+}
+
+/** Runs the node's health checks to their verdict. */
+export interface HealthChecks {
+  /**
+   * Runs all checks once each to a pass or, by `deadlineMs` from now, to a fail. Never rejects for a failing check.
+   * `onResult` hears each result as it changes.
+   */
+  run(
+    deadlineMs: number,
+    onResult: (result: CheckResult) => void,
+    signal: AbortSignal,
+  ): Promise<readonly CheckResult[]>;
+}
+
+/** Collects why earlier boots ended; bounded, never rejects. */
+export interface EvidenceCollector {
+  collect(sinceMs: number): Promise<{
+    readonly items: readonly EvidenceItem[];
+    /** Whether each of the slot's tries is positively known to have ended in a power loss. */
+    readonly areAllTriesPowerLoss: boolean;
+  }>;
+}
+
+/** Hears what happens: events, metrics, controllers. Must not throw and must not block. */
+export interface Reporter {
+  report(event: Omit<EventRecord, 'sequence'>): void;
+  /** Called often while a slot is written. */
+  progress(update: UpdateRequest, progress: WriteProgress): void;
+}

@@ -1,0 +1,56 @@
+import type { EvidenceItem, Outcome, RollbackReason, SlotName, UpdateRequest } from './update-state.ts';
+
+/** An image that was installed in a slot. */
+export interface Deployment {
+  readonly slot: SlotName;
+  readonly digest: string | undefined;
+  readonly image: string;
+  readonly version: string | undefined;
+  readonly rollbackIndex: number;
+  readonly keyIds: readonly string[];
+  readonly rule: string | undefined;
+  readonly updateId: string;
+  readonly writtenAtMs: number;
+  /** When it last passed a trial; `undefined` while it never did. */
+  readonly committedAtMs: number | undefined;
+}
+
+/** One boot that the agent saw. */
+export interface BootRecord {
+  readonly bootId: string;
+  readonly slot: SlotName;
+  readonly firstSeenAtMs: number;
+  /** Whether the agent saw this boot end in an orderly way. */
+  readonly isEndedCleanly: boolean;
+}
+
+/** Why an update went back, with what is known. */
+export interface RollbackRecord {
+  readonly id: string;
+  readonly updateId: string;
+  readonly atMs: number;
+  readonly slot: SlotName;
+  readonly digest: string | undefined;
+  readonly image: string;
+  readonly reason: RollbackReason;
+  readonly message: string;
+  readonly evidence: readonly EvidenceItem[];
+}
+
+/** One line of the audit trail. */
+export interface EventRecord {
+  /** Grows by one; 0 before it is stored. */
+  readonly sequence: number;
+  readonly atMs: number;
+  readonly updateId: string | undefined;
+  /** Kebab-case, past tense. */
+  readonly kind: string;
+  readonly message: string;
+  readonly details: Readonly<Record<string, unknown>>;
+}
+
+/** An update as history shows it. */
+export interface UpdateRecord {
+  readonly request: UpdateRequest;
+  readonly outcome: Outcome | undefined;
+}

@@ -1,0 +1,215 @@
+import type { BootStatus } from '../../bootloader/bootloader.ts';
+import { rollingBack } from './endings.ts';
+import type { Deployment } from './ports.ts';
+import type { UpdateRules } from './update-events.ts';
+import type { EvidenceItem, InPhase, Outcome, RollbackReason, SlotName, Target, UpdateState } from './update-state.ts';
+
+/** What the agent finds when it starts. */
+export interface BootFacts {
+  readonly booted: SlotName;
+  readonly bootId: string;
+  readonly boot: BootStatus;
+  readonly deployments: Readonly<Partial<Record<SlotName, Deployment>>>;
+  readonly evidence: readonly EvidenceItem[];
+  /** Every try of the trial is positively known to have ended in a power loss. */
+  readonly areAllTriesPowerLoss: boolean;
+  readonly monotonicMs: number;
+  readonly atMs: number;
+}
+
+type TargetedState = Exclude<UpdateState, { phase: 'idle' | 'preparing' | 'cancelling' }>;
+
+/**
+ * What a restart meant: the journalled state, corrected by what the loader did. `undefined` stands for a journal that
+ * is lost, or that this agent does not understand; then the loader alone is believed.
+ */
+export function recover(rules: UpdateRules, journalled: UpdateState | undefined, found: BootFacts): UpdateState {
+  if (journalled === undefined) return recoverFromLoader(rules, undefined, found);
+  switch (journalled.phase) {
+    case 'idle':
+      return recoverFromLoader(rules, journalled.last, found);
+    case 'preparing':
+      return found.boot.trial === found.booted ? recoverFromLoader(rules, undefined, found) : journalled;
+    case 'cancelling':
+      return journalled;
+    case 'writing':
+    case 'staged':
+      return recoverUnarmed(rules, journalled, found);
+    case 'activating':
+    case 'activated':
+      return recoverArmed(rules, journalled, found);
+    case 'trial':
+      return found.booted === journalled.target.slot
+        ? inTrial(rules, journalled, found)
+        : fellBack(journalled, 'trial-lost', found);
+    case 'committing':
+      return recoverCommitting(journalled, found);
+    case 'rolling-back':
+      return { ...journalled, step: 'record', isTargetBooted: found.booted === journalled.target.slot };
+  }
+}
+
+/** The slot of the latest committed deployment, or `undefined` where none is recorded. */
+export function lastCommittedSlot(deployments: Readonly<Partial<Record<SlotName, Deployment>>>): SlotName | undefined {
+  const committed = [deployments.a, deployments.b].filter((entry) => entry?.committedAtMs !== undefined);
+  committed.sort((one, other) => (other?.committedAtMs ?? 0) - (one?.committedAtMs ?? 0));
+  return committed[0]?.slot;
+}
+
+function otherSlot(slot: SlotName): SlotName {
+  return slot === 'a' ? 'b' : 'a';
+}
+
+function wasTried(boot: BootStatus, slot: SlotName): boolean {
+  return boot.trial === slot && boot.slots[slot].triesLeft < boot.trialTries;
+}
+
+function isArmedAndUntried(boot: BootStatus, slot: SlotName): boolean {
+  return boot.trial === slot && boot.primary === slot && boot.slots[slot].triesLeft >= boot.trialTries;
+}
+
+function inTrial(rules: UpdateRules, state: TargetedState, found: BootFacts): UpdateState {
+  if (state.phase === 'trial' && state.bootId === found.bootId) return state;
+  const { update, target, isRearmed } = state;
+  return {
+    phase: 'trial',
+    update,
+    target,
+    isRearmed,
+    bootId: found.bootId,
+    deadlineMonotonicMs: found.monotonicMs + rules.trialDeadlineMs,
+  };
+}
+
+const fallbackMessages = {
+  'never-booted': 'the loader used up all tries, and the agent of the new slot never came up',
+  'trial-lost': 'the trial ended without a verdict (a panic, a hang, a reset, or a reboot by somebody)',
+  'power-lost': 'power was lost in every try, twice over',
+} as const;
+
+function fellBack(state: TargetedState, reason: 'never-booted' | 'trial-lost', found: BootFacts): UpdateState {
+  const { update, target, isRearmed } = state;
+  if (found.areAllTriesPowerLoss && !isRearmed) {
+    return { phase: 'staged', update, target, isRearmed: true };
+  }
+  const why = found.areAllTriesPowerLoss ? 'power-lost' : reason;
+  return rollingBack(state, why, fallbackMessages[why], false, [loaderEvidence(found, target.slot), ...found.evidence]);
+}
+
+function loaderEvidence(found: BootFacts, slot: SlotName): EvidenceItem {
+  const { primary, trial, trialTries, slots } = found.boot;
+  return {
+    kind: 'loader',
+    name: `slot ${slot}`,
+    text:
+      `booted ${found.booted}, primary ${primary ?? 'none'}, trial ${trial ?? 'none'}; ` +
+      `slot ${slot} is ${slots[slot].state} with ${slots[slot].triesLeft} of ${trialTries} tries left`,
+  };
+}
+
+function recoverUnarmed(rules: UpdateRules, state: InPhase<'writing' | 'staged'>, found: BootFacts): UpdateState {
+  // The slot is marked bad in these phases. Re-arming after power losses leaves a trial with used-up tries behind.
+  if (found.booted !== state.target.slot) return state;
+  // Somebody booted it by hand: it is not proven, and a trial is the only way to prove it.
+  return state.phase === 'staged'
+    ? inTrial(rules, state, found)
+    : rollingBack(state, 'trial-lost', 'the slot was booted while it was being written', true, found.evidence);
+}
+
+function recoverArmed(rules: UpdateRules, state: InPhase<'activating' | 'activated'>, found: BootFacts): UpdateState {
+  const { slot } = state.target;
+  if (found.booted === slot) return inTrial(rules, state, found);
+  // Repeated only where the target was never tried: else an image that dies before userspace is tried for ever.
+  if (wasTried(found.boot, slot)) return fellBack(state, 'never-booted', found);
+  if (isArmedAndUntried(found.boot, slot)) return state;
+  if (state.phase === 'activating') return state;
+  return rollingBack(state, 'activation-failed', 'the loader lost its armed state before the reboot', false, [
+    loaderEvidence(found, slot),
+  ]);
+}
+
+function recoverCommitting(state: InPhase<'committing'>, found: BootFacts): UpdateState {
+  if (found.booted === state.target.slot) return state;
+  return found.boot.trial === state.target.slot
+    ? fellBack(state, 'trial-lost', found)
+    : rollingBack(state, 'committed-slot-lost', 'the slot was marked good and no longer boots', false, [
+        loaderEvidence(found, state.target.slot),
+        ...found.evidence,
+      ]);
+}
+
+/** A trial, an armed slot or a fallback that no journal explains is judged by the loader's word. */
+function recoverFromLoader(rules: UpdateRules, last: Outcome | undefined, found: BootFacts): UpdateState {
+  const { boot, booted } = found;
+  const other = otherSlot(booted);
+  if (boot.trial === booted) return inTrial(rules, unexplained(found, booted), found);
+  if (boot.trial === other) {
+    return wasTried(boot, other)
+      ? fellBack(unexplained(found, other), 'never-booted', found)
+      : rollingBack(
+          unexplained(found, other),
+          'activation-failed',
+          'the loader was armed for a slot that no record explains',
+          false,
+          [loaderEvidence(found, other)],
+        );
+  }
+  const committed = lastCommittedSlot(found.deployments);
+  if (committed === other) {
+    return rollingBack(
+      unexplained(found, other),
+      'committed-slot-lost',
+      'the committed slot did not boot, and the loader fell back',
+      false,
+      [loaderEvidence(found, other), ...found.evidence],
+    );
+  }
+  return last === undefined ? { phase: 'idle' } : { phase: 'idle', last };
+}
+
+function unexplained(found: BootFacts, slot: SlotName): InPhase<'activated'> {
+  const deployment = found.deployments[slot];
+  const target: Target = {
+    slot,
+    previous: otherSlot(slot),
+    digest: deployment?.digest,
+    resolvedDigest: undefined,
+    version: deployment?.version,
+    rollbackIndex: deployment?.rollbackIndex ?? 0,
+    keyIds: deployment?.keyIds ?? [],
+    rule: deployment?.rule,
+  };
+  return {
+    phase: 'activated',
+    update: {
+      id: deployment?.updateId ?? `found-${found.bootId}`,
+      kind: 'install',
+      image: deployment?.image ?? 'unknown',
+      from: undefined,
+      until: 'committed',
+      requestedAtMs: found.atMs,
+      requestedBy: 'operator',
+    },
+    target,
+    // A power loss re-arms only what the journal knows.
+    isRearmed: true,
+    isRebootAsked: false,
+  };
+}
+
+/** Why a rollback's digest is not tried again, or that it may be. */
+export function isKnownBadAfter(reason: RollbackReason): boolean {
+  switch (reason) {
+    case 'never-booted':
+    case 'trial-lost':
+    case 'health-failed':
+      return true;
+    // The image is not to blame, or was proven before: an operator, the power, or the storage was.
+    case 'power-lost':
+    case 'operator':
+    case 'activation-failed':
+    case 'mark-good-failed':
+    case 'committed-slot-lost':
+      return false;
+  }
+}

@@ -1,0 +1,127 @@
+import type { HoldView, SlotView, StatusView, Waiting } from './control.ts';
+import type { ErrorReport } from './errors.ts';
+import type { FactsData } from './facts.ts';
+import type { Deployment, NodeBoot, WriteProgress } from './ports.ts';
+import type { SlotName, UpdateState } from './update-state.ts';
+
+/** Everything that the status is computed from. */
+export interface StatusInput {
+  readonly agentVersion: string;
+  readonly node: {
+    readonly id: string;
+    readonly compatible: string;
+    readonly labels: Readonly<Record<string, string>>;
+  };
+  readonly state: UpdateState;
+  readonly deployments: Readonly<Partial<Record<SlotName, Deployment>>>;
+  readonly boot: NodeBoot | undefined;
+  readonly facts: FactsData;
+  readonly areFactsLost: boolean;
+  readonly waiting: Waiting | undefined;
+  readonly progress: WriteProgress | undefined;
+  readonly degraded: readonly ErrorReport[];
+  readonly startedAtMs: number;
+  readonly nowMs: number;
+}
+
+/** The status of the node; what boots is the loader's word, not the journal's. */
+export function statusOf(input: StatusInput): StatusView {
+  const { state, boot, facts } = input;
+  return {
+    agentVersion: input.agentVersion,
+    nodeId: input.node.id,
+    compatible: input.node.compatible,
+    labels: input.node.labels,
+    phase: state.phase,
+    booted: boot?.booted,
+    primary: boot?.boot.primary,
+    slots: boot === undefined ? [] : (['a', 'b'] as const).map((name) => slotView(name, boot, input.deployments[name])),
+    current:
+      state.phase === 'idle'
+        ? undefined
+        : {
+            request: state.update,
+            phase: state.phase,
+            target: 'target' in state ? state.target : undefined,
+            progress: input.progress,
+            lastError: 'retry' in state ? state.retry.last : undefined,
+          },
+    last: state.phase === 'idle' ? state.last : undefined,
+    waitingFor: waitingFor(input),
+    degraded: input.degraded,
+    knownBad: facts.knownBad,
+    rollbackFloor: facts.rollbackFloor,
+    holdUntil: activeHold(facts, input.nowMs),
+    startedAtMs: input.startedAtMs,
+  };
+}
+
+/** The hold that is in force at `nowMs`, or `undefined`. */
+export function activeHold(facts: FactsData, nowMs: number): HoldView | undefined {
+  const { hold } = facts;
+  return hold !== undefined && (hold.untilMs === undefined || hold.untilMs > nowMs) ? hold : undefined;
+}
+
+/** One slot as people see it. */
+export function slotView(name: SlotName, node: NodeBoot, deployment: Deployment | undefined): SlotView {
+  const { state, triesLeft } = node.boot.slots[name];
+  const shown = state === 'unrenewed' ? 'good' : state === 'bad' && deployment === undefined ? 'empty' : state;
+  return {
+    name,
+    isBooted: node.booted === name,
+    isPrimary: node.boot.primary === name,
+    state: shown,
+    loaderState: state,
+    triesLeft,
+    deployment,
+  };
+}
+
+function waitingFor(input: StatusInput): readonly Waiting[] {
+  const { state, waiting, facts, nowMs } = input;
+  const list: Waiting[] = [];
+  if (input.areFactsLost) {
+    list.push({
+      gate: 'facts',
+      code: 'facts-lost',
+      text: 'both copies of the security facts are lost; an operator has to confirm before updates go on',
+      untilMs: undefined,
+    });
+  }
+  const hold = activeHold(facts, nowMs);
+  if (hold !== undefined) {
+    list.push({
+      gate: 'hold',
+      code: 'update-held',
+      text: `an operator holds updates: ${hold.reason}`,
+      untilMs: hold.untilMs,
+    });
+  }
+  if (waiting !== undefined && waiting.gate !== 'hold') list.push(waiting);
+  if ('retry' in state && state.retry.retryAtMs > nowMs) {
+    const { attempts, last, retryAtMs } = state.retry;
+    list.push({
+      gate: 'retry',
+      code: last.code,
+      text: `attempt ${attempts} failed, the next one follows by itself: ${last.message}`,
+      untilMs: retryAtMs,
+    });
+  }
+  if (state.phase === 'staged' && state.update.until === 'staged') {
+    list.push({
+      gate: 'operator',
+      code: 'activation-needed',
+      text: `the image is staged in slot ${state.target.slot}; somebody has to activate it`,
+      untilMs: undefined,
+    });
+  }
+  if (state.phase === 'activated' && state.update.until !== 'committed' && !state.isRebootAsked) {
+    list.push({
+      gate: 'reboot',
+      code: 'reboot-needed',
+      text: `slot ${state.target.slot} is primary; the next reboot starts its trial`,
+      untilMs: undefined,
+    });
+  }
+  return list;
+}

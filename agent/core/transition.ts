@@ -1,0 +1,209 @@
+import { cancelled, ended, retried, rolledBack, rollingBack, triedForever, withoutRetry } from './endings.ts';
+import type { Effect, UpdateEvent, UpdateRules } from './update-events.ts';
+import type { InPhase as In, UpdateState } from './update-state.ts';
+
+/** The state after `event`. Total: an event that does not apply leaves the state as it is (the same object). */
+export function transition(rules: UpdateRules, state: UpdateState, event: UpdateEvent): UpdateState {
+  switch (state.phase) {
+    case 'idle':
+      return fromIdle(state, event);
+    case 'preparing':
+      return fromPreparing(rules, state, event);
+    case 'writing':
+      return fromWriting(rules, state, event);
+    case 'staged':
+      return fromStaged(state, event);
+    case 'activating':
+      return fromActivating(rules, state, event);
+    case 'activated':
+      return fromActivated(rules, state, event);
+    case 'trial':
+      return fromTrial(state, event);
+    case 'committing':
+      return fromCommitting(rules, state, event);
+    case 'cancelling':
+      return fromCancelling(rules, state, event);
+    case 'rolling-back':
+      return fromRollingBack(rules, state, event);
+  }
+}
+
+/** The one effect that carries `state` forward, or nothing where the agent waits for somebody. */
+export function effectOf(state: UpdateState): Effect | undefined {
+  switch (state.phase) {
+    case 'idle':
+      return undefined;
+    case 'preparing':
+      return 'prepare';
+    case 'writing':
+      return 'write-slot';
+    case 'staged':
+      return state.update.until === 'staged' ? undefined : 'open-gates';
+    case 'activating':
+      return 'arm';
+    case 'activated':
+      return state.update.until === 'committed' || state.isRebootAsked ? 'reboot' : undefined;
+    case 'trial':
+      return 'check-health';
+    case 'committing':
+      return 'mark-good';
+    case 'cancelling':
+      return 'discard';
+    case 'rolling-back':
+      return state.step === 'record' ? 'turn-back' : 'reboot';
+  }
+}
+
+/** When the effect of `state` may be performed: a retry's time, or 0 for at once. */
+export function effectDueAtMs(state: UpdateState): number {
+  return 'retry' in state ? state.retry.retryAtMs : 0;
+}
+
+function fromIdle(state: In<'idle'>, event: UpdateEvent): UpdateState {
+  if (event.type === 'update-requested') return { phase: 'preparing', update: event.update };
+  if (event.type === 'rollback-requested') {
+    return { phase: 'activating', update: event.update, target: event.target, isRearmed: false };
+  }
+  return state;
+}
+
+function fromPreparing(rules: UpdateRules, state: In<'preparing'>, event: UpdateEvent): UpdateState {
+  switch (event.type) {
+    case 'prepared':
+      return { phase: 'writing', update: state.update, target: event.target, isRearmed: false };
+    case 'found-running':
+      return ended(state, event.atMs, 'committed', {
+        digest: event.digest,
+        code: 'already-running',
+        message: 'the image is already running and proven',
+      });
+    case 'cancel-asked':
+      return { phase: 'cancelling', update: state.update, target: undefined };
+    case 'effect-failed':
+      return retried(rules, state, event) ?? ended(state, event.atMs, 'failed', event.error);
+    default:
+      return state;
+  }
+}
+
+function fromWriting(rules: UpdateRules, state: In<'writing'>, event: UpdateEvent): UpdateState {
+  const { update, target, isRearmed } = state;
+  switch (event.type) {
+    case 'slot-written':
+      return { phase: 'staged', update, target, isRearmed };
+    case 'cancel-asked':
+      return { phase: 'cancelling', update, target };
+    case 'effect-failed':
+      return retried(rules, state, event) ?? ended(state, event.atMs, 'failed', event.error);
+    default:
+      return state;
+  }
+}
+
+function fromStaged(state: In<'staged'>, event: UpdateEvent): UpdateState {
+  const { update, target, isRearmed } = state;
+  switch (event.type) {
+    case 'activation-asked':
+      return { phase: 'staged', update: { ...update, until: event.until }, target, isRearmed };
+    case 'gates-opened':
+      return update.until === 'staged' ? state : { phase: 'activating', update, target, isRearmed };
+    case 'cancel-asked':
+      return { phase: 'cancelling', update, target };
+    default:
+      return state;
+  }
+}
+
+function fromActivating(rules: UpdateRules, state: In<'activating'>, event: UpdateEvent): UpdateState {
+  const { update, target, isRearmed } = state;
+  switch (event.type) {
+    case 'armed':
+      return { phase: 'activated', update, target, isRearmed, isRebootAsked: false };
+    case 'cancel-asked':
+      return rollingBack(state, 'operator', 'an operator cancelled the update', false);
+    case 'effect-failed':
+      return (
+        retried({ ...rules, attempts: rules.loaderAttempts }, state, { ...event, isRetryable: true }) ??
+        rollingBack(state, 'activation-failed', event.error.message, false)
+      );
+    default:
+      return state;
+  }
+}
+
+function fromActivated(rules: UpdateRules, state: In<'activated'>, event: UpdateEvent): UpdateState {
+  switch (event.type) {
+    case 'reboot-asked':
+      return { ...state, isRebootAsked: true };
+    case 'activation-asked':
+      return { ...state, update: { ...state.update, until: event.until } };
+    case 'cancel-asked':
+      return rollingBack(state, 'operator', 'an operator cancelled the update', false);
+    case 'effect-failed':
+      return triedForever(rules, state, event);
+    default:
+      return state;
+  }
+}
+
+function fromTrial(state: In<'trial'>, event: UpdateEvent): UpdateState {
+  const { update, target, isRearmed } = state;
+  switch (event.type) {
+    case 'verdict-reached':
+      return event.isPassed
+        ? { phase: 'committing', update, target, isRearmed }
+        : rollingBack(state, 'health-failed', event.message, true, event.evidence);
+    case 'cancel-asked':
+      return rollingBack(state, 'operator', 'an operator cancelled the trial', true);
+    case 'effect-failed':
+      // Checks that can't be run prove nothing, and what is not proven goes back.
+      return rollingBack(state, 'health-failed', event.error.message, true);
+    default:
+      return state;
+  }
+}
+
+function fromCommitting(rules: UpdateRules, state: In<'committing'>, event: UpdateEvent): UpdateState {
+  switch (event.type) {
+    case 'marked-good':
+      return ended(state, event.atMs, 'committed', { digest: state.target.digest });
+    case 'effect-failed':
+      return (
+        retried({ ...rules, attempts: rules.loaderAttempts }, state, { ...event, isRetryable: true }) ??
+        rollingBack(state, 'mark-good-failed', event.error.message, true)
+      );
+    default:
+      return state;
+  }
+}
+
+function fromCancelling(rules: UpdateRules, state: In<'cancelling'>, event: UpdateEvent): UpdateState {
+  switch (event.type) {
+    case 'cancelled':
+      return cancelled(state, event.atMs);
+    case 'effect-failed':
+      // The slot was marked bad before its first byte was written: what is left undone can't boot.
+      return (
+        retried({ ...rules, attempts: rules.loaderAttempts }, state, { ...event, isRetryable: true }) ??
+        cancelled(state, event.atMs)
+      );
+    default:
+      return state;
+  }
+}
+
+function fromRollingBack(rules: UpdateRules, state: In<'rolling-back'>, event: UpdateEvent): UpdateState {
+  switch (event.type) {
+    case 'turned-back':
+      return state.isTargetBooted ? { ...withoutRetry(state), step: 'reboot' } : rolledBack(state, event.atMs);
+    case 'effect-failed': {
+      const attempts = (state.retry?.attempts ?? 0) + 1;
+      // A loader that can't be written still counts: rebooting uses up the tries and ends in the old slot.
+      return state.step === 'record' && state.isTargetBooted && attempts >= rules.loaderAttempts
+        ? { ...withoutRetry(state), step: 'reboot' }
+        : triedForever(rules, state, event);
+    }
+    default:
+      return state;
+  }
+}

@@ -1,0 +1,29 @@
+/** Stable codes of this folder; messages may change, codes may not. */
+export type BootloaderErrorCode =
+  /** The stored environment cannot be parsed, or lacks a variable that the loader needs. */
+  | 'boot-env-corrupt'
+  /** The environment is absent, or cannot be opened or read. */
+  | 'boot-env-unreadable'
+  /** The environment could not be written, or reads back differently. */
+  | 'boot-env-write-failed'
+  /** The change would leave the node without a slot that is known to boot. */
+  | 'boot-fallback-missing'
+  /** The configured loader or the asked number of tries is not supported. */
+  | 'bootloader-unsupported';
+
+/** An error of a boot loader, with a stable code and machine-readable details. */
+export class BootloaderError extends Error {
+  readonly code: BootloaderErrorCode;
+  readonly details: Readonly<Record<string, unknown>>;
+
+  constructor(
+    code: BootloaderErrorCode,
+    message: string,
+    options: { details?: Readonly<Record<string, unknown>>; cause?: unknown } = {},
+  ) {
+    super(message, 'cause' in options ? { cause: options.cause } : undefined);
+    this.name = 'BootloaderError';
+    this.code = code;
+    this.details = options.details ?? {};
+  }
+}

@@ -1,0 +1,38 @@
+import type { TrustedDescriptor } from './trusted-descriptor.ts';
+
+/** Where the bytes of a layer come from, in order; the reader pulls, so a slow device slows the source. */
+export type LayerSource = (layerDigest: string) => AsyncIterable<Uint8Array>;
+
+/** How far a write has come. */
+export interface WriteProgress {
+  readonly step: 'write' | 'read-back' | 'finish';
+  readonly partition: string;
+  /** Bytes of the layer consumed, of `layerSizeBytes`, over all partitions. */
+  readonly fetchedBytes: number;
+  readonly layerSizeBytes: number;
+  /** Bytes of content written so far, over all partitions. */
+  readonly writtenBytes: number;
+}
+
+/** What a slot holds after a write, read back from the device. */
+export interface WrittenSlot {
+  readonly manifestDigest: string;
+  readonly partitions: readonly { readonly name: string; readonly sizeBytes: number; readonly digest: string }[];
+}
+
+/** Writes an image's content onto the inactive slot and proves it by reading it back. */
+export interface SlotWriter {
+  /**
+   * Writes every partition of `image` to `slot` in the order of the design's step 3, reads it back from the device,
+   * and resolves with what is there. Until the bodies of all partitions are flushed, the first block of each is zero.
+   * Rejects with `PartitionError` (or the error of `layers`), with the first blocks zero again where the device still
+   * answers. `signal` ends it at the next block.
+   */
+  write(
+    slot: 'a' | 'b',
+    image: TrustedDescriptor,
+    layers: LayerSource,
+    onProgress: (progress: WriteProgress) => void,
+    signal: AbortSignal,
+  ): Promise<WrittenSlot>;
+}

@@ -1,0 +1,177 @@
+import type { UpdateEvent, UpdateRules } from '../../../agent/core/update-events.ts';
+import type { Phase, Target, UpdateRequest, UpdateState } from '../../../agent/core/update-state.ts';
+
+export const rules: UpdateRules = {
+  tries: 4,
+  attempts: 3,
+  retryBaseMs: 1_000,
+  retryMaxMs: 60_000,
+  trialDeadlineMs: 600_000,
+  loaderAttempts: 3,
+};
+
+export const digest = `sha256:${'1'.repeat(64)}`;
+
+export const update: UpdateRequest = {
+  id: 'update-1',
+  kind: 'install',
+  image: 'registry.acme.io/os/edge:v2',
+  from: undefined,
+  until: 'committed',
+  requestedAtMs: 1_000,
+  requestedBy: 'operator',
+};
+
+export const target: Target = {
+  slot: 'b',
+  previous: 'a',
+  digest,
+  resolvedDigest: digest,
+  version: '2',
+  rollbackIndex: 2,
+  keyIds: ['release-1'],
+  rule: 'registry.acme.io/os',
+};
+
+const targeted = { update, target, isRearmed: false } as const;
+const turning = { reason: 'health-failed', message: 'check web failed', evidence: [] } as const;
+
+/** Every phase, with each difference inside it that the machine looks at. */
+export const states: readonly (readonly [string, UpdateState])[] = [
+  ['idle', { phase: 'idle' }],
+  ['preparing', { phase: 'preparing', update }],
+  ['writing', { phase: 'writing', ...targeted }],
+  ['staged', { phase: 'staged', ...targeted }],
+  ['staged, until staged', { phase: 'staged', ...targeted, update: { ...update, until: 'staged' } }],
+  ['activating', { phase: 'activating', ...targeted }],
+  ['activated', { phase: 'activated', ...targeted, isRebootAsked: false }],
+  [
+    'activated, until activated',
+    { phase: 'activated', ...targeted, update: { ...update, until: 'activated' }, isRebootAsked: false },
+  ],
+  ['trial', { phase: 'trial', ...targeted, bootId: 'boot-1', deadlineMonotonicMs: 600_000 }],
+  ['committing', { phase: 'committing', ...targeted }],
+  ['cancelling', { phase: 'cancelling', update, target }],
+  ['cancelling, nothing written', { phase: 'cancelling', update, target: undefined }],
+  [
+    'rolling-back, not booted',
+    { phase: 'rolling-back', ...targeted, ...turning, isTargetBooted: false, step: 'record' },
+  ],
+  ['rolling-back, booted', { phase: 'rolling-back', ...targeted, ...turning, isTargetBooted: true, step: 'record' }],
+  ['rolling-back, rebooting', { phase: 'rolling-back', ...targeted, ...turning, isTargetBooted: true, step: 'reboot' }],
+];
+
+const atMs = 5_000;
+const error = { code: 'registry-unreachable', message: 'cannot reach registry.acme.io: no route' } as const;
+
+/** Every event, with each difference inside it that the machine looks at. */
+export const events: readonly (readonly [string, UpdateEvent])[] = [
+  ['update-requested', { type: 'update-requested', update, atMs }],
+  ['rollback-requested', { type: 'rollback-requested', update: { ...update, kind: 'rollback' }, target, atMs }],
+  ['prepared', { type: 'prepared', target, atMs }],
+  ['found-running', { type: 'found-running', digest, atMs }],
+  ['slot-written', { type: 'slot-written', atMs }],
+  ['activation-asked', { type: 'activation-asked', until: 'committed', atMs }],
+  ['gates-opened', { type: 'gates-opened', atMs }],
+  ['armed', { type: 'armed', atMs }],
+  ['reboot-asked', { type: 'reboot-asked', atMs }],
+  ['verdict passed', { type: 'verdict-reached', isPassed: true, message: 'all passed', evidence: [], atMs }],
+  ['verdict failed', { type: 'verdict-reached', isPassed: false, message: 'web failed', evidence: [], atMs }],
+  ['marked-good', { type: 'marked-good', atMs }],
+  ['turned-back', { type: 'turned-back', atMs }],
+  ['cancel-asked', { type: 'cancel-asked', atMs }],
+  ['cancelled', { type: 'cancelled', atMs }],
+  ['effect-failed, retryable', { type: 'effect-failed', error, isRetryable: true, atMs }],
+  ['effect-failed, for good', { type: 'effect-failed', error, isRetryable: false, atMs }],
+];
+
+/** The state of `name`. */
+export function stateNamed(name: string): UpdateState {
+  const found = states.find(([known]) => known === name);
+  if (found === undefined) throw new Error(`no sample state ${name}`);
+  return found[1];
+}
+
+/** The event of `name`. */
+export function eventNamed(name: string): UpdateEvent {
+  const found = events.find(([known]) => known === name);
+  if (found === undefined) throw new Error(`no sample event ${name}`);
+  return found[1];
+}
+
+/** The phase that each state goes to on each event; what is not listed stays as it is. */
+export const expected: Readonly<Record<string, Readonly<Record<string, Phase>>>> = {
+  idle: { 'update-requested': 'preparing', 'rollback-requested': 'activating' },
+  preparing: {
+    prepared: 'writing',
+    'found-running': 'idle',
+    'cancel-asked': 'cancelling',
+    'effect-failed, retryable': 'preparing',
+    'effect-failed, for good': 'idle',
+  },
+  writing: {
+    'slot-written': 'staged',
+    'cancel-asked': 'cancelling',
+    'effect-failed, retryable': 'writing',
+    'effect-failed, for good': 'idle',
+  },
+  staged: { 'activation-asked': 'staged', 'gates-opened': 'activating', 'cancel-asked': 'cancelling' },
+  'staged, until staged': { 'activation-asked': 'staged', 'cancel-asked': 'cancelling' },
+  activating: {
+    armed: 'activated',
+    'cancel-asked': 'rolling-back',
+    'effect-failed, retryable': 'activating',
+    'effect-failed, for good': 'activating',
+  },
+  activated: {
+    'activation-asked': 'activated',
+    'reboot-asked': 'activated',
+    'cancel-asked': 'rolling-back',
+    'effect-failed, retryable': 'activated',
+    'effect-failed, for good': 'activated',
+  },
+  'activated, until activated': {
+    'activation-asked': 'activated',
+    'reboot-asked': 'activated',
+    'cancel-asked': 'rolling-back',
+    'effect-failed, retryable': 'activated',
+    'effect-failed, for good': 'activated',
+  },
+  trial: {
+    'verdict passed': 'committing',
+    'verdict failed': 'rolling-back',
+    'cancel-asked': 'rolling-back',
+    'effect-failed, retryable': 'rolling-back',
+    'effect-failed, for good': 'rolling-back',
+  },
+  committing: {
+    'marked-good': 'idle',
+    'effect-failed, retryable': 'committing',
+    'effect-failed, for good': 'committing',
+  },
+  cancelling: {
+    cancelled: 'idle',
+    'effect-failed, retryable': 'cancelling',
+    'effect-failed, for good': 'cancelling',
+  },
+  'cancelling, nothing written': {
+    cancelled: 'idle',
+    'effect-failed, retryable': 'cancelling',
+    'effect-failed, for good': 'cancelling',
+  },
+  'rolling-back, not booted': {
+    'turned-back': 'idle',
+    'effect-failed, retryable': 'rolling-back',
+    'effect-failed, for good': 'rolling-back',
+  },
+  'rolling-back, booted': {
+    'turned-back': 'rolling-back',
+    'effect-failed, retryable': 'rolling-back',
+    'effect-failed, for good': 'rolling-back',
+  },
+  'rolling-back, rebooting': {
+    'turned-back': 'rolling-back',
+    'effect-failed, retryable': 'rolling-back',
+    'effect-failed, for good': 'rolling-back',
+  },
+};

@@ -1,0 +1,140 @@
+import { describe, expect, it } from 'vitest';
+import { effectDueAtMs, effectOf, transition } from '../../../agent/core/transition.ts';
+import { phases, type UpdateState } from '../../../agent/core/update-state.ts';
+import { digest as stateDigest, events, eventNamed, expected, rules, states, stateNamed } from './samples.ts';
+
+function after(state: string, ...names: readonly string[]): UpdateState {
+  return names.reduce((current, name) => transition(rules, current, eventNamed(name)), stateNamed(state));
+}
+
+describe('every state and every event', () => {
+  it('has a sample state for each phase', () => {
+    expect(new Set(states.map(([, state]) => state.phase))).toEqual(new Set(phases));
+  });
+
+  for (const [stateName, state] of states) {
+    for (const [eventName, event] of events) {
+      const phase = expected[stateName]?.[eventName];
+      it(`${stateName}: ${eventName} leads to ${phase ?? 'the same state'}`, () => {
+        const next = transition(rules, state, event);
+        if (phase === undefined) expect(next).toBe(state);
+        else expect(next.phase).toBe(phase);
+      });
+    }
+  }
+});
+
+describe('effects', () => {
+  it.each([
+    ['idle', undefined],
+    ['preparing', 'prepare'],
+    ['writing', 'write-slot'],
+    ['staged', 'open-gates'],
+    ['staged, until staged', undefined],
+    ['activating', 'arm'],
+    ['activated', 'reboot'],
+    ['activated, until activated', undefined],
+    ['trial', 'check-health'],
+    ['committing', 'mark-good'],
+    ['cancelling', 'discard'],
+    ['rolling-back, not booted', 'turn-back'],
+    ['rolling-back, booted', 'turn-back'],
+    ['rolling-back, rebooting', 'reboot'],
+  ])('%s is carried forward by %s', (name, effect) => {
+    expect(effectOf(stateNamed(name))).toBe(effect);
+  });
+
+  it('reboots an update that waits in activated once somebody asks for the reboot', () => {
+    expect(effectOf(after('activated, until activated', 'reboot-asked'))).toBe('reboot');
+  });
+
+  it('goes on from staged once somebody asks for the activation', () => {
+    expect(effectOf(after('staged, until staged', 'activation-asked'))).toBe('open-gates');
+  });
+});
+
+describe('retries', () => {
+  const fails = 'effect-failed, retryable';
+
+  it('come exponentially later and end in the failure that was last', () => {
+    const once = after('preparing', fails);
+    const twice = after('preparing', fails, fails);
+    expect([effectDueAtMs(once), effectDueAtMs(twice)]).toEqual([6_000, 7_000]);
+    expect(after('preparing', fails, fails, fails)).toMatchObject({
+      phase: 'idle',
+      last: { result: 'failed', code: 'registry-unreachable' },
+    });
+  });
+
+  it('never come later than the rules allow', () => {
+    const many = { ...rules, attempts: 50 };
+    const state = Array.from({ length: 40 }).reduce<UpdateState>(
+      (current) => transition(many, current, eventNamed(fails)),
+      stateNamed('preparing'),
+    );
+    expect(effectDueAtMs(state)).toBe(5_000 + rules.retryMaxMs);
+  });
+
+  it('are forgotten when the phase is done', () => {
+    expect(effectDueAtMs(after('preparing', fails, 'prepared'))).toBe(0);
+  });
+
+  it('turn an activation back when the loader cannot be armed', () => {
+    expect(after('activating', fails, fails, fails)).toMatchObject({
+      phase: 'rolling-back',
+      reason: 'activation-failed',
+      isTargetBooted: false,
+    });
+  });
+
+  it('roll a trial back when the loader cannot be told that it is good', () => {
+    expect(after('committing', fails, fails, fails)).toMatchObject({
+      phase: 'rolling-back',
+      reason: 'mark-good-failed',
+      isTargetBooted: true,
+    });
+  });
+
+  it('end in the reboot when the loader of a failed trial cannot be written: its tries lead back', () => {
+    expect(after('rolling-back, booted', fails, fails, fails)).toMatchObject({ phase: 'rolling-back', step: 'reboot' });
+  });
+
+  it('never end while the slot that is given up is not booted', () => {
+    const state = after('rolling-back, not booted', ...Array.from({ length: 20 }, () => fails));
+    expect(state).toMatchObject({ phase: 'rolling-back', step: 'record', retry: { attempts: 20 } });
+  });
+
+  it('end a cancelled update all the same: the slot was bad before its first byte', () => {
+    expect(after('cancelling', fails, fails, fails)).toMatchObject({ phase: 'idle', last: { result: 'cancelled' } });
+  });
+});
+
+describe('outcomes', () => {
+  it('say which digest was committed', () => {
+    expect(after('committing', 'marked-good')).toMatchObject({ last: { result: 'committed', digest: stateDigest } });
+  });
+
+  it('say that the image was running already', () => {
+    expect(after('preparing', 'found-running')).toMatchObject({
+      last: { result: 'committed', code: 'already-running' },
+    });
+  });
+
+  it('keep the evidence of the failed checks on the way back', () => {
+    const failed = transition(rules, stateNamed('trial'), {
+      type: 'verdict-reached',
+      isPassed: false,
+      message: 'web failed',
+      evidence: [{ kind: 'health-check', name: 'web', text: 'connection refused' }],
+      atMs: 9,
+    });
+    expect(failed).toMatchObject({ reason: 'health-failed', evidence: [{ name: 'web' }] });
+    expect(after('rolling-back, not booted', 'turned-back')).toMatchObject({
+      last: { result: 'rolled-back', code: 'health-failed', message: 'check web failed' },
+    });
+  });
+
+  it('call an update that an operator ended cancelled', () => {
+    expect(after('activated', 'cancel-asked', 'turned-back')).toMatchObject({ last: { result: 'cancelled' } });
+  });
+});
