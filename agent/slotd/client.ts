@@ -1,0 +1,169 @@
+import type { Duplex } from 'node:stream';
+import { z } from 'zod';
+import type { WriteProgress, WrittenSlot } from '../../partitions/slot-writer.ts';
+import { AgentError } from '../core/errors.ts';
+import type { NodeBoot, SignedImage, SlotService } from '../core/ports.ts';
+import type { SlotName } from '../core/update-state.ts';
+import { Connection } from './connection.ts';
+import {
+  encodeSignedImage,
+  errorOf,
+  parseAnswer,
+  protocolVersion,
+  type SlotdAnswer,
+  type SlotdRequest,
+} from './messages.ts';
+
+/** Opens a connection to kaon-slotd. Rejects with `slotd-unreachable`. */
+export type SlotdConnector = () => Promise<Duplex>;
+
+type Request = SlotdRequest extends infer R ? (R extends SlotdRequest ? Omit<R, 'protocol'> : never) : never;
+
+const slotState = z.object({ state: z.enum(['good', 'trial', 'unrenewed', 'bad']), triesLeft: z.int() });
+const slotName = z.enum(['a', 'b']);
+const nodeBoot = z.object({
+  booted: slotName,
+  boot: z.object({
+    primary: slotName.optional(),
+    trial: slotName.optional(),
+    trialTries: z.int(),
+    slots: z.object({ a: slotState, b: slotState }),
+  }),
+  maxTries: z.int(),
+  partitionSizes: z.object({ a: z.record(z.string(), z.number()), b: z.record(z.string(), z.number()) }),
+});
+const writtenSlot = z.object({
+  manifestDigest: z.string(),
+  partitions: z.array(z.object({ name: z.string(), sizeBytes: z.number(), digest: z.string() })),
+});
+
+/** kaon-slotd over its socket, one connection a request. */
+export class SlotdClient implements SlotService {
+  readonly #connect: SlotdConnector;
+
+  constructor(connect: SlotdConnector) {
+    this.#connect = connect;
+  }
+
+  async readNode(): Promise<NodeBoot> {
+    const { boot, ...node } = nodeBoot.parse(await this.#ask({ method: 'read-node' }));
+    return { ...node, boot: { ...boot, primary: boot.primary, trial: boot.trial } };
+  }
+
+  async repairLoader(isOtherGood: boolean): Promise<boolean> {
+    return z.boolean().parse(await this.#ask({ method: 'repair-loader', isOtherGood }));
+  }
+
+  async writeSlot(
+    slot: SlotName,
+    signed: SignedImage,
+    layers: (layerDigest: string) => AsyncIterable<Uint8Array>,
+    onProgress: (progress: WriteProgress) => void,
+    signal: AbortSignal,
+  ): Promise<WrittenSlot> {
+    let sourceFailure: { readonly error: unknown } | undefined;
+    const handle = async (answer: SlotdAnswer, connection: Connection): Promise<void> => {
+      if (answer.type === 'progress') onProgress(answer.progress);
+      if (answer.type !== 'want-layer') return;
+      sourceFailure = await sendLayer(connection, layers(answer.digest));
+    };
+    try {
+      const image = encodeSignedImage(signed);
+      return writtenSlot.parse(await this.#ask({ method: 'write-slot', slot, image }, handle, signal));
+    } catch (error) {
+      // What the source said is the reason; that slotd then missed bytes is only its consequence.
+      throw sourceFailure === undefined ? error : sourceFailure.error;
+    }
+  }
+
+  async activate(slot: SlotName, tries: number, digest: string | undefined): Promise<void> {
+    await this.#ask({ method: 'activate', slot, tries, ...(digest === undefined ? {} : { digest }) });
+  }
+
+  async markGood(slot: SlotName): Promise<void> {
+    await this.#ask({ method: 'mark-good', slot });
+  }
+
+  async markBad(slot: SlotName): Promise<void> {
+    await this.#ask({ method: 'mark-bad', slot });
+  }
+
+  async reboot(): Promise<void> {
+    await this.#ask({ method: 'reboot' });
+  }
+
+  async #ask(
+    request: Request,
+    handle: (answer: SlotdAnswer, connection: Connection) => Promise<void> = async () => undefined,
+    signal?: AbortSignal,
+  ): Promise<unknown> {
+    const connection = new Connection(await this.#connect());
+    const onAbort = () => connection.destroy();
+    signal?.addEventListener('abort', onAbort, { once: true });
+    try {
+      signal?.throwIfAborted();
+      await connection.send({ protocol: protocolVersion, ...request });
+      return await readResult(request.method, connection, handle);
+    } catch (error) {
+      signal?.throwIfAborted();
+      throw isSocketError(error) ? unreachable(request.method, error) : error;
+    } finally {
+      signal?.removeEventListener('abort', onAbort);
+      connection.destroy();
+    }
+  }
+}
+
+async function readResult(
+  method: string,
+  connection: Connection,
+  handle: (answer: SlotdAnswer, connection: Connection) => Promise<void>,
+): Promise<unknown> {
+  const running: Promise<void>[] = [];
+  for (;;) {
+    const frame = await connection.next();
+    if (frame === undefined) throw unreachable(method, undefined);
+    if (frame.kind === 'data')
+      throw new AgentError('slotd-protocol-invalid', 'cannot read the answer of kaon-slotd: it sent layer bytes');
+    const answer = parseAnswer(frame.value);
+    if (answer.type === 'result' || answer.type === 'error') {
+      // A source that fails makes slotd fail: hear the source's word before judging the answer.
+      if (answer.type === 'error') {
+        connection.destroy();
+        await Promise.allSettled(running);
+        throw errorOf(answer);
+      }
+      return answer.value;
+    }
+    // Layers are sent while progress goes on being read.
+    running.push(handle(answer, connection));
+  }
+}
+
+/** Sends a layer; resolves to the failure of its source, which slotd is told of. */
+async function sendLayer(
+  connection: Connection,
+  layer: AsyncIterable<Uint8Array>,
+): Promise<{ readonly error: unknown } | undefined> {
+  try {
+    for await (const bytes of layer) {
+      await connection.sendData(bytes);
+      if (connection.closed.aborted) return undefined;
+    }
+    await connection.send({ type: 'layer-end' });
+    return undefined;
+  } catch (error) {
+    await connection.send({ type: 'layer-failed' });
+    return { error };
+  }
+}
+
+function isSocketError(error: unknown): boolean {
+  return error instanceof Error && 'syscall' in error;
+}
+
+function unreachable(method: string, cause: unknown): AgentError {
+  return new AgentError('slotd-unreachable', `cannot ${method}: kaon-slotd ended the connection without an answer`, {
+    cause,
+  });
+}

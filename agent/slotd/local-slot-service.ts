@@ -1,0 +1,150 @@
+import type { Bootloader } from '../../bootloader/bootloader.ts';
+import type { SlotDevices } from '../../partitions/block-device.ts';
+import type { SlotWriter, WriteProgress, WrittenSlot } from '../../partitions/slot-writer.ts';
+import type { TrustedDescriptor } from '../../partitions/trusted-descriptor.ts';
+import { identityBlockers, inactiveSlot, type NodeIdentity, sizeBlockers } from '../core/admission.ts';
+import { AgentError } from '../core/errors.ts';
+import type { NodeBoot, Rebooter, SignedImage, SlotService, TrustedImage, WrittenRecords } from '../core/ports.ts';
+import type { SlotName } from '../core/update-state.ts';
+
+/** Judges an image in this process and mints the proof that the writer wants. */
+export interface MintingPolicy {
+  judgeAndMint(signed: SignedImage): { readonly image: TrustedImage; readonly descriptor: TrustedDescriptor };
+}
+
+/**
+ * The privileged verbs, each with its own checks: what kaond says is not believed. Changes go one after the other.
+ */
+export class LocalSlotService implements SlotService {
+  readonly #booted: SlotName;
+  readonly #bootloader: Bootloader;
+  readonly #devices: SlotDevices;
+  readonly #writer: SlotWriter;
+  readonly #policy: MintingPolicy;
+  readonly #records: WrittenRecords;
+  readonly #rebooter: Rebooter;
+  readonly #identity: NodeIdentity;
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor(ports: {
+    booted: SlotName;
+    bootloader: Bootloader;
+    devices: SlotDevices;
+    writer: SlotWriter;
+    policy: MintingPolicy;
+    records: WrittenRecords;
+    rebooter: Rebooter;
+    identity: NodeIdentity;
+  }) {
+    this.#booted = ports.booted;
+    this.#bootloader = ports.bootloader;
+    this.#devices = ports.devices;
+    this.#writer = ports.writer;
+    this.#policy = ports.policy;
+    this.#records = ports.records;
+    this.#rebooter = ports.rebooter;
+    this.#identity = ports.identity;
+  }
+
+  async readNode(): Promise<NodeBoot> {
+    const [boot, a, b] = await Promise.all([
+      this.#bootloader.readStatus(),
+      this.#devices.sizes('a'),
+      this.#devices.sizes('b'),
+    ]);
+    return {
+      booted: this.#booted,
+      boot,
+      maxTries: this.#bootloader.capabilities.maxTries,
+      partitionSizes: { a: Object.fromEntries(a), b: Object.fromEntries(b) },
+    };
+  }
+
+  async repairLoader(isOtherGood: boolean): Promise<boolean> {
+    return this.#inTurn(() => this.#bootloader.repair(this.#booted, isOtherGood));
+  }
+
+  async writeSlot(
+    slot: SlotName,
+    signed: SignedImage,
+    layers: (layerDigest: string) => AsyncIterable<Uint8Array>,
+    onProgress: (progress: WriteProgress) => void,
+    signal: AbortSignal,
+  ): Promise<WrittenSlot> {
+    const { image, descriptor } = this.#policy.judgeAndMint(signed);
+    return this.#inTurn(async () => {
+      await this.#refuseWrite(slot, image);
+      // Power lost here: the slot still holds what it held, and the loader still says so.
+      await this.#records.remove(slot);
+      // Marked bad before its first byte changes: power lost in all that follows boots the booted slot.
+      await this.#bootloader.markBad(slot);
+      const written = await this.#writer.write(slot, descriptor, layers, onProgress, signal);
+      // Power lost before: the slot stays bad and is written again. After: it can be activated, and only as this digest.
+      await this.#records.save(slot, written);
+      return written;
+    });
+  }
+
+  async activate(slot: SlotName, tries: number, digest: string | undefined): Promise<void> {
+    await this.#inTurn(async () => {
+      if (slot === this.#booted) {
+        throw new AgentError('slot-busy', `cannot activate slot ${slot}: it is booted`);
+      }
+      const { slots } = await this.#bootloader.readStatus();
+      // A slot that the loader holds for good passed its own trial; any other must be one that we wrote and read back.
+      if (slots[slot].state !== 'good' && slots[slot].state !== 'unrenewed') await this.#refuseUnwritten(slot, digest);
+      await this.#bootloader.activate(slot, tries);
+    });
+  }
+
+  async markGood(slot: SlotName): Promise<void> {
+    if (slot !== this.#booted) {
+      throw new AgentError(
+        'slot-unverified',
+        `cannot mark slot ${slot} good: only the booted slot ${this.#booted} can have proven itself`,
+      );
+    }
+    await this.#inTurn(() => this.#bootloader.markGood(slot));
+  }
+
+  async markBad(slot: SlotName): Promise<void> {
+    await this.#inTurn(() => this.#bootloader.markBad(slot));
+  }
+
+  async reboot(): Promise<void> {
+    await this.#inTurn(() => this.#rebooter.reboot());
+  }
+
+  async #refuseWrite(slot: SlotName, image: TrustedImage): Promise<void> {
+    if (slot !== inactiveSlot(this.#booted)) {
+      throw new AgentError('slot-busy', `cannot write slot ${slot}: it is booted`);
+    }
+    const { slots } = await this.#bootloader.readStatus();
+    if (slots[this.#booted].state !== 'good') {
+      throw new AgentError(
+        'booted-slot-unproven',
+        `cannot write slot ${slot}: the booted slot ${this.#booted} is ${slots[this.#booted].state} at the loader, so it is no fallback`,
+      );
+    }
+    const sizes = Object.fromEntries(await this.#devices.sizes(slot));
+    const [blocker] = [...identityBlockers(image, this.#identity), ...sizeBlockers(image, sizes)];
+    if (blocker !== undefined) throw new AgentError(blocker.code, blocker.message);
+    // Opened once before anything changes: a busy device must not cost the slot its good mark.
+    for (const name of Object.keys(sizes)) await (await this.#devices.open(slot, name)).close();
+  }
+
+  async #refuseUnwritten(slot: SlotName, digest: string | undefined): Promise<void> {
+    const record = await this.#records.read(slot);
+    if (record !== undefined && record.manifestDigest === digest) return;
+    throw new AgentError(
+      'slot-unverified',
+      `cannot activate slot ${slot}: ${record === undefined ? 'no image was written to it and read back' : `it holds ${record.manifestDigest}, not ${digest ?? 'an image of unknown digest'}`}`,
+    );
+  }
+
+  async #inTurn<T>(change: () => Promise<T>): Promise<T> {
+    const turn = this.#turn.then(change);
+    this.#turn = turn.catch(() => undefined);
+    return turn;
+  }
+}

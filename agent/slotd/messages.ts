@@ -1,0 +1,147 @@
+import { z } from 'zod';
+import { AgentError, isErrorCode } from '../core/errors.ts';
+import { parseReference } from '../core/image-format/reference.ts';
+import { isDigest } from '../core/image-format/digest.ts';
+import type { SignedImage } from '../core/ports.ts';
+
+/** Grows when a message changes its meaning; both halves come from one package, so they must be equal. */
+export const protocolVersion = 1;
+
+const slot = z.enum(['a', 'b']);
+const digest = z.string().refine(isDigest, 'want a digest');
+const base64 = z.base64();
+const maxSignatures = 64;
+
+const signedImage = z.strictObject({
+  reference: z.string().max(1024),
+  resolvedDigest: digest,
+  index: base64.optional(),
+  manifestDigest: digest,
+  manifest: base64,
+  config: base64,
+  signatures: z
+    .array(z.strictObject({ payload: base64, signature: z.string().max(16_384), source: z.string().max(1024) }))
+    .max(maxSignatures),
+});
+
+const request = z.discriminatedUnion('method', [
+  z.strictObject({ protocol: z.literal(protocolVersion), method: z.literal('read-node') }),
+  z.strictObject({
+    protocol: z.literal(protocolVersion),
+    method: z.literal('repair-loader'),
+    isOtherGood: z.boolean(),
+  }),
+  z.strictObject({ protocol: z.literal(protocolVersion), method: z.literal('write-slot'), slot, image: signedImage }),
+  z.strictObject({
+    protocol: z.literal(protocolVersion),
+    method: z.literal('activate'),
+    slot,
+    tries: z.int().min(1).max(99),
+    digest: digest.optional(),
+  }),
+  z.strictObject({ protocol: z.literal(protocolVersion), method: z.literal('mark-good'), slot }),
+  z.strictObject({ protocol: z.literal(protocolVersion), method: z.literal('mark-bad'), slot }),
+  z.strictObject({ protocol: z.literal(protocolVersion), method: z.literal('reboot') }),
+]);
+
+/** What kaond asks of kaon-slotd: one request a connection. */
+export type SlotdRequest = z.infer<typeof request>;
+
+/** What kaond sends while a slot is written. */
+const fromClient = z.discriminatedUnion('type', [
+  z.strictObject({ type: z.literal('layer-end') }),
+  z.strictObject({ type: z.literal('layer-failed') }),
+]);
+
+const progress = z.object({
+  step: z.enum(['write', 'read-back', 'finish']),
+  partition: z.string(),
+  fetchedBytes: z.number(),
+  layerSizeBytes: z.number(),
+  writtenBytes: z.number(),
+});
+
+const fromServer = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('result'), value: z.unknown() }),
+  z.object({
+    type: z.literal('error'),
+    code: z.string(),
+    message: z.string(),
+    details: z.record(z.string(), z.unknown()).optional(),
+  }),
+  z.object({ type: z.literal('want-layer'), digest }),
+  z.object({ type: z.literal('progress'), progress }),
+]);
+
+/** What kaon-slotd answers: at the end `result` or `error`; before it, while a slot is written, the others. */
+export type SlotdAnswer = z.infer<typeof fromServer>;
+
+function parse<T>(schema: z.ZodType<T>, value: unknown, what: string): T {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0];
+  throw new AgentError(
+    'slotd-protocol-invalid',
+    `cannot understand the ${what}: ${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'invalid'}`,
+  );
+}
+
+/** Parses a request. Throws `slotd-protocol-invalid`. */
+export function parseRequest(value: unknown): SlotdRequest {
+  return parse(request, value, 'request');
+}
+
+/** Parses what follows a request while a slot is written. Throws `slotd-protocol-invalid`. */
+export function parseFromClient(value: unknown): z.infer<typeof fromClient> {
+  return parse(fromClient, value, 'message of kaond');
+}
+
+/** Parses an answer. Throws `slotd-protocol-invalid`. */
+export function parseAnswer(value: unknown): SlotdAnswer {
+  return parse(fromServer, value, 'answer of kaon-slotd');
+}
+
+/** The error that an `error` answer stands for. */
+export function errorOf(answer: Extract<SlotdAnswer, { type: 'error' }>): AgentError {
+  const code = isErrorCode(answer.code) ? answer.code : 'slotd-protocol-invalid';
+  return new AgentError(code, answer.message, { details: answer.details ?? {} });
+}
+
+/** A signed image as a message carries it. */
+export function encodeSignedImage({ image, signatures }: SignedImage): z.infer<typeof signedImage> {
+  const text = (bytes: Uint8Array) => Buffer.from(bytes).toString('base64');
+  const { repository, tag, digest: pinned } = image.reference;
+  return {
+    reference: `${repository}${tag === undefined ? '' : `:${tag}`}${pinned === undefined ? '' : `@${pinned}`}`,
+    resolvedDigest: image.resolvedDigest,
+    ...(image.indexBytes === undefined ? {} : { index: text(image.indexBytes) }),
+    manifestDigest: image.manifestDigest,
+    manifest: text(image.manifestBytes),
+    config: text(image.configBytes),
+    signatures: signatures.slice(0, maxSignatures).map((evidence) => ({
+      payload: text(evidence.payload),
+      signature: evidence.signature,
+      source: evidence.source,
+    })),
+  };
+}
+
+/** The image of a message; nothing in it is believed yet. Throws `reference-invalid`. */
+export function decodeSignedImage(raw: z.infer<typeof signedImage>): SignedImage {
+  const bytes = (text: string) => new Uint8Array(Buffer.from(text, 'base64'));
+  return {
+    image: {
+      reference: parseReference(raw.reference),
+      resolvedDigest: raw.resolvedDigest,
+      indexBytes: raw.index === undefined ? undefined : bytes(raw.index),
+      manifestDigest: raw.manifestDigest,
+      manifestBytes: bytes(raw.manifest),
+      configBytes: bytes(raw.config),
+    },
+    signatures: raw.signatures.map(({ payload, signature, source }) => ({
+      payload: bytes(payload),
+      signature,
+      source,
+    })),
+  };
+}
