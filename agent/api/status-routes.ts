@@ -1,0 +1,63 @@
+import type { FastifyInstance } from 'fastify';
+import type { AgentControl } from '../core/control.ts';
+import { AgentError } from '../core/errors.ts';
+import { parseRequest, slotParams, statusQuery } from './requests.ts';
+import { toWire } from './wire.ts';
+
+/** Status, slots and health: what is read and never asked for anything. */
+export function addStatusRoutes(app: FastifyInstance, control: AgentControl): void {
+  app.get('/v1/status', async (request, reply) => {
+    const { wait } = parseRequest(statusQuery, request.query, 'query');
+    const seen = versionOf(request.headers['if-none-match']);
+    if (wait > 0 && seen !== undefined) {
+      await control.waitForChange(seen, wait * 1000, closedSignal(request.raw));
+    }
+    const version = control.statusVersion();
+    void reply.header('etag', etagOf(version)).header('cache-control', 'no-cache');
+    if (seen === version) return reply.code(304).send();
+    return toWire(await control.status());
+  });
+
+  app.get('/v1/slots', async () => toWire((await control.status()).slots));
+
+  app.get('/v1/slots/:slot', async (request) => {
+    const { slot } = parseRequest(slotParams, request.params, 'path');
+    const found = (await control.status()).slots.find(({ name }) => name === slot);
+    if (found === undefined) {
+      throw new AgentError(
+        'slotd-unreachable',
+        `cannot show slot ${slot}: the loader cannot be read now; see degraded in /v1/status`,
+      );
+    }
+    return toWire(found);
+  });
+
+  app.get('/v1/health', async () => toWire(control.health()));
+}
+
+function etagOf(version: number): string {
+  return `W/"${version}"`;
+}
+
+function versionOf(header: string | undefined): number | undefined {
+  const match = /^(?:W\/)?"(\d{1,15})"$/.exec(header ?? '');
+  return match === null ? undefined : Number(match[1]);
+}
+
+/** Aborts when the caller is gone. */
+export function closedSignal(raw: {
+  once(event: 'close', listener: () => void): unknown;
+  socket?: unknown;
+}): AbortSignal {
+  const closing = new AbortController();
+  const { socket } = raw;
+  const emitter = isEmitter(socket) ? socket : raw;
+  emitter.once('close', () => {
+    closing.abort();
+  });
+  return closing.signal;
+}
+
+function isEmitter(value: unknown): value is { once(event: 'close', listener: () => void): unknown } {
+  return typeof value === 'object' && value !== null && 'once' in value;
+}
