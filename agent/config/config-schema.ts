@@ -1,0 +1,163 @@
+import { z } from 'zod';
+import { absolutePath, duration, mapOf, name, rate, text } from './config-values.ts';
+import { healthSchema } from './health-schema.ts';
+
+const hour = 3_600_000;
+
+function optional<T extends z.ZodType>(schema: T) {
+  return schema.nullish().transform((value) => value ?? undefined);
+}
+
+function yesOrNo(fallback: boolean) {
+  return z.boolean('want true or false').default(fallback);
+}
+
+/** Fields that the format has and this version does not obey: silence would look like obedience. */
+function notYet<T extends z.ZodType>(schema: T, isUnused: (value: z.output<T>) => boolean) {
+  return schema.refine(isUnused, 'this is not supported by this version of kaon: remove it');
+}
+
+const node = z.strictObject({
+  id: text.default('from-machine-id'),
+  compatible: text,
+  labels: mapOf(text, 64).default({}),
+});
+
+const partition = z.strictObject({
+  device: absolutePath,
+  kind: z.enum(['block', 'file'], 'want block or file').default('block'),
+  keep: yesOrNo(false),
+});
+
+const slot = z.strictObject({
+  bootName: z
+    .string('want the name that the loader gives the slot')
+    .regex(/^[A-Za-z0-9_]{1,16}$/, 'want at most 16 letters, digits and underscores, as loader variables allow'),
+  partitions: mapOf(partition, 16).refine((map) => Object.keys(map).length > 0, 'want at least one partition'),
+});
+
+const bootloader = z
+  .strictObject({
+    type: z.literal('grub', 'want grub, the one loader of this version'),
+    environment: absolutePath.default('/boot/grub/grubenv'),
+    shadow: optional(absolutePath),
+    dialect: z.enum(['kaon', 'rauc'], 'want kaon or rauc').default('kaon'),
+    tries: z.int('want a whole number').min(1, 'want 1 or more').max(9, 'want 9 or fewer').optional(),
+  })
+  .refine(({ dialect, tries }) => dialect !== 'rauc' || (tries ?? 1) === 1, {
+    path: ['tries'],
+    message: "want 1: RAUC's grub.cfg counts a single try (dialect kaon counts more)",
+  })
+  .transform((raw) => ({ ...raw, tries: raw.tries ?? (raw.dialect === 'rauc' ? 1 : 4) }));
+
+const rule = z
+  .strictObject({
+    prefix: text.regex(
+      /^[a-z0-9.:[\]-]+(\/[a-z0-9._-]+)*$/,
+      'want HOST[:PORT] or HOST[:PORT]/PATH in lower case, with no / at its end',
+    ),
+    require: z.strictObject({
+      keys: z
+        .array(name, 'want a list of key ids')
+        .min(1, 'want at least one key')
+        .max(32, 'want at most 32 keys')
+        .refine((keys) => new Set(keys).size === keys.length, 'want each key once'),
+      atLeast: z.int('want a whole number').min(1, 'want 1 or more').default(1),
+    }),
+    allowDowngrade: yesOrNo(false),
+  })
+  .refine(({ require }) => require.atLeast <= require.keys.length, {
+    path: ['require', 'atLeast'],
+    message: 'want no more than the number of keys in the rule',
+  })
+  .transform(({ prefix, require, allowDowngrade }) => ({ prefix, require, isDowngradeAllowed: allowDowngrade }));
+
+const trust = z.strictObject({
+  keys: mapOf(z.strictObject({ file: absolutePath }), 64).default({}),
+  rules: z.array(rule, 'want a list of rules').max(64, 'want at most 64 rules').default([]),
+});
+
+const registry = z
+  .strictObject({
+    authFile: optional(absolutePath),
+    caFile: optional(absolutePath),
+    insecureHttp: yesOrNo(false),
+    proxy: optional(z.url({ protocol: /^https?$/, error: 'want a proxy URL such as http://proxy.acme.io:3128' })),
+    mirrors: notYet(z.array(text, 'want a list').default([]), (mirrors) => mirrors.length === 0),
+  })
+  .transform(({ authFile, caFile, insecureHttp, proxy }) => ({
+    authFile,
+    caFile,
+    isInsecureHttpAllowed: insecureHttp,
+    proxy,
+  }));
+
+const host = z
+  .string()
+  .regex(
+    /^(\[[0-9a-f:.]+\]|[a-z0-9]([a-z0-9.-]*[a-z0-9])?)(:[0-9]{1,5})?$/,
+    'want host[:port] in lower case, without https://',
+  );
+
+const timeOfDay = z
+  .string('want a time such as "02:00"')
+  .regex(/^([01]\d|2[0-3]):[0-5]\d$/, 'want a time like "02:00"');
+
+const window = z.strictObject({
+  days: z.array(z.enum(['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'], 'want mon … sun')).optional(),
+  from: timeOfDay,
+  to: timeOfDay,
+  timeZone: text.default('UTC'),
+});
+
+const update = z
+  .strictObject({
+    download: z
+      .strictObject({ rateLimit: notYet(optional(rate), (limit) => limit === undefined) })
+      .default({ rateLimit: undefined }),
+    windows: z
+      .strictObject({ reboot: notYet(z.array(window).default([]), (windows) => windows.length === 0) })
+      .default({ reboot: [] }),
+    retry: z
+      .strictObject({
+        attempts: z.int('want a whole number').min(1, 'want 1 or more').max(100, 'want 100 or fewer').default(5),
+        base: duration(1000, hour, 'of 1s to 1h').default(15_000),
+        max: duration(1000, 24 * hour, 'of 1s to 24h').default(900_000),
+      })
+      .refine(({ base, max }) => base <= max, { path: ['max'], message: 'want at least what base says' })
+      .prefault({}),
+  })
+  .transform(({ retry }) => ({ retry: { attempts: retry.attempts, baseMs: retry.base, maxMs: retry.max } }));
+
+const triggers = z.strictObject({
+  keys: mapOf(
+    z.strictObject({
+      file: absolutePath,
+      actions: z.array(z.enum(['stage', 'activate'], 'want stage or activate'), 'want a list').min(1, 'want an action'),
+    }),
+    64,
+  ).default({}),
+});
+
+const api = z
+  .strictObject({
+    socket: absolutePath.max(107, 'want at most 107 characters, as unix sockets allow').default('/run/kaon/kaon.sock'),
+    tcp: notYet(z.union([text, z.null()]).default(null), (tcp) => tcp === null),
+    statusPage: notYet(yesOrNo(false), (isOn) => !isOn),
+  })
+  .transform(({ socket }) => ({ socket }));
+
+/** The shape of the merged configuration, with the words that its errors say. */
+export const configSchema = z.strictObject({
+  formatVersion: z.literal(1, 'want 1, the format of this version of kaon'),
+  node,
+  stateDir: absolutePath.default('/var/lib/kaon'),
+  slots: z.strictObject({ a: slot, b: slot }),
+  bootloader,
+  trust: trust.prefault({}),
+  registries: z.record(host, registry, 'want a map by host').default({}),
+  health: healthSchema.prefault({}),
+  update: update.prefault({}),
+  triggers: triggers.prefault({}),
+  api: api.prefault({}),
+});

@@ -1,0 +1,98 @@
+import type { PartitionConfig } from '../../partitions/block-device.ts';
+import type { SlotName } from '../core/update-state.ts';
+
+/** The node's configuration, merged, checked and with every default filled in. Durations are milliseconds. */
+export interface KaonConfig {
+  readonly formatVersion: 1;
+  readonly node: {
+    /** `undefined`: the machine id is the node's id. */
+    readonly id: string | undefined;
+    readonly compatible: string;
+    readonly labels: Readonly<Record<string, string>>;
+  };
+  readonly stateDir: string;
+  readonly slots: Readonly<Record<SlotName, SlotConfig>>;
+  readonly bootloader: BootloaderConfig;
+  readonly trust: TrustConfig;
+  /** By `host[:port]`. */
+  readonly registries: Readonly<Record<string, RegistryConfig>>;
+  readonly health: { readonly deadlineMs: number; readonly checks: readonly CheckConfig[] };
+  readonly update: { readonly retry: RetryConfig };
+  readonly triggers: { readonly keys: Readonly<Record<string, TriggerKeyConfig>> };
+  readonly api: { readonly socket: string };
+}
+
+/** One slot: what the loader calls it, and its partitions by name. */
+export interface SlotConfig {
+  readonly bootName: string;
+  readonly partitions: Readonly<Record<string, PartitionConfig>>;
+}
+
+/** The loader and where its environment lies. */
+export interface BootloaderConfig {
+  readonly type: 'grub';
+  readonly environment: string;
+  /** Where the shadow copy of the environment is kept; `undefined` for the adapter's own choice. */
+  readonly shadow: string | undefined;
+  /** `kaon`: our grub.cfg, several tries. `rauc`: RAUC's grub.cfg, one try. */
+  readonly dialect: 'kaon' | 'rauc';
+  /** Tries that a trial is armed with. */
+  readonly tries: number;
+}
+
+/** Keys by id, and the rules; `trust` of the image comes first and is never weakened by the node. */
+export interface TrustConfig {
+  readonly keys: Readonly<Record<string, { readonly file: string }>>;
+  readonly rules: readonly TrustRuleConfig[];
+}
+
+/** What images below `prefix` must be signed with. */
+export interface TrustRuleConfig {
+  readonly prefix: string;
+  readonly require: { readonly keys: readonly string[]; readonly atLeast: number };
+  readonly isDowngradeAllowed: boolean;
+}
+
+/** How one registry is reached. */
+export interface RegistryConfig {
+  readonly authFile: string | undefined;
+  readonly caFile: string | undefined;
+  readonly isInsecureHttpAllowed: boolean;
+  readonly proxy: string | undefined;
+}
+
+interface CheckBase {
+  readonly name: string;
+  readonly isRequired: boolean;
+  /** Longest time of one attempt. */
+  readonly timeoutMs: number;
+  /** Wait between two attempts. */
+  readonly intervalMs: number;
+  /** Attempts after the first one; `undefined`: until the deadline. */
+  readonly retries: number | undefined;
+}
+
+/** One health check. */
+export type CheckConfig =
+  | (CheckBase & { readonly kind: 'command'; readonly command: readonly string[] })
+  | (CheckBase & { readonly kind: 'http'; readonly url: string; readonly status: number })
+  | (CheckBase & {
+      readonly kind: 'systemd-unit';
+      readonly unit: string;
+      /** More restarts than this since the boot are a failure; `undefined`: restarts are not looked at. */
+      readonly maxRestarts: number | undefined;
+    });
+
+/** How preparing and writing are tried again. */
+export interface RetryConfig {
+  /** Tries in all. */
+  readonly attempts: number;
+  readonly baseMs: number;
+  readonly maxMs: number;
+}
+
+/** A controller's key and what it may ask for. */
+export interface TriggerKeyConfig {
+  readonly file: string;
+  readonly actions: readonly ('stage' | 'activate')[];
+}

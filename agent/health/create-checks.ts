@@ -1,0 +1,35 @@
+import { CommandCheck } from './command-check.ts';
+import type { CommandRunner, HealthCheck, ScheduledCheck } from './health-check.ts';
+import { HttpCheck } from './http-check.ts';
+import { SystemdUnitCheck } from './systemd-unit-check.ts';
+
+interface Common extends Omit<ScheduledCheck, 'check'> {
+  readonly name: string;
+  readonly isRequired: boolean;
+}
+
+/** A check as the configuration names it. */
+export type CheckSettings =
+  | (Common & { readonly kind: 'command'; readonly command: readonly string[] })
+  | (Common & { readonly kind: 'http'; readonly url: string; readonly status: number })
+  | (Common & { readonly kind: 'systemd-unit'; readonly unit: string; readonly maxRestarts: number | undefined });
+
+/** The checks that `settings` name. */
+export function createChecks(settings: readonly CheckSettings[], commands: CommandRunner): readonly ScheduledCheck[] {
+  return settings.map((setting) => {
+    const { timeoutMs, intervalMs, retries } = setting;
+    return { check: createCheck(setting, commands), timeoutMs, intervalMs, retries };
+  });
+}
+
+function createCheck(setting: CheckSettings, commands: CommandRunner): HealthCheck {
+  const { name, isRequired } = setting;
+  switch (setting.kind) {
+    case 'command':
+      return new CommandCheck(name, isRequired, setting.command, commands);
+    case 'http':
+      return new HttpCheck(name, isRequired, setting.url, setting.status);
+    case 'systemd-unit':
+      return new SystemdUnitCheck(name, isRequired, setting.unit, setting.maxRestarts, commands);
+  }
+}

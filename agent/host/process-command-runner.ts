@@ -1,0 +1,89 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import type { Readable } from 'node:stream';
+
+/** How a program ended. */
+export interface CommandOutcome {
+  /** `undefined` when it could not be started or was killed. */
+  readonly exitCode: number | undefined;
+  /** The last 4 KiB of what it wrote to both outputs; says why when it could not be started or was killed. */
+  readonly output: string;
+}
+
+const outputLimit = 4096;
+
+/** How long outputs may stay open after the program ended: a child of its own session may hold them for ever. */
+const drainMs = 250;
+
+/** Runs programs with no shell, no input, and in a process group of their own. */
+export class ProcessCommandRunner {
+  readonly #environment: NodeJS.ProcessEnv;
+
+  constructor(environment: NodeJS.ProcessEnv = process.env) {
+    this.#environment = environment;
+  }
+
+  /** Runs `argv` to its end. Aborting kills its whole process group. Never rejects. */
+  run(argv: readonly string[], signal: AbortSignal): Promise<CommandOutcome> {
+    const [program, ...args] = argv;
+    if (program === undefined || signal.aborted) {
+      return Promise.resolve({ exitCode: undefined, output: 'it was not started' });
+    }
+    return new Promise((resolve) => {
+      const child = spawn(program, args, {
+        stdio: ['ignore', 'pipe', 'pipe'],
+        detached: true,
+        env: this.#environment,
+      });
+      const tail = new OutputTail();
+      for (const stream of [child.stdout, child.stderr]) collect(stream, tail);
+      const onAbort = () => killGroup(child);
+      signal.addEventListener('abort', onAbort, { once: true });
+      const end = (exitCode: number | undefined, reason: string) => {
+        signal.removeEventListener('abort', onAbort);
+        child.stdout.destroy();
+        child.stderr.destroy();
+        resolve({ exitCode, output: [reason, tail.text()].filter((part) => part !== '').join(': ') });
+      };
+      child.once('error', (error) => end(undefined, `cannot run ${program}: ${error.message}`));
+      child.once('exit', (code, killedBy) => {
+        // What it left behind would outlive its check.
+        killGroup(child);
+        const finish = () => end(code ?? undefined, killedBy === null ? '' : `killed by ${killedBy}`);
+        const timer = setTimeout(finish, drainMs);
+        child.once('close', () => {
+          clearTimeout(timer);
+          finish();
+        });
+      });
+    });
+  }
+}
+
+function collect(stream: Readable, tail: OutputTail): void {
+  stream.on('data', (piece: Buffer) => tail.add(piece));
+}
+
+function killGroup(child: ChildProcess): void {
+  if (child.pid === undefined) return;
+  try {
+    process.kill(-child.pid, 'SIGKILL');
+  } catch (error) {
+    // ESRCH: nobody is left in the group, which is what is wanted. EPERM: who is left runs as another user.
+    const errno = error instanceof Error && 'code' in error ? error.code : undefined;
+    if (errno !== 'ESRCH' && errno !== 'EPERM') throw error;
+  }
+}
+
+/** Keeps the end of an output, where programs say what went wrong. */
+class OutputTail {
+  #bytes = Buffer.alloc(0);
+
+  add(piece: Buffer): void {
+    const joined = Buffer.concat([this.#bytes, piece.subarray(-outputLimit)]);
+    this.#bytes = joined.subarray(-outputLimit);
+  }
+
+  text(): string {
+    return this.#bytes.toString('utf8').trim();
+  }
+}

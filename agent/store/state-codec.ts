@@ -1,0 +1,138 @@
+/*
+ * The state document: JSON text of `UpdateState`, as the core defines it; absent fields stand for `undefined`.
+ * Readers keep the fields that they do not know, so that an older agent hands on what a newer one wrote.
+ */
+import { z } from 'zod';
+import { type ErrorCode, isErrorCode } from '../core/errors.ts';
+import type { EvidenceItem, Outcome, RollbackReason, UpdateRequest, UpdateState } from '../core/update-state.ts';
+
+/** Largest document that is read or written, in bytes. */
+export const documentLimitBytes = 1024 * 1024;
+
+function orUndefined<T extends z.ZodType>(schema: T) {
+  return schema.nullish().transform((value) => value ?? undefined);
+}
+
+// A newer agent may have codes that this one's tables lack; the message still says what happened.
+const errorCode = z.string().transform((code): ErrorCode => (isErrorCode(code) ? code : 'internal'));
+const slot = z.enum(['a', 'b']);
+const timeMs = z.number();
+
+const reasons: readonly RollbackReason[] = [
+  'never-booted',
+  'trial-lost',
+  'health-failed',
+  'power-lost',
+  'operator',
+  'activation-failed',
+  'mark-good-failed',
+  'committed-slot-lost',
+];
+
+/** Reads a rollback reason; one that this agent does not know is refused. */
+export const rollbackReasonSchema: z.ZodType<RollbackReason> = z.enum(reasons);
+
+/** Reads one piece of evidence; a kind that this agent does not know becomes `error`. */
+export const evidenceSchema: z.ZodType<EvidenceItem> = z.looseObject({
+  kind: z.enum(['health-check', 'loader', 'pstore', 'journal', 'boots', 'error']).catch('error'),
+  name: z.string(),
+  text: z.string(),
+});
+
+/** Reads an update request. */
+export const requestSchema: z.ZodType<UpdateRequest> = z.looseObject({
+  id: z.string().min(1),
+  kind: z.enum(['install', 'rollback']),
+  image: z.string(),
+  from: orUndefined(z.string()),
+  until: z.enum(['staged', 'activated', 'committed']),
+  requestedAtMs: timeMs,
+  requestedBy: z.enum(['operator', 'trigger']).catch('operator'),
+});
+
+/** Reads how an update ended; an unknown code becomes `internal`. */
+export const outcomeSchema: z.ZodType<Outcome> = z.looseObject({
+  updateId: z.string().min(1),
+  kind: z.enum(['install', 'rollback']),
+  result: z.enum(['committed', 'rolled-back', 'failed', 'cancelled']),
+  atMs: timeMs,
+  digest: orUndefined(z.string()),
+  code: z.exactOptional(errorCode),
+  message: z.exactOptional(z.string()),
+});
+
+const target = z.looseObject({
+  slot,
+  previous: slot,
+  digest: orUndefined(z.string()),
+  resolvedDigest: orUndefined(z.string()),
+  version: orUndefined(z.string()),
+  rollbackIndex: z.number(),
+  keyIds: z.array(z.string()),
+  rule: orUndefined(z.string()),
+});
+
+const active = {
+  update: requestSchema,
+  retry: z.exactOptional(
+    z.looseObject({
+      attempts: z.number(),
+      retryAtMs: timeMs,
+      last: z.looseObject({ code: errorCode, message: z.string() }),
+    }),
+  ),
+};
+const targeted = { ...active, target, isRearmed: z.boolean() };
+
+const stateSchema: z.ZodType<UpdateState> = z.discriminatedUnion('phase', [
+  z.looseObject({ phase: z.literal('idle'), last: z.exactOptional(outcomeSchema) }),
+  z.looseObject({ phase: z.literal('preparing'), ...active }),
+  z.looseObject({ phase: z.literal('writing'), ...targeted }),
+  z.looseObject({ phase: z.literal('staged'), ...targeted }),
+  z.looseObject({ phase: z.literal('activating'), ...targeted }),
+  z.looseObject({ phase: z.literal('activated'), isRebootAsked: z.boolean(), ...targeted }),
+  z.looseObject({
+    phase: z.literal('trial'),
+    ...targeted,
+    bootId: z.string(),
+    deadlineMonotonicMs: z.number(),
+  }),
+  z.looseObject({ phase: z.literal('committing'), ...targeted }),
+  z.looseObject({ phase: z.literal('cancelling'), ...active, target: orUndefined(target) }),
+  z.looseObject({
+    phase: z.literal('rolling-back'),
+    ...targeted,
+    reason: rollbackReasonSchema,
+    message: z.string(),
+    evidence: z.array(evidenceSchema),
+    isTargetBooted: z.boolean(),
+    step: z.enum(['record', 'reboot']),
+  }),
+]);
+
+/** The document of `state`. */
+export function encodeState(state: UpdateState): string {
+  return JSON.stringify(state);
+}
+
+/**
+ * The state that `document` holds, unknown fields kept; `undefined` for what this agent does not understand, such as
+ * a phase of a newer one. Never throws: the loader's truth then stands for the journal's.
+ */
+export function decodeState(document: string): UpdateState | undefined {
+  return decodeDocument(stateSchema, document);
+}
+
+/** The document read by `schema`, or `undefined` where it is not JSON, too large, or not of that shape. */
+export function decodeDocument<T>(schema: z.ZodType<T>, document: string): T | undefined {
+  if (document.length > documentLimitBytes) return undefined;
+  let value: unknown;
+  try {
+    value = JSON.parse(document);
+  } catch {
+    // Not JSON is one of the answers that `undefined` stands for.
+    return undefined;
+  }
+  const result = schema.safeParse(value);
+  return result.success ? result.data : undefined;
+}

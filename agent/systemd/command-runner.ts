@@ -1,0 +1,8 @@
+/** Runs a program with no shell. */
+export interface CommandRunner {
+  /** Runs `argv` to its end. `exitCode` is `undefined` when it could not be started or was killed. Never rejects. */
+  run(
+    argv: readonly string[],
+    signal: AbortSignal,
+  ): Promise<{ readonly exitCode: number | undefined; readonly output: string }>;
+}

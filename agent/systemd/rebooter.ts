@@ -1,0 +1,26 @@
+import { AgentError } from '../core/errors.ts';
+import type { Rebooter } from '../core/ports.ts';
+import type { CommandRunner } from './command-runner.ts';
+
+const rebootTimeoutMs = 30_000;
+
+/** Reboots by a command, `systemctl reboot` unless another is given (tests and the demo do). */
+export class CommandRebooter implements Rebooter {
+  readonly #commands: CommandRunner;
+  readonly #argv: readonly string[];
+
+  constructor(commands: CommandRunner, argv: readonly string[] = ['systemctl', 'reboot']) {
+    this.#commands = commands;
+    this.#argv = argv;
+  }
+
+  /** Resolves when the reboot was accepted. Rejects with `reboot-failed`. */
+  async reboot(): Promise<void> {
+    const { exitCode, output } = await this.#commands.run(this.#argv, AbortSignal.timeout(rebootTimeoutMs));
+    if (exitCode === 0) return;
+    const ending = exitCode === undefined ? output : `exit code ${exitCode}: ${output}`;
+    throw new AgentError('reboot-failed', `cannot reboot by ${this.#argv.join(' ')}: ${ending}`, {
+      details: { command: this.#argv, exitCode },
+    });
+  }
+}

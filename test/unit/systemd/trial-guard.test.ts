@@ -1,0 +1,143 @@
+import { spawnSync } from 'node:child_process';
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+
+const guard = resolve('systemd-units/kaon-trial-guard');
+const bootEnded = resolve('systemd-units/kaon-boot-ended');
+
+let directory: string;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'kaon-guard-'));
+  script('systemctl', `echo "$*" >> ${path('calls')}`);
+  writeFileSync(path('sysrq'), '');
+  writeFileSync(path('boot_id'), 'boot-2\n');
+});
+afterEach(() => {
+  rmSync(directory, { recursive: true });
+});
+
+const path = (name: string) => join(directory, name);
+
+function script(name: string, body: string): void {
+  writeFileSync(path(name), `#!/bin/sh\n${body}\n`);
+  chmodSync(path(name), 0o755);
+}
+
+/** A block as GRUB and kaon write it: 1024 bytes, filled up with #. */
+function block(...lines: readonly string[]): string {
+  return ['# GRUB Environment Block', ...lines, ''].join('\n').padEnd(1024, '#');
+}
+
+function runGuard(cmdline: string | undefined, environment: string | undefined) {
+  if (cmdline !== undefined) writeFileSync(path('cmdline'), `${cmdline}\n`);
+  if (environment !== undefined) writeFileSync(path('grubenv'), environment);
+  const { status, stderr } = spawnSync('/bin/sh', [guard], {
+    encoding: 'utf8',
+    env: {
+      PATH: process.env['PATH'],
+      KAON_GUARD_CMDLINE: path('cmdline'),
+      KAON_GRUB_ENVIRONMENT: path('grubenv'),
+      KAON_GUARD_SYSTEMCTL: path('systemctl'),
+      KAON_GUARD_SYSRQ: path('sysrq'),
+      KAON_GUARD_WAIT: '0',
+      KAON_GUARD_MARK: `env KAON_STATE_DIR=${directory} KAON_BOOT_ID_FILE=${path('boot_id')} ${bootEnded}`,
+    },
+  });
+  const calls = existsSync(path('calls')) ? readFileSync(path('calls'), 'utf8').trim().split('\n') : [];
+  return { status, stderr, calls };
+}
+
+const cmdline = 'BOOT_IMAGE=/vmlinuz root=/dev/vda2 kaon.slot=B quiet panic=10';
+const inTrial = block('ORDER=B A', 'A_OK=1', 'B_OK=1', 'kaon_trial=B', 'kaon_tries=4');
+
+describe('the trial guard', () => {
+  it('reboots a trial, harder each time that the node is still there', () => {
+    const { calls, stderr } = runGuard(cmdline, inTrial);
+    expect(calls).toEqual(['reboot', 'reboot --force', 'reboot --force --force']);
+    expect(readFileSync(path('sysrq'), 'utf8')).toBe('b\n');
+    expect(stderr).toContain('slot B is in trial');
+  });
+
+  it('goes on to force the reboot when systemd does not answer', () => {
+    script('systemctl', 'exit 1');
+    runGuard(cmdline, inTrial);
+    expect(readFileSync(path('sysrq'), 'utf8')).toBe('b\n');
+  });
+
+  it('leaves a mark for the evidence', () => {
+    runGuard(cmdline, inTrial);
+    expect(readFileSync(path('boots-ended'), 'utf8')).toBe('boot-2 trial-guard\n');
+  });
+
+  it("knows the slot by RAUC's word, too", () => {
+    expect(runGuard('rauc.slot=B quiet', inTrial).calls).toContain('reboot');
+  });
+
+  const neverRebooted: readonly (readonly [string, string | undefined, string | undefined, number])[] = [
+    ['the other slot is in trial', cmdline.replace('=B', '=A'), inTrial, 0],
+    ['no slot is in trial', cmdline, block('ORDER=B A', 'kaon_trial=-'), 0],
+    ['a slot is in trial whose name begins alike', cmdline, block('kaon_trial=B2'), 0],
+    ['the slot was marked good after a boot as a trial', `${cmdline} kaon.trial=B`, block('kaon_trial=-'), 0],
+    ['another variable says so', cmdline, block('my_kaon_trial=B', 'kaon_trial=-'), 0],
+    ['the command line names no slot', 'root=/dev/vda2 quiet', inTrial, 1],
+    ['the command line can not be read', undefined, inTrial, 1],
+    ['the environment can not be read', cmdline, undefined, 1],
+    ['the environment is empty', cmdline, '', 1],
+    ['the environment has no head', cmdline, 'kaon_trial=B\n', 1],
+    ['the environment has no word on a trial', cmdline, block('ORDER=B A'), 1],
+    ['the environment can not be read and the loader booted no trial', `${cmdline} kaon.trial=-`, undefined, 1],
+    ['the environment can not be read and another slot was in trial', `${cmdline} kaon.trial=A`, undefined, 1],
+  ];
+  it.each(neverRebooted)('never reboots when %s', (_name, line, environment, status) => {
+    const result = runGuard(line, environment);
+    expect(result.calls).toEqual([]);
+    expect(readFileSync(path('sysrq'), 'utf8')).toBe('');
+    expect(result.status).toBe(status);
+  });
+
+  it('reboots a boot that the loader made as a trial when the environment can not be read', () => {
+    expect(runGuard(`${cmdline} kaon.trial=B`, undefined).calls).toContain('reboot');
+    expect(runGuard(`${cmdline} kaon.trial=B`, '\0'.repeat(1024)).calls).toContain('reboot');
+  });
+
+  it('takes no name from the command line for a pattern', () => {
+    expect(runGuard('kaon.slot=* quiet', block('kaon_trial=B')).calls).toEqual([]);
+  });
+});
+
+describe('writing down that a boot ended', () => {
+  function run(systemState: string, ...args: readonly string[]) {
+    script('systemctl', `echo ${systemState}`);
+    return spawnSync('/bin/sh', [bootEnded, ...args], {
+      env: {
+        PATH: process.env['PATH'],
+        KAON_STATE_DIR: join(directory, 'state'),
+        KAON_BOOT_ID_FILE: path('boot_id'),
+        KAON_GUARD_SYSTEMCTL: path('systemctl'),
+      },
+    }).status;
+  }
+  const ended = () => readFileSync(join(directory, 'state', 'boots-ended'), 'utf8');
+
+  it('does so where the system goes down, and not where the agent alone ended', () => {
+    spawnSync('mkdir', [path('state')]);
+    expect(run('running')).toBe(0);
+    expect(existsSync(path('state/boots-ended'))).toBe(false);
+    expect(run('stopping')).toBe(0);
+    expect(ended()).toBe('boot-2 shutdown\n');
+  });
+
+  it('keeps the latest 32 boots', () => {
+    spawnSync('mkdir', [path('state')]);
+    for (let n = 0; n < 40; n++) run('stopping', `by-${n}`);
+    expect(ended().trim().split('\n')).toHaveLength(32);
+    expect(ended().trim().endsWith('by-39')).toBe(true);
+  });
+
+  it('does not make a state directory that is missing', () => {
+    expect(run('stopping')).toBe(1);
+    expect(existsSync(path('state'))).toBe(false);
+  });
+});
