@@ -54,13 +54,15 @@ describe('running a program', () => {
     while (!existsSync(pidFile)) await new Promise((resolve) => setImmediate(resolve));
     controller.abort();
     expect(await done).toEqual({ exitCode: undefined, output: expect.stringContaining('SIGKILL') as string });
-    expect(isAlive(Number(readFileSync(pidFile, 'utf8')))).toBe(false);
+    // A kill is taken, not yet carried out, when it returns.
+    await expect.poll(() => isAlive(Number(readFileSync(pidFile, 'utf8')))).toBe(false);
   });
 
   it('does not wait for a child that its program left behind, and ends it', async () => {
     const pidFile = join(directory, 'pid');
     await runner.run(['/bin/sh', '-c', `/bin/sleep 1000 & echo $! > ${pidFile}`], never);
-    expect(isAlive(Number(readFileSync(pidFile, 'utf8')))).toBe(false);
+    // A kill is taken, not yet carried out, when it returns.
+    await expect.poll(() => isAlive(Number(readFileSync(pidFile, 'utf8')))).toBe(false);
   });
 
   it('does not start anything once aborted', async () => {
