@@ -1,0 +1,222 @@
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { type RegistryAuthOptions, RegistryGuard } from './registry-auth.ts';
+import { RegistryContent } from './registry-content.ts';
+import { FaultPlan } from './registry-faults.ts';
+import { type Answer, sendAnswer } from './registry-send.ts';
+
+/** How an embedded registry is started. */
+export interface RegistryOptions {
+  /** A free one when it is left out. */
+  readonly port?: number;
+  readonly auth?: RegistryAuthOptions;
+  /** Whether blobs are redirected to a second listener, which refuses requests with an Authorization header. */
+  readonly isRedirecting?: boolean;
+  readonly tls?: { readonly key: string; readonly cert: string };
+}
+
+/** A request that the registry saw. */
+export interface SeenRequest {
+  readonly at: 'registry' | 'storage';
+  readonly method: string;
+  /** With its query. */
+  readonly path: string;
+  readonly authorization: string | undefined;
+  readonly range: string | undefined;
+}
+
+function json(status: number, value: unknown, headers: Readonly<Record<string, string>> = {}): Answer {
+  const body = Buffer.from(JSON.stringify(value));
+  return { status, headers: { 'content-type': 'application/json', ...headers }, body };
+}
+
+function refusal(status: number, code: string, headers: Readonly<Record<string, string>> = {}): Answer {
+  return json(status, { errors: [{ code, message: code.toLowerCase().replaceAll('_', ' ') }] }, headers);
+}
+
+function empty(status: number, headers: Readonly<Record<string, string>> = {}): Answer {
+  return { status, headers, body: Buffer.alloc(0) };
+}
+
+/** The whole body; `undefined` when the sender broke off. */
+async function bodyOf(request: IncomingMessage): Promise<Buffer | undefined> {
+  const pieces: Buffer[] = [];
+  try {
+    for await (const piece of request) pieces.push(piece as Buffer);
+  } catch (error) {
+    if (request.complete) throw error;
+    return undefined;
+  }
+  return Buffer.concat(pieces);
+}
+
+function blobAnswer(blob: Buffer, range: string | undefined): Answer {
+  const headers = { 'content-type': 'application/octet-stream', 'accept-ranges': 'bytes' };
+  const asked = /^bytes=(\d+)-(\d*)$/.exec(range ?? '');
+  if (asked === null) return { status: 200, headers, body: blob };
+  const start = Number(asked[1]);
+  const end = Math.min(asked[2] === '' ? Number.POSITIVE_INFINITY : Number(asked[2]), blob.byteLength - 1);
+  if (start > end) return empty(416, { 'content-range': `bytes */${blob.byteLength}` });
+  return {
+    status: 206,
+    headers: { ...headers, 'content-range': `bytes ${start}-${end}/${blob.byteLength}` },
+    body: blob.subarray(start, end + 1),
+  };
+}
+
+async function listen(server: Server, port: number): Promise<number> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, '127.0.0.1', resolve);
+  });
+  return (server.address() as AddressInfo).port;
+}
+
+async function closeServer(server: Server): Promise<void> {
+  server.closeAllConnections();
+  await new Promise<void>((resolve) => {
+    server.close(() => resolve());
+  });
+}
+
+/** An OCI registry in this process, on loopback and in memory, that can be told to fail. */
+export class EmbeddedRegistry {
+  readonly content = new RegistryContent();
+  readonly faults = new FaultPlan();
+  readonly requests: SeenRequest[] = [];
+  readonly guard: RegistryGuard | undefined;
+  /** Bytes of bodies that connections took, in all. */
+  sentBytes = 0;
+  readonly #options: RegistryOptions;
+  readonly #server: Server;
+  readonly #storage: Server;
+  #port = 0;
+  #storagePort = 0;
+  #linkGeneration = 0;
+
+  constructor(options: RegistryOptions) {
+    this.#options = options;
+    this.guard = options.auth === undefined ? undefined : new RegistryGuard(options.auth);
+    const front: RequestListener = (request, response) => void this.#serve(request, response, 'registry');
+    const back: RequestListener = (request, response) => void this.#serve(request, response, 'storage');
+    this.#server = options.tls === undefined ? createServer(front) : createTlsServer(options.tls, front);
+    this.#storage = options.tls === undefined ? createServer(back) : createTlsServer(options.tls, back);
+  }
+
+  get port(): number {
+    return this.#port;
+  }
+
+  /** `127.0.0.1:PORT`, as references name it. */
+  get host(): string {
+    return `127.0.0.1:${this.#port}`;
+  }
+
+  get url(): string {
+    return `${this.#options.tls === undefined ? 'http' : 'https'}://${this.host}`;
+  }
+
+  async start(): Promise<void> {
+    this.#port = await listen(this.#server, this.#options.port ?? 0);
+    if (this.#options.isRedirecting === true) this.#storagePort = await listen(this.#storage, 0);
+  }
+
+  /** Makes every redirect given so far answer 403, as an expired presigned link does. */
+  expireLinks(): void {
+    this.#linkGeneration += 1;
+  }
+
+  async close(): Promise<void> {
+    await closeServer(this.#server);
+    if (this.#storagePort !== 0) await closeServer(this.#storage);
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse, at: SeenRequest['at']): Promise<void> {
+    const { method = '', url: path = '' } = request;
+    const { authorization, range } = request.headers;
+    this.requests.push({ at, method, path, authorization, range });
+    const fault = this.faults.take(`${method} ${path}`);
+    const heeded = fault?.kind === 'ignore-range' ? undefined : range;
+    const url = new URL(path, this.url);
+    const answer =
+      at === 'storage' ? this.#fromStorage(url, authorization, heeded) : await this.#answer(request, url, heeded);
+    await sendAnswer(response, answer, fault, (sizeBytes) => {
+      this.sentBytes += sizeBytes;
+    });
+  }
+
+  #fromStorage(url: URL, authorization: string | undefined, range: string | undefined): Answer {
+    // S3 does so: two ways to prove who one is are an error.
+    if (authorization !== undefined) return empty(400);
+    if (url.searchParams.get('signature') !== `secret-${this.#linkGeneration}`) return empty(403);
+    const [, name = '', digest = ''] = /^\/(.+)\/([^/]+)$/.exec(url.pathname) ?? [];
+    const blob = this.content.blob(name, digest);
+    return blob === undefined ? empty(404) : blobAnswer(blob, range);
+  }
+
+  async #answer(request: IncomingMessage, url: URL, range: string | undefined): Promise<Answer> {
+    const body = await bodyOf(request);
+    if (body === undefined) return empty(400);
+    if (url.pathname === '/token' && this.guard !== undefined) {
+      const issued = this.guard.issue(request, url, body.toString());
+      return issued === undefined ? refusal(401, 'UNAUTHORIZED') : json(200, JSON.parse(issued));
+    }
+    const [, name = '', kind = '', rest = ''] =
+      /^\/v2\/(?:(.+)\/(manifests|blobs|tags)\/(.*))?$/.exec(url.pathname) ?? [];
+    const challenge = this.guard?.challenge(request, name, this.url);
+    if (challenge !== undefined) return refusal(401, 'UNAUTHORIZED', { 'www-authenticate': challenge });
+    if (url.pathname === '/v2/') return json(200, {});
+    if (kind === 'manifests') return this.#manifest(request, name, rest, body);
+    if (kind === 'blobs' && rest.startsWith('uploads/')) {
+      return this.#upload(request, url, name, rest.slice('uploads/'.length), body);
+    }
+    return kind === 'blobs' ? this.#blob(name, rest, range) : refusal(404, 'UNSUPPORTED');
+  }
+
+  #manifest(request: IncomingMessage, name: string, tagOrDigest: string, body: Buffer): Answer {
+    if (request.method === 'PUT') {
+      const tag = tagOrDigest.includes(':') ? undefined : tagOrDigest;
+      const mediaType = request.headers['content-type'] ?? '';
+      const digest = this.content.putManifest(name, body, mediaType, tag);
+      if (tag === undefined && digest !== tagOrDigest) return refusal(400, 'DIGEST_INVALID');
+      return empty(201, { location: `/v2/${name}/manifests/${digest}`, 'docker-content-digest': digest });
+    }
+    const held = this.content.manifest(name, tagOrDigest);
+    if (held === undefined) return refusal(404, 'MANIFEST_UNKNOWN');
+    if (!(request.headers.accept ?? '').includes(held.mediaType)) return refusal(404, 'MANIFEST_UNKNOWN');
+    const headers = { 'content-type': held.mediaType, 'docker-content-digest': held.digest };
+    return { status: 200, headers, body: held.bytes };
+  }
+
+  #blob(name: string, digest: string, range: string | undefined): Answer {
+    const blob = this.content.blob(name, digest);
+    if (blob === undefined) return refusal(404, 'BLOB_UNKNOWN');
+    if (this.#storagePort === 0) return blobAnswer(blob, range);
+    const scheme = this.#options.tls === undefined ? 'http' : 'https';
+    const query = `signature=secret-${this.#linkGeneration}`;
+    return empty(307, { location: `${scheme}://127.0.0.1:${this.#storagePort}/${name}/${digest}?${query}` });
+  }
+
+  #upload(request: IncomingMessage, url: URL, name: string, id: string, body: Buffer): Answer {
+    if (request.method === 'POST') {
+      return empty(202, { location: `/v2/${name}/blobs/uploads/${this.content.startUpload()}?state=1` });
+    }
+    const sizeBytes = this.content.appendUpload(id, body);
+    if (sizeBytes === undefined) return refusal(404, 'BLOB_UPLOAD_UNKNOWN');
+    if (request.method === 'PATCH') {
+      const location = `/v2/${name}/blobs/uploads/${id}?state=${sizeBytes}`;
+      return empty(202, { location, range: `0-${Math.max(0, sizeBytes - 1)}` });
+    }
+    const digest = url.searchParams.get('digest') ?? '';
+    if (!this.content.finishUpload(id, name, digest)) return refusal(400, 'DIGEST_INVALID');
+    return empty(201, { location: `/v2/${name}/blobs/${digest}`, 'docker-content-digest': digest });
+  }
+}
+
+/** Starts a registry on 127.0.0.1; it answers when this resolves. */
+export async function startRegistry(options: RegistryOptions = {}): Promise<EmbeddedRegistry> {
+  const registry = new EmbeddedRegistry(options);
+  await registry.start();
+  return registry;
+}
