@@ -1,0 +1,277 @@
+import type {
+  Accepted,
+  AgentControl,
+  HealthView,
+  HoldView,
+  PlanView,
+  StatusView,
+  TriggerAccepted,
+  UpdateInput,
+  UpdateView,
+} from '../core/control.ts';
+import { AgentError, type ErrorReport } from '../core/errors.ts';
+import { parseReference } from '../core/image-format/reference.ts';
+import type { Clock, EventRecord, Journal, Random, RollbackRecord, SlotService, UpdateRecord } from '../core/ports.ts';
+import { statusOf } from '../core/status.ts';
+import type { SlotName, UpdateRequest, UpdateState } from '../core/update-state.ts';
+import type { EventLog } from './event-log.ts';
+import type { FactsKeeper } from './facts-keeper.ts';
+import type { HealthBoard } from './health-board.ts';
+import type { ImageJudge } from './judge-image.ts';
+import { NodeControl } from './node-control.ts';
+import type { NodeReader } from './node-reader.ts';
+import { refuseUnlessIdle, refuseUnlessPhase } from './phase-checks.ts';
+import { planOf } from './plan.ts';
+import { RequestKeys } from './request-keys.ts';
+import { rollbackTarget } from './rollback-target.ts';
+import type { UpdateRunner } from './runner.ts';
+import { waitForVersion } from './wait-for-version.ts';
+
+/** What a verified trigger asks for. */
+export interface VerifiedTrigger {
+  readonly keyId: string;
+  readonly image: string;
+  readonly action: 'stage' | 'activate';
+  readonly sequence: number;
+}
+
+/** Verifies a trigger's signature, expiry and sequence. Throws `trigger-…` codes. */
+export type TriggerVerifier = (
+  envelope: unknown,
+  lastSequences: Readonly<Record<string, number>>,
+  nowMs: number,
+) => VerifiedTrigger;
+
+/** What the control works with. */
+export interface ControlPorts {
+  readonly runner: UpdateRunner;
+  readonly judge: ImageJudge;
+  readonly facts: FactsKeeper;
+  readonly journal: Journal;
+  readonly slots: SlotService;
+  readonly nodeReader: NodeReader;
+  readonly events: EventLog;
+  readonly health: HealthBoard;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly verifyTrigger: TriggerVerifier;
+  readonly agentVersion: string;
+  readonly node: {
+    readonly id: string;
+    readonly compatible: string;
+    readonly labels: Readonly<Record<string, string>>;
+  };
+  /** Why the agent starts no update; grows, never shrinks. */
+  readonly degraded: ErrorReport[];
+  readonly startedAtMs: number;
+}
+
+/** Answers the API: checks what may be asked now, saves it by the runner, and reads the rest. */
+export class AgentControlService implements AgentControl {
+  readonly #ports: ControlPorts;
+  readonly #keys: RequestKeys;
+  readonly #node: NodeControl;
+
+  constructor(ports: ControlPorts) {
+    this.#ports = ports;
+    this.#keys = new RequestKeys(ports.journal);
+    this.#node = new NodeControl(ports);
+  }
+
+  async status(): Promise<StatusView> {
+    const { runner, facts, events, clock, degraded } = this.#ports;
+    const { node, fault } = await this.#ports.nodeReader.read();
+    return statusOf({
+      agentVersion: this.#ports.agentVersion,
+      node: this.#ports.node,
+      state: runner.state,
+      deployments: runner.memory.deployments,
+      boot: node,
+      facts: facts.data,
+      areFactsLost: facts.isLost,
+      waiting: runner.waiting,
+      progress: events.progressNow,
+      degraded: fault === undefined ? degraded : [...degraded, fault],
+      startedAtMs: this.#ports.startedAtMs,
+      nowMs: clock.nowMs(),
+    });
+  }
+
+  statusVersion(): number {
+    return this.#ports.events.version;
+  }
+
+  async waitForChange(version: number, timeoutMs: number, signal: AbortSignal): Promise<void> {
+    await waitForVersion(this.#ports.events, this.#ports.clock, version, timeoutMs, signal);
+  }
+
+  async plan(input: UpdateInput, signal: AbortSignal): Promise<PlanView> {
+    const { judge, runner } = this.#ports;
+    const { deployments } = runner.memory;
+    return planOf(input.image, await judge.judge(parseReference(input.image), input.from, deployments, signal));
+  }
+
+  async startUpdate(input: UpdateInput, idempotencyKey: string | undefined): Promise<Accepted> {
+    parseReference(input.image);
+    return this.#keys.once(idempotencyKey, JSON.stringify(['install', input]), async () => {
+      this.#refuseUnlessSound();
+      const update = this.#newRequest('install', input);
+      await this.#ports.runner.dispatch(
+        { type: 'update-requested', update, atMs: update.requestedAtMs },
+        {},
+        refuseUnlessIdle,
+      );
+      return update.id;
+    });
+  }
+
+  async startRollback(idempotencyKey: string | undefined): Promise<Accepted> {
+    return this.#keys.once(idempotencyKey, '["rollback"]', async () => {
+      this.#refuseUnlessSound();
+      const node = await this.#ports.slots.readNode();
+      const { runner, facts } = this.#ports;
+      const target = rollbackTarget(node, runner.memory.deployments, facts.data);
+      const image = runner.memory.deployments[target.slot]?.image ?? 'unknown';
+      const update = this.#newRequest('rollback', {
+        image,
+        from: undefined,
+        until: 'committed',
+        requestedBy: 'operator',
+      });
+      const event = { type: 'rollback-requested', update, target, atMs: update.requestedAtMs } as const;
+      await runner.dispatch(event, {}, refuseUnlessIdle);
+      return update.id;
+    });
+  }
+
+  async update(id: string): Promise<UpdateView> {
+    const record = await this.#ports.journal.update(id);
+    if (record === undefined)
+      throw new AgentError('update-not-found', `cannot show update ${id}: there is none with this id`);
+    return this.#view(record);
+  }
+
+  async updates(limit: number, beforeId: string | undefined): Promise<readonly UpdateView[]> {
+    return (await this.#ports.journal.updates(limit, beforeId)).map((record) => this.#view(record));
+  }
+
+  async activate(id: string, andReboot: boolean): Promise<void> {
+    const { runner, clock } = this.#ports;
+    this.#refuseUnlessSound();
+    const until = andReboot ? 'committed' : 'activated';
+    const check = (state: UpdateState) => refuseUnlessPhase(state, id, ['staged', 'activated'], 'activate');
+    await runner.dispatch({ type: 'activation-asked', until, atMs: clock.nowMs() }, {}, check);
+  }
+
+  async cancel(id: string): Promise<void> {
+    const { runner, clock } = this.#ports;
+    const allowed = ['preparing', 'writing', 'staged', 'activating', 'activated', 'trial'] as const;
+    const check = (state: UpdateState) => refuseUnlessPhase(state, id, allowed, 'cancel');
+    await runner.dispatch({ type: 'cancel-asked', atMs: clock.nowMs() }, {}, check);
+  }
+
+  async rollbacks(limit: number): Promise<readonly RollbackRecord[]> {
+    return this.#ports.journal.rollbacks(limit);
+  }
+
+  async rollback(id: string): Promise<RollbackRecord | undefined> {
+    return this.#ports.journal.rollback(id);
+  }
+
+  async reboot(): Promise<void> {
+    await this.#node.reboot();
+  }
+
+  async markGood(slot: SlotName): Promise<void> {
+    await this.#node.markGood(slot);
+  }
+
+  async markBad(slot: SlotName): Promise<void> {
+    await this.#node.markBad(slot);
+  }
+
+  health(): HealthView {
+    return this.#ports.health.view();
+  }
+
+  async clearKnownBad(digest: string): Promise<boolean> {
+    return this.#node.clearKnownBad(digest);
+  }
+
+  async confirmFacts(): Promise<void> {
+    await this.#node.confirmFacts();
+  }
+
+  hold(): HoldView | undefined {
+    return this.#node.hold();
+  }
+
+  async setHold(reason: string, untilMs: number | undefined): Promise<void> {
+    await this.#node.setHold(reason, untilMs);
+  }
+
+  async clearHold(): Promise<void> {
+    await this.#node.clearHold();
+  }
+
+  async trigger(envelope: unknown): Promise<TriggerAccepted> {
+    const { facts, clock, verifyTrigger, runner } = this.#ports;
+    this.#refuseUnlessSound();
+    if (facts.isLost) {
+      throw new AgentError(
+        'facts-lost',
+        'cannot accept the trigger: the sequences of earlier triggers are lost, so a replay could not be told',
+      );
+    }
+    const verified = verifyTrigger(envelope, facts.data.triggerSequences, clock.nowMs());
+    refuseUnlessIdle(runner.state);
+    const { keyId, sequence } = verified;
+    // The sequence first: power lost between the two lines loses the trigger, never the protection against replays.
+    await facts.change((data) => ({ ...data, triggerSequences: { ...data.triggerSequences, [keyId]: sequence } }));
+    const until = verified.action === 'stage' ? 'staged' : 'committed';
+    const input: UpdateInput = { image: verified.image, from: undefined, until, requestedBy: 'trigger' };
+    const accepted = await this.startUpdate(input, undefined);
+    return { ...accepted, keyId, action: verified.action };
+  }
+
+  async events(afterSequence: number, limit: number): Promise<readonly EventRecord[]> {
+    await this.#ports.events.flush();
+    return this.#ports.journal.events(afterSequence, limit);
+  }
+
+  onEvent(listener: (event: EventRecord) => void): () => void {
+    return this.#ports.events.onEvent(listener);
+  }
+
+  #view(record: UpdateRecord): UpdateView {
+    const { runner, events } = this.#ports;
+    const { state } = runner;
+    if (state.phase === 'idle' || state.update.id !== record.request.id) {
+      return { ...record, phase: 'idle', current: undefined };
+    }
+    return {
+      ...record,
+      phase: state.phase,
+      current: {
+        request: state.update,
+        phase: state.phase,
+        target: 'target' in state ? state.target : undefined,
+        progress: events.progressNow,
+        lastError: 'retry' in state ? state.retry.last : undefined,
+      },
+    };
+  }
+
+  #newRequest(kind: UpdateRequest['kind'], input: UpdateInput): UpdateRequest {
+    return { id: this.#ports.random.id(), kind, ...input, requestedAtMs: this.#ports.clock.nowMs() };
+  }
+
+  #refuseUnlessSound(): void {
+    const [first] = this.#ports.degraded;
+    if (first !== undefined) {
+      throw new AgentError('agent-degraded', `cannot start an update: the agent is degraded: ${first.message}`, {
+        details: { causes: this.#ports.degraded.map(({ code }) => code) },
+      });
+    }
+  }
+}

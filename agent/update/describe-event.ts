@@ -1,0 +1,59 @@
+import type { EventRecord } from '../core/ports.ts';
+import type { UpdateEvent } from '../core/update-events.ts';
+import type { UpdateState } from '../core/update-state.ts';
+
+/** The line of the audit trail for the step from `before` to `after`. */
+export function describeEvent(
+  before: UpdateState,
+  event: UpdateEvent,
+  after: UpdateState,
+): Omit<EventRecord, 'sequence'> | undefined {
+  // A failed effect has been told by its own line; what follows from it is told only when the phase changes.
+  if (event.type === 'effect-failed' && before.phase === after.phase) return undefined;
+  const update = 'update' in after ? after.update : 'update' in before ? before.update : undefined;
+  const slot = 'target' in after ? after.target?.slot : undefined;
+  return {
+    atMs: event.atMs,
+    updateId: update?.id,
+    kind: after.phase === 'idle' ? `update-${after.last?.result ?? 'ended'}` : event.type,
+    message: sentence(before, event, after),
+    details: {
+      from: before.phase,
+      phase: after.phase,
+      ...(slot === undefined ? {} : { slot }),
+      ...(update === undefined ? {} : { image: update.image }),
+      ...(after.phase === 'idle' && after.last?.code !== undefined ? { code: after.last.code } : {}),
+    },
+  };
+}
+
+function sentence(before: UpdateState, event: UpdateEvent, after: UpdateState): string {
+  if (after.phase === 'idle') {
+    const message = after.last?.message;
+    return `the update ended: ${after.last?.result ?? 'idle'}${message === undefined ? '' : `: ${message}`}`;
+  }
+  switch (after.phase) {
+    case 'preparing':
+      return `an update to ${after.update.image} was asked for`;
+    case 'writing':
+      return `the image is verified; writing slot ${after.target.slot}`;
+    case 'staged':
+      return event.type === 'slot-written'
+        ? `slot ${after.target.slot} is written and read back`
+        : `the staged update goes on until ${after.update.until}`;
+    case 'activating':
+      return `arming the loader for slot ${after.target.slot}`;
+    case 'activated':
+      return `slot ${after.target.slot} is primary with its tries; the reboot is next`;
+    case 'trial':
+      return `slot ${after.target.slot} is in trial`;
+    case 'committing':
+      return `the trial passed: ${event.type === 'verdict-reached' ? event.message : 'committing'}`;
+    case 'cancelling':
+      return `cancelling the update out of ${before.phase}`;
+    case 'rolling-back':
+      return after.step === 'reboot'
+        ? 'the loader is turned back; rebooting'
+        : `rolling back: ${after.reason}: ${after.message}`;
+  }
+}

@@ -1,0 +1,228 @@
+import { addKnownBad, raiseFloor } from '../core/facts.ts';
+import type { Waiting } from '../core/control.ts';
+import { AgentError } from '../core/errors.ts';
+import { parseReference } from '../core/image-format/reference.ts';
+import type {
+  CheckResult,
+  Clock,
+  Gate,
+  HealthChecks,
+  JournalChange,
+  SlotService,
+  WriteProgress,
+} from '../core/ports.ts';
+import { isKnownBadAfter } from '../core/recover.ts';
+import type { UpdateEvent } from '../core/update-events.ts';
+import type { InPhase, SlotName, UpdateState } from '../core/update-state.ts';
+import { verdictOf } from '../core/verdict.ts';
+import type { FactsKeeper } from './facts-keeper.ts';
+import { type ImageJudge, pinned, targetOf } from './judge-image.ts';
+import type { UpdateMemory } from './update-memory.ts';
+
+/** What performing an effect came to. */
+export type EffectResult =
+  /** The event that carries the machine on. */
+  | { readonly event: UpdateEvent; readonly change?: JournalChange }
+  /** A gate is closed: ask again at `untilMs`, or soon. */
+  | { readonly waiting: Waiting }
+  /** The node goes down. */
+  | { readonly isRebooting: true };
+
+/** Performs each effect of the machine once. Decides nothing: it does, and says what came of it. */
+export class Effects {
+  readonly #judge: ImageJudge;
+  readonly #slots: SlotService;
+  readonly #facts: FactsKeeper;
+  readonly #health: HealthChecks;
+  readonly #gates: readonly Gate[];
+  readonly #clock: Clock;
+  readonly #tries: number;
+  readonly #onProgress: (progress: WriteProgress) => void;
+  readonly #onCheck: (result: CheckResult) => void;
+
+  constructor(ports: {
+    judge: ImageJudge;
+    slots: SlotService;
+    facts: FactsKeeper;
+    health: HealthChecks;
+    gates: readonly Gate[];
+    clock: Clock;
+    tries: number;
+    onProgress: (progress: WriteProgress) => void;
+    onCheck: (result: CheckResult) => void;
+  }) {
+    this.#judge = ports.judge;
+    this.#slots = ports.slots;
+    this.#facts = ports.facts;
+    this.#health = ports.health;
+    this.#gates = ports.gates;
+    this.#clock = ports.clock;
+    this.#tries = ports.tries;
+    this.#onProgress = ports.onProgress;
+    this.#onCheck = ports.onCheck;
+  }
+
+  /** Performs the effect of `state`. Rejects with coded errors; `signal` ends what can be ended. */
+  async perform(state: UpdateState, memory: UpdateMemory, signal: AbortSignal): Promise<EffectResult> {
+    switch (state.phase) {
+      case 'preparing':
+        return this.#prepare(state, memory, signal);
+      case 'writing':
+        return this.#write(state, memory, signal);
+      case 'staged':
+        return (await this.#askGates('reboot', state)) ?? { event: { type: 'gates-opened', atMs: this.#now() } };
+      case 'activating':
+        return this.#arm(state);
+      case 'activated':
+        return (await this.#askGates('reboot', state)) ?? this.#reboot();
+      case 'trial':
+        return this.#checkHealth(state, memory, signal);
+      case 'committing':
+        return this.#markGood(state);
+      case 'cancelling':
+        return this.#discard(state);
+      case 'rolling-back':
+        return state.step === 'record' ? this.#turnBack(state, memory) : this.#reboot();
+      case 'idle':
+        throw new AgentError('internal', 'cannot perform an effect: idle has none');
+    }
+  }
+
+  /** Turns the loader back from the booted `slot` and reboots, with nothing recorded: for an agent that can't save. */
+  async abandonTrial(slot: SlotName): Promise<void> {
+    // An unwritable loader still counts: the reboot uses up the trial's tries.
+    await this.#slots.markBad(slot).catch(() => undefined);
+    await this.#slots.reboot();
+  }
+
+  #now(): number {
+    return this.#clock.nowMs();
+  }
+
+  async #askGates(
+    at: 'download' | 'reboot',
+    state: Exclude<UpdateState, { phase: 'idle' }>,
+  ): Promise<{ waiting: Waiting } | undefined> {
+    for (const gate of this.#gates.filter((candidate) => candidate.at.includes(at))) {
+      const answer = await gate.ask(state.update);
+      if (!answer.isOpen) {
+        return { waiting: { gate: gate.name, code: answer.code, text: answer.text, untilMs: answer.untilMs } };
+      }
+    }
+    return undefined;
+  }
+
+  async #prepare(state: InPhase<'preparing'>, memory: UpdateMemory, signal: AbortSignal): Promise<EffectResult> {
+    const closed = await this.#askGates('download', state);
+    if (closed !== undefined) return closed;
+    const { update } = state;
+    const judged = await this.#judge.judge(parseReference(update.image), update.from, memory.deployments, signal);
+    if (judged.isAlreadyRunning) {
+      return { event: { type: 'found-running', digest: judged.trusted.manifestDigest, atMs: this.#now() } };
+    }
+    const [blocker] = judged.blockers;
+    if (blocker !== undefined) throw new AgentError(blocker.code, blocker.message);
+    return { event: { type: 'prepared', target: targetOf(judged), atMs: this.#now() } };
+  }
+
+  async #write(state: InPhase<'writing'>, memory: UpdateMemory, signal: AbortSignal): Promise<EffectResult> {
+    const { update, target } = state;
+    const judged = await this.#judge.judge(pinned(update.image, target), update.from, memory.deployments, signal);
+    const blocker = judged.blockers[0];
+    if (blocker !== undefined) throw new AgentError(blocker.code, blocker.message);
+    if (judged.trusted.manifestDigest !== target.digest) {
+      throw new AgentError(
+        'digest-mismatch',
+        `cannot write slot ${target.slot}: the image is ${judged.trusted.manifestDigest}, want ${target.digest ?? 'none'}`,
+      );
+    }
+    await this.#facts.change((facts) => ({ ...facts, installSequence: facts.installSequence + 1 }));
+    const sizes = new Map(
+      judged.trusted.partitions.map((partition) => [partition.layerDigest, partition.layerSizeBytes]),
+    );
+    await this.#slots.writeSlot(
+      target.slot,
+      judged.signed,
+      (layerDigest) =>
+        judged.source.openLayer(
+          judged.signed.image,
+          { digest: layerDigest, sizeBytes: sizes.get(layerDigest) ?? 0 },
+          signal,
+        ),
+      this.#onProgress,
+      signal,
+    );
+    return { event: { type: 'slot-written', atMs: this.#now() } };
+  }
+
+  async #arm(state: InPhase<'activating'>): Promise<EffectResult> {
+    // An operator's rollback comes here without having been staged; arming waits for the reboot's gates all the same.
+    const closed = await this.#askGates('reboot', state);
+    if (closed !== undefined) return closed;
+    const { maxTries } = await this.#slots.readNode();
+    await this.#slots.activate(state.target.slot, Math.min(this.#tries, maxTries), state.target.digest);
+    return { event: { type: 'armed', atMs: this.#now() } };
+  }
+
+  async #reboot(): Promise<EffectResult> {
+    await this.#slots.reboot();
+    return { isRebooting: true };
+  }
+
+  async #checkHealth(state: InPhase<'trial'>, memory: UpdateMemory, signal: AbortSignal): Promise<EffectResult> {
+    const leftMs = Math.max(0, state.deadlineMonotonicMs - this.#clock.monotonicMs());
+    const results = [...memory.standingFaults, ...(await this.#health.run(leftMs, this.#onCheck, signal))];
+    const verdict = verdictOf(results);
+    return { event: { type: 'verdict-reached', ...verdict, atMs: this.#now() } };
+  }
+
+  async #markGood(state: InPhase<'committing'>): Promise<EffectResult> {
+    // The commit point. Power lost before: another try of this slot. Power lost after: committed, and recorded again.
+    await this.#slots.markGood(state.target.slot);
+    await this.#facts.change((facts) => raiseFloor(facts, state.target.rollbackIndex));
+    return { event: { type: 'marked-good', atMs: this.#now() } };
+  }
+
+  async #discard(state: InPhase<'cancelling'>): Promise<EffectResult> {
+    if (state.target !== undefined) await this.#slots.markBad(state.target.slot);
+    return { event: { type: 'cancelled', atMs: this.#now() } };
+  }
+
+  async #turnBack(state: InPhase<'rolling-back'>, memory: UpdateMemory): Promise<EffectResult> {
+    const { update, target, reason, message, evidence } = state;
+    const atMs = this.#now();
+    const { digest } = target;
+    // Known-bad first: power lost after this line still keeps a controller from sending the same image again.
+    if (digest !== undefined && isKnownBadAfter(reason)) {
+      await this.#facts.change((facts) =>
+        addKnownBad(facts, { digest, reason: `${reason}: ${message}`, updateId: update.id, atMs }),
+      );
+    }
+    if (reason === 'committed-slot-lost') {
+      await this.#slots.markGood(target.previous);
+    } else {
+      // Power lost before: the trial's own tries lead back. Power lost after: the old slot is primary.
+      await this.#slots.markBad(target.slot);
+    }
+    const fallback = memory.deployments[target.previous];
+    return {
+      event: { type: 'turned-back', atMs },
+      change: {
+        rollback: {
+          id: update.id,
+          updateId: update.id,
+          atMs,
+          slot: target.slot,
+          digest,
+          image: update.image,
+          reason,
+          message,
+          evidence,
+        },
+        ...(reason === 'committed-slot-lost' && fallback !== undefined
+          ? { deployment: { ...fallback, committedAtMs: atMs } }
+          : {}),
+      },
+    };
+  }
+}

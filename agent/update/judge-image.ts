@@ -1,0 +1,93 @@
+import { isAlreadyRunning, inactiveSlot, type NodeIdentity, preflight } from '../core/admission.ts';
+import type { ErrorReport } from '../core/errors.ts';
+import { formatReference, parseReference, type Reference } from '../core/image-format/reference.ts';
+import type {
+  Deployment,
+  ImageSource,
+  ImageSourceFactory,
+  NodeBoot,
+  SignedImage,
+  SlotService,
+  TrustedImage,
+  TrustPolicy,
+} from '../core/ports.ts';
+import type { SlotName, Target } from '../core/update-state.ts';
+import type { FactsKeeper } from './facts-keeper.ts';
+
+/** An image as the trust policy and the preflight of this node see it. */
+export interface JudgedImage {
+  readonly signed: SignedImage;
+  readonly source: ImageSource;
+  readonly trusted: TrustedImage;
+  readonly node: NodeBoot;
+  readonly isAlreadyRunning: boolean;
+  readonly blockers: readonly ErrorReport[];
+}
+
+/** Resolves and judges images; reads the network and the node, and writes nothing. */
+export class ImageJudge {
+  readonly #sources: ImageSourceFactory;
+  readonly #trust: TrustPolicy;
+  readonly #slots: SlotService;
+  readonly #facts: FactsKeeper;
+  readonly #identity: NodeIdentity;
+
+  constructor(ports: {
+    sources: ImageSourceFactory;
+    trust: TrustPolicy;
+    slots: SlotService;
+    facts: FactsKeeper;
+    identity: NodeIdentity;
+  }) {
+    this.#sources = ports.sources;
+    this.#trust = ports.trust;
+    this.#slots = ports.slots;
+    this.#facts = ports.facts;
+    this.#identity = ports.identity;
+  }
+
+  /** Resolves `reference` once, fetches its signatures and judges it. Rejects with coded errors of source and policy. */
+  async judge(
+    reference: Reference,
+    from: string | undefined,
+    deployments: Readonly<Partial<Record<SlotName, Deployment>>>,
+    signal: AbortSignal,
+  ): Promise<JudgedImage> {
+    const source = this.#sources(from);
+    const image = await source.resolve(reference, signal);
+    const signatures = await source.signatures(image, signal);
+    const signed = { image, signatures };
+    const trusted = this.#trust.judge(signed);
+    const node = await this.#slots.readNode();
+    return {
+      signed,
+      source,
+      trusted,
+      node,
+      isAlreadyRunning: isAlreadyRunning(trusted, node, deployments),
+      blockers: preflight(trusted, node, { data: this.#facts.data, isLost: this.#facts.isLost }, this.#identity),
+    };
+  }
+}
+
+/** What the update of `judged` is to put where. */
+export function targetOf(judged: JudgedImage): Target {
+  const { trusted, node, signed } = judged;
+  return {
+    slot: inactiveSlot(node.booted),
+    previous: node.booted,
+    digest: trusted.manifestDigest,
+    resolvedDigest: signed.image.resolvedDigest,
+    version: trusted.version,
+    rollbackIndex: trusted.rollbackIndex,
+    keyIds: trusted.keyIds,
+    rule: trusted.rule,
+  };
+}
+
+/** The reference of an image pinned to what its tag resolved to, so that a tag that moved meanwhile changes nothing. */
+export function pinned(image: string, target: Target): Reference {
+  const reference = parseReference(image);
+  const digest = target.resolvedDigest ?? target.digest;
+  return digest === undefined ? reference : parseReference(formatReference({ ...reference, digest }));
+}

@@ -1,0 +1,108 @@
+import type { HoldView } from '../core/control.ts';
+import { AgentError } from '../core/errors.ts';
+import { clearKnownBad, type FactsData } from '../core/facts.ts';
+import type { Clock, SlotService } from '../core/ports.ts';
+import { activeHold } from '../core/status.ts';
+import type { SlotName } from '../core/update-state.ts';
+import type { EventLog } from './event-log.ts';
+import type { FactsKeeper } from './facts-keeper.ts';
+import type { NodeReader } from './node-reader.ts';
+import { refuseWhileActive } from './phase-checks.ts';
+import type { UpdateRunner } from './runner.ts';
+
+/** What an operator may do to the node itself, outside of updates; each deed is an event. */
+export class NodeControl {
+  readonly #ports: {
+    readonly runner: UpdateRunner;
+    readonly facts: FactsKeeper;
+    readonly slots: SlotService;
+    readonly nodeReader: NodeReader;
+    readonly events: EventLog;
+    readonly clock: Clock;
+  };
+
+  constructor(ports: {
+    runner: UpdateRunner;
+    facts: FactsKeeper;
+    slots: SlotService;
+    nodeReader: NodeReader;
+    events: EventLog;
+    clock: Clock;
+  }) {
+    this.#ports = ports;
+  }
+
+  async reboot(): Promise<void> {
+    const { runner, clock, slots } = this.#ports;
+    const { phase } = runner.state;
+    if (phase === 'activated') {
+      await runner.dispatch({ type: 'reboot-asked', atMs: clock.nowMs() });
+      return;
+    }
+    if (phase !== 'idle' && phase !== 'staged' && phase !== 'preparing') {
+      throw new AgentError('update-phase-wrong', `cannot reboot: the update is ${phase}`, { details: { phase } });
+    }
+    await slots.reboot();
+  }
+
+  async markGood(slot: SlotName): Promise<void> {
+    const node = await this.#ports.slots.readNode();
+    if (slot !== node.booted) {
+      throw new AgentError(
+        'update-phase-wrong',
+        `cannot mark slot ${slot} good: only the booted slot ${node.booted} can prove itself`,
+      );
+    }
+    refuseWhileActive(this.#ports.runner.state, 'mark a slot good');
+    await this.#ports.slots.markGood(slot);
+    this.#changed('slot-marked-good', `an operator marked slot ${slot} good`, { slot });
+  }
+
+  async markBad(slot: SlotName): Promise<void> {
+    const node = await this.#ports.slots.readNode();
+    if (slot === node.booted) {
+      throw new AgentError(
+        'update-phase-wrong',
+        `cannot mark slot ${slot} bad: it is booted; use a rollback, which goes through a trial`,
+      );
+    }
+    refuseWhileActive(this.#ports.runner.state, 'mark a slot bad');
+    await this.#ports.slots.markBad(slot);
+    this.#changed('slot-marked-bad', `an operator marked slot ${slot} bad`, { slot });
+  }
+
+  async clearKnownBad(digest: string): Promise<boolean> {
+    const { facts } = this.#ports;
+    const wasKnown = facts.data.knownBad.some((entry) => entry.digest === digest);
+    if (wasKnown) {
+      await facts.change((data) => clearKnownBad(data, digest));
+      this.#changed('known-bad-cleared', `an operator cleared ${digest}`, { digest });
+    }
+    return wasKnown;
+  }
+
+  async confirmFacts(): Promise<void> {
+    await this.#ports.facts.confirmLoss();
+    this.#changed('facts-confirmed', 'an operator confirmed the loss of the security facts', {});
+  }
+
+  hold(): HoldView | undefined {
+    return activeHold(this.#ports.facts.data, this.#ports.clock.nowMs());
+  }
+
+  async setHold(reason: string, untilMs: number | undefined): Promise<void> {
+    await this.#ports.facts.change((data): FactsData => ({ ...data, hold: { reason, untilMs } }));
+    this.#changed('hold-set', `an operator holds updates: ${reason}`, { untilMs });
+  }
+
+  async clearHold(): Promise<void> {
+    await this.#ports.facts.change((data) => (data.hold === undefined ? data : { ...data, hold: undefined }));
+    this.#changed('hold-cleared', 'an operator lifted the hold', {});
+    this.#ports.runner.poke();
+  }
+
+  #changed(kind: string, message: string, details: Readonly<Record<string, unknown>>): void {
+    this.#ports.nodeReader.invalidate();
+    this.#ports.events.report({ atMs: this.#ports.clock.nowMs(), updateId: undefined, kind, message, details });
+  }
+}

@@ -1,0 +1,36 @@
+import { AgentError } from '../core/errors.ts';
+import type { UpdateState } from '../core/update-state.ts';
+
+/** Throws `update-in-progress` unless no update is under way. */
+export function refuseUnlessIdle(state: UpdateState): void {
+  if (state.phase === 'idle') return;
+  throw new AgentError('update-in-progress', `cannot start an update: ${state.update.id} is ${state.phase}`, {
+    details: { updateId: state.update.id, phase: state.phase },
+  });
+}
+
+/** Throws `update-phase-wrong` unless update `id` is in one of the `allowed` phases. */
+export function refuseUnlessPhase(
+  state: UpdateState,
+  id: string,
+  allowed: readonly UpdateState['phase'][],
+  verb: string,
+): void {
+  if (state.phase === 'idle' || state.update.id !== id) {
+    throw new AgentError('update-phase-wrong', `cannot ${verb} update ${id}: it is not under way`, {
+      details: { phase: 'idle' },
+    });
+  }
+  if (!allowed.includes(state.phase)) {
+    throw new AgentError('update-phase-wrong', `cannot ${verb} update ${id}: it is ${state.phase}`, {
+      details: { phase: state.phase },
+    });
+  }
+}
+
+/** Throws `update-phase-wrong` while an update is under way. */
+export function refuseWhileActive(state: UpdateState, what: string): void {
+  if (state.phase === 'idle') return;
+  const { phase } = state;
+  throw new AgentError('update-phase-wrong', `cannot ${what}: an update is ${phase}`, { details: { phase } });
+}

@@ -1,0 +1,51 @@
+import { inactiveSlot } from '../core/admission.ts';
+import type { PlanView } from '../core/control.ts';
+import type { JudgedImage } from './judge-image.ts';
+
+/** What installing `judged` would mean. */
+export function planOf(image: string, judged: JudgedImage): PlanView {
+  const { trusted, node, blockers } = judged;
+  const slot = inactiveSlot(node.booted);
+  const sizes = node.partitionSizes[slot];
+  const contentSizes = trusted.partitions.map(({ contentSizeBytes }) => contentSizeBytes);
+  return {
+    image,
+    digest: trusted.manifestDigest,
+    name: trusted.name,
+    version: trusted.version,
+    isAlreadyRunning: judged.isAlreadyRunning,
+    slot,
+    trust: { rule: trusted.rule, keyIds: trusted.keyIds },
+    downloadBytes: trusted.partitions.reduce((sum, { layerSizeBytes }) => sum + layerSizeBytes, 0),
+    writeBytes: contentSizes.reduce<number | undefined>(
+      (sum, size) => (sum === undefined || size === undefined ? undefined : sum + size),
+      0,
+    ),
+    partitions: trusted.partitions.map(({ name, layerSizeBytes, contentSizeBytes }) => ({
+      name,
+      layerSizeBytes,
+      contentSizeBytes,
+      partitionSizeBytes: sizes[name] ?? 0,
+    })),
+    blockers: judged.isAlreadyRunning ? [] : blockers,
+    warnings: warningsOf(judged),
+  };
+}
+
+function warningsOf({ node, isAlreadyRunning, trusted }: JudgedImage): readonly string[] {
+  if (isAlreadyRunning) return [];
+  const slot = inactiveSlot(node.booted);
+  const warnings: string[] = [];
+  if (node.boot.slots[slot].state === 'good') {
+    warnings.push(
+      `slot ${slot} holds a bootable image now; from the first write until the commit there is no fallback but slot ${node.booted}`,
+    );
+  }
+  if (node.maxTries === 1) {
+    warnings.push('the loader grants a trial one try: a single power cut in the trial rolls back');
+  }
+  if (trusted.partitions.some(({ contentSizeBytes }) => contentSizeBytes === undefined)) {
+    warnings.push('the image does not state the size of its content: too much of it is noticed only while writing');
+  }
+  return warnings;
+}

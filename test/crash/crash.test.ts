@@ -1,0 +1,228 @@
+import { afterAll, describe, expect, it } from 'vitest';
+import type { UpdateRequest } from '../../agent/core/update-state.ts';
+import { GrubBootloader } from '../../bootloader/grub.ts';
+import { type Behaviour, digestOfImage, makeImage } from './images.ts';
+import { live, type LifeEnd } from './life.ts';
+import { regressions } from './regressions.ts';
+import { type CrashPlan, World } from './world.ts';
+
+let runs = 0;
+afterAll(() => {
+  console.log(`crash suite: ${runs} runs`);
+});
+
+const update: UpdateRequest = {
+  id: 'update-1',
+  kind: 'install',
+  image: 'registry.acme.io/os/edge:new',
+  from: undefined,
+  until: 'committed',
+  requestedAtMs: 1,
+  requestedBy: 'operator',
+};
+
+/** One whole life under `plan`: an update to an image of `behaviour`, then its invariants. */
+async function run(
+  plan: CrashPlan,
+  behaviour: Behaviour,
+  { agent = 1 }: { readonly agent?: 1 | 2 } = {},
+): Promise<{ world: World; end: LifeEnd }> {
+  runs += 1;
+  const image = makeImage('new', behaviour, agent);
+  const world = new World(plan, [image, makeImage('next', 'healthy')]);
+  await world.provision();
+  const end = await live(world, update);
+  const where = `${JSON.stringify(plan)} ${behaviour} v${agent}: ${end.boots.join(' ')}`;
+  expect(end.violations, where).toEqual([]);
+  expect(end.end, where).toBe('at-rest');
+  await expectPromises(world, end, behaviour, where);
+  return { world, end };
+}
+
+async function expectPromises(world: World, end: LifeEnd, behaviour: Behaviour, where: string): Promise<void> {
+  const status = await new GrubBootloader(world.environment, world.shadow, world.layout).readStatus();
+  const { state } = end;
+  const last = state?.phase === 'idle' ? state.last : undefined;
+  const running = world.imageIn(end.booted);
+  // Status never lies: what runs is proven, primary, and no trial is left standing.
+  expect(status, where).toMatchObject({
+    primary: end.booted,
+    trial: undefined,
+    slots: { [end.booted]: { state: 'good' } },
+  });
+  if (last?.result === 'committed') {
+    // A trial proves itself: only what passed its checks is ever committed, and it is what runs.
+    expect(behaviour, where).toBe('healthy');
+    expect(running?.name, where).toBe('new');
+    const { deployments } = await world.journal.load();
+    expect(deployments[end.booted], where).toMatchObject({
+      digest: digestOfImage(running ?? makeImage('new', 'healthy')),
+    });
+    expect(deployments[end.booted]?.committedAtMs, where).toBeDefined();
+    return;
+  }
+  expect(running?.name, where).toBe('factory');
+  expect(status.slots[end.booted === 'a' ? 'b' : 'a'].state, where).toBe('bad');
+  // A rollback explains itself, and its digest is not tried again.
+  expect(last?.result, where).toBe('rolled-back');
+  expect(await world.journal.rollback(update.id), where).toMatchObject({ updateId: update.id, image: update.image });
+  const { data } = await world.facts.load();
+  const isKnownBad = data.knownBad.some(({ digest }) => digest === digestOfImage(makeImage('new', behaviour)));
+  expect(isKnownBad, where).toBe(last?.code !== 'power-lost');
+}
+
+async function stepsOf(dialect: CrashPlan['dialect'], behaviour: Behaviour): Promise<readonly string[]> {
+  return (await run({ dialect, cuts: [], fates: 'lost' }, behaviour)).world.steps;
+}
+
+const behaviours: readonly Behaviour[] = ['healthy', 'fails-health', 'hangs', 'dies-early', 'no-agent'];
+const dialects = ['kaon', 'rauc'] as const;
+
+describe('an update that nothing disturbs', () => {
+  it.each(dialects)('commits a healthy image (%s)', async (dialect) => {
+    const { end } = await run({ dialect, cuts: [], fates: 'lost' }, 'healthy');
+    expect(end.boots).toEqual(['a:factory', 'b:new']);
+    expect(end.state).toMatchObject({ phase: 'idle', last: { result: 'committed' } });
+  });
+
+  it.each([
+    ['fails-health', 'health-failed', 1],
+    ['hangs', 'boot-tries-exhausted', 4],
+    ['dies-early', 'boot-tries-exhausted', 4],
+    ['no-agent', 'boot-tries-exhausted', 4],
+  ] as const)('rolls back an image that %s, by its reason', async (behaviour, code, tries) => {
+    const { end } = await run({ dialect: 'kaon', cuts: [], fates: 'lost' }, behaviour);
+    expect(end.boots).toEqual(['a:factory', ...Array.from({ length: tries }, () => 'b:new'), 'a:factory']);
+    expect(end.state).toMatchObject({ last: { result: 'rolled-back', code } });
+  });
+
+  it('keeps to the order of durable steps', async () => {
+    const steps = await stepsOf('kaon', 'healthy');
+    const of = (name: string, from = 0) => steps.findIndex((step, index) => index >= from && step.startsWith(name));
+    const marks = [
+      of('environment-write'),
+      of('zero root 0+4096'),
+      of('write root 4096'),
+      of('write boot 0+4096'),
+      of('record-save b'),
+      of('journal-save', of('record-save b')),
+      of('environment-write', of('record-save b')),
+    ];
+    expect(marks.every((at) => at >= 0)).toBe(true);
+    expect(marks).toEqual([...marks].sort((one, other) => one - other));
+    expect(of('environment-sync')).toBeLessThan(of('zero'));
+    expect(of('write boot 0+4096')).toBeGreaterThan(steps.lastIndexOf('write root 8192+4096'));
+  });
+});
+
+describe('power lost once', () => {
+  for (const dialect of dialects) {
+    for (const behaviour of behaviours) {
+      it(`before each durable step, sectors lost, written and torn (${dialect}, ${behaviour})`, async () => {
+        const { length } = await stepsOf(dialect, behaviour);
+        for (let cut = 0; cut < length; cut += 1) {
+          for (const fates of ['lost', 'written', { seed: cut }, { seed: cut + 1000 }] as const) {
+            const { end } = await run({ dialect, cuts: [cut], fates }, behaviour);
+            if (behaviour === 'healthy' && dialect === 'kaon') {
+              expect(end.state, `cut ${cut}`).toMatchObject({ last: { result: 'committed' } });
+            }
+          }
+        }
+      });
+    }
+  }
+
+  it.each(behaviours)('with an agent of another version in the new slot (%s)', async (behaviour) => {
+    const { length } = await stepsOf('kaon', behaviour);
+    for (let cut = 0; cut < length; cut += 1) {
+      await run({ dialect: 'kaon', cuts: [cut], fates: { seed: cut } }, behaviour, { agent: 2 });
+    }
+  });
+});
+
+describe('power lost twice', () => {
+  it.each(behaviours)('at each pair of durable steps (%s)', { timeout: 120_000 }, async (behaviour) => {
+    const { length } = await stepsOf('kaon', behaviour);
+    for (let first = 0; first < length; first += 1) {
+      for (let second = first + 1; second < length + 4; second += 1) {
+        const plan = { dialect: 'kaon', cuts: [first, second], fates: { seed: first * 1000 + second } } as const;
+        const { end } = await run(plan, behaviour);
+        if (behaviour === 'healthy') {
+          expect(end.state, JSON.stringify(plan)).toMatchObject({ last: { result: 'committed' } });
+        }
+      }
+    }
+  });
+});
+
+describe('power lost twice over a slot that was good', () => {
+  it.each(['healthy', 'fails-health'] as const)(
+    'never boots it half-written (%s)',
+    { timeout: 120_000 },
+    async (behaviour) => {
+      const { length } = await stepsOf('rauc', behaviour);
+      for (let first = 0; first < length; first += 1) {
+        // The second cut comes before the agent of the next boot could renew its marker: the loader turns to the other slot.
+        for (const second of [first + 1, first + 2, first + 3]) {
+          for (const fates of ['lost', { seed: first * 10 + second }] as const) {
+            await runOver({ dialect: 'rauc', cuts: [first, second], fates }, behaviour);
+          }
+        }
+      }
+    },
+  );
+
+  async function runOver(plan: CrashPlan, behaviour: Behaviour): Promise<void> {
+    runs += 1;
+    const older = makeImage('older', 'healthy');
+    const world = new World(plan, [makeImage('new', behaviour), older]);
+    await world.provision(older);
+    const end = await live(world, update);
+    const where = `${JSON.stringify(plan)} ${behaviour}: ${end.boots.join(' ')}`;
+    expect(end.violations, where).toEqual([]);
+    expect(end.end, where).toBe('at-rest');
+    if (world.imageIn(end.booted)?.name === 'new') expect(behaviour, where).toBe('healthy');
+  }
+});
+
+describe('after a life with cuts', () => {
+  it.each(behaviours)('the next good update works (%s)', async (behaviour) => {
+    const { length } = await stepsOf('kaon', behaviour);
+    for (let cut = 0; cut < length; cut += 3) {
+      const { world } = await run({ dialect: 'kaon', cuts: [cut], fates: { seed: cut } }, behaviour);
+      const next = { ...update, id: 'update-2', image: 'registry.acme.io/os/edge:next' };
+      const end = await live(world, next);
+      expect(end.violations).toEqual([]);
+      expect(world.imageIn(end.booted)?.name).toBe('next');
+    }
+  });
+});
+
+describe('an idle node', () => {
+  it.each(dialects)('that is rebooted again and again stays in its slot (%s)', async (dialect) => {
+    const world = new World({ dialect, cuts: [], fates: 'lost' }, []);
+    await world.provision();
+    for (let count = 0; count < 25; count += 1) {
+      runs += 1;
+      const end = await live(world, undefined);
+      expect(end).toMatchObject({ end: 'at-rest', booted: 'a', violations: [], state: { phase: 'idle' } });
+    }
+  });
+
+  it('whose power is cut before its agent renews its markers comes up all the same', async () => {
+    const world = new World({ dialect: 'kaon', cuts: [], fates: 'lost' }, []);
+    await world.provision();
+    for (let count = 0; count < 25; count += 1) {
+      runs += 1;
+      expect(world.boot()).toBe('a');
+      world.powerOff();
+    }
+    expect(await live(world, undefined)).toMatchObject({ end: 'at-rest', booted: 'a', violations: [] });
+  });
+});
+
+describe('what failed once', () => {
+  it.each(regressions)('$name', async ({ plan, behaviour, agent }) => {
+    await run(plan, behaviour, { agent });
+  });
+});

@@ -1,0 +1,132 @@
+import { TrustedDescriptor } from '../../partitions/trusted-descriptor.ts';
+import { AgentError } from '../../agent/core/errors.ts';
+import { digestOf } from '../../agent/core/image-format/digest.ts';
+import type { Reference } from '../../agent/core/image-format/reference.ts';
+import type {
+  ImageSource,
+  ResolvedImage,
+  SignatureEvidence,
+  SignedImage,
+  TrustedImage,
+  TrustPolicy,
+} from '../../agent/core/ports.ts';
+import type { MintingPolicy } from '../../agent/slotd/local-slot-service.ts';
+
+/** How an image behaves once it is booted. */
+export type Behaviour =
+  | 'healthy'
+  /** boots, its agent runs, a required check fails */
+  | 'fails-health'
+  /** its kernel hangs before any userspace; a watchdog or somebody's hand resets the node */
+  | 'hangs'
+  /** panics before any userspace */
+  | 'dies-early'
+  /** boots fine, and has no working agent */
+  | 'no-agent';
+
+/** An image of the simulated registry. */
+export interface CrashImage {
+  readonly name: string;
+  readonly behaviour: Behaviour;
+  /** Which agent runs in it: 2 writes what 1 does not know. */
+  readonly agent: 1 | 2;
+  readonly partitions: Readonly<Record<string, Uint8Array>>;
+}
+
+export const partitionBytes = { boot: 8192, root: 16384 } as const;
+
+/** An image whose content is told apart in every sector. */
+export function makeImage(name: string, behaviour: Behaviour, agent: 1 | 2 = 1): CrashImage {
+  const fill = (sizeBytes: number, salt: number) => {
+    const bytes = new Uint8Array(sizeBytes);
+    const seed = Buffer.from(name).reduce((sum, letter) => (sum * 31 + letter) % 65_521, salt);
+    for (let at = 0; at < sizeBytes; at += 1) bytes[at] = (seed + (at >> 9) * 7 + (at & 0xff)) & 0xff;
+    return bytes;
+  };
+  // The root's content is smaller than its partition, so that the tail is zeroed.
+  return { name, behaviour, agent, partitions: { boot: fill(partitionBytes.boot, 1), root: fill(10_000, 2) } };
+}
+
+const bytesOf = (text: string) => new TextEncoder().encode(text);
+
+/** The manifest digest that stands for an image. */
+export function digestOfImage(image: CrashImage): string {
+  return digestOf(bytesOf(`manifest of ${image.name}`));
+}
+
+/** A registry, its signatures and both judges in one: what is not in it, nobody signed. */
+export class CrashRegistry implements ImageSource, TrustPolicy, MintingPolicy {
+  readonly #images: readonly CrashImage[];
+
+  constructor(images: readonly CrashImage[]) {
+    this.#images = images;
+  }
+
+  async resolve(reference: Reference): Promise<ResolvedImage> {
+    const image = this.#images.find((one) => one.name === reference.tag || digestOfImage(one) === reference.digest);
+    if (image === undefined) throw new AgentError('image-not-found', 'cannot find the image: it was never pushed');
+    return {
+      reference,
+      resolvedDigest: digestOfImage(image),
+      indexBytes: undefined,
+      manifestDigest: digestOfImage(image),
+      manifestBytes: bytesOf(`manifest of ${image.name}`),
+      configBytes: bytesOf('{}'),
+    };
+  }
+
+  async signatures(): Promise<readonly SignatureEvidence[]> {
+    return [];
+  }
+
+  async *openLayer(_image: ResolvedImage, layer: { readonly digest: string }): AsyncGenerator<Uint8Array> {
+    for (const image of this.#images) {
+      for (const content of Object.values(image.partitions)) {
+        if (digestOf(content) === layer.digest) {
+          yield content.subarray(0, 5000);
+          yield content.subarray(5000);
+          return;
+        }
+      }
+    }
+  }
+
+  judge(signed: SignedImage): TrustedImage {
+    const image = this.#images.find((one) => digestOfImage(one) === signed.image.manifestDigest);
+    if (image === undefined) throw new AgentError('signature-missing', 'cannot trust the image: it has no signature');
+    return {
+      manifestDigest: signed.image.manifestDigest,
+      rule: 'registry.acme.io',
+      keyIds: ['release-1'],
+      isDowngradeAllowed: false,
+      name: image.name,
+      version: image.name,
+      compatible: ['acme'],
+      rollbackIndex: 0,
+      minimumAgent: undefined,
+      agentVersion: undefined,
+      partitions: Object.entries(image.partitions).map(([name, content]) => ({
+        name,
+        layerDigest: digestOf(content),
+        layerSizeBytes: content.byteLength,
+        contentSizeBytes: content.byteLength,
+      })),
+    };
+  }
+
+  judgeAndMint(signed: SignedImage): { readonly image: TrustedImage; readonly descriptor: TrustedDescriptor } {
+    const image = this.judge(signed);
+    const descriptor = TrustedDescriptor.mintAfterVerification({
+      manifestDigest: image.manifestDigest,
+      partitions: image.partitions.map(({ name, layerDigest, layerSizeBytes, contentSizeBytes }) => ({
+        name,
+        encoding: 'raw',
+        layerDigest,
+        layerSizeBytes,
+        contentDigest: layerDigest,
+        contentSizeBytes,
+      })),
+    });
+    return { image, descriptor };
+  }
+}

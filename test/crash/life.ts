@@ -1,0 +1,192 @@
+import type { CheckResult, HealthChecks, JournalChange, SlotService } from '../../agent/core/ports.ts';
+import type { UpdateRules } from '../../agent/core/update-events.ts';
+import type { SlotName, UpdateRequest, UpdateState } from '../../agent/core/update-state.ts';
+import { encodeState } from '../../agent/store/state-codec.ts';
+import { LocalSlotService } from '../../agent/slotd/local-slot-service.ts';
+import { Effects } from '../../agent/update/effects.ts';
+import { FactsKeeper } from '../../agent/update/facts-keeper.ts';
+import { ImageJudge } from '../../agent/update/judge-image.ts';
+import { UpdateRunner } from '../../agent/update/runner.ts';
+import { start } from '../../agent/update/start.ts';
+import { GrubBootloader } from '../../bootloader/grub.ts';
+import { StreamingSlotWriter } from '../../partitions/streaming-slot-writer.ts';
+import type { CrashImage } from './images.ts';
+import { PowerCut, type World } from './world.ts';
+
+export const crashRules: UpdateRules = {
+  tries: 4,
+  attempts: 3,
+  retryBaseMs: 1_000,
+  retryMaxMs: 10_000,
+  trialDeadlineMs: 600_000,
+  loaderAttempts: 3,
+};
+
+const maxBoots = 60;
+
+/** What a node's life came to. */
+export interface LifeEnd {
+  /** Where it stands: an agent with nothing to do, or a node that stays up without one. */
+  readonly end: 'at-rest' | 'no-agent' | 'never-ends';
+  readonly booted: SlotName;
+  readonly state: UpdateState | undefined;
+  readonly boots: readonly string[];
+  readonly violations: readonly string[];
+}
+
+/** Boots and runs the node until it is at rest. `update` is asked for in each boot until it was saved once. */
+export async function live(world: World, update: UpdateRequest | undefined): Promise<LifeEnd> {
+  const boots: string[] = [];
+  const violations: string[] = [];
+  let wanted = update;
+  let trialBoots = 0;
+  let trialCuts = 0;
+  for (let count = 0; count < maxBoots; count += 1) {
+    const slot = world.boot();
+    if (slot === 'rescue') {
+      boots.push('rescue');
+      // RAUC's own script gives every slot its boots back and waits for the next reset.
+      if (world.plan.dialect !== 'rauc') violations.push('always bootable: the loader had nothing to boot');
+      continue;
+    }
+    const image = world.imageIn(slot);
+    boots.push(`${slot}:${image?.name ?? 'incomplete'}`);
+    if (image === undefined) {
+      violations.push(`always bootable: slot ${slot} was booted and is not complete`);
+      return { end: 'never-ends', booted: slot, state: undefined, boots, violations };
+    }
+    const isTrial = await isInTrial(world, slot);
+    if (isTrial) trialBoots += 1;
+    if (image.behaviour === 'dies-early' || image.behaviour === 'hangs') continue;
+    if (image.behaviour === 'no-agent') {
+      // The guard reboots a trial that nobody marked good; a slot that is not in trial just runs.
+      if (isTrial) continue;
+      return { end: 'no-agent', booted: slot, state: undefined, boots, violations };
+    }
+    const knowsPowerLoss = trialBoots > 0 && trialCuts === trialBoots;
+    const ran = await runAgent(world, slot, image, wanted, knowsPowerLoss);
+    if (ran.hasSavedRequest) wanted = undefined;
+    if (ran.end === 'cut') {
+      if (isTrial) trialCuts += 1;
+      world.powerOff();
+      violations.push(...world.halfWritten().map((place) => `always bootable: ${place} has a first block and no body`));
+    } else if (ran.end === 'at-rest') {
+      return { end: 'at-rest', booted: slot, state: ran.state, boots, violations };
+    }
+  }
+  violations.push(`no livelock: ${maxBoots} boots and no rest`);
+  return { end: 'never-ends', booted: 'a', state: undefined, boots, violations };
+}
+
+async function isInTrial(world: World, slot: SlotName): Promise<boolean> {
+  const loader = new GrubBootloader(world.environment, undefined, world.layout);
+  return loader.readStatus().then(
+    ({ trial }) => trial === slot,
+    () => false,
+  );
+}
+
+function healthOf(image: CrashImage): HealthChecks {
+  const status = image.behaviour === 'healthy' ? 'passed' : 'failed';
+  const result: CheckResult = { name: 'web', isRequired: true, status, attempts: 1, durationMs: 1, output: status };
+  return { run: async () => [result] };
+}
+
+interface AgentRun {
+  readonly end: 'cut' | 'rebooting' | 'at-rest';
+  readonly state: UpdateState | undefined;
+  readonly hasSavedRequest: boolean;
+}
+
+/** One boot of the agent: both of its halves, until the power goes, it reboots, or it has nothing left to do. */
+async function runAgent(
+  world: World,
+  booted: SlotName,
+  image: CrashImage,
+  update: UpdateRequest | undefined,
+  areAllTriesPowerLoss: boolean,
+): Promise<AgentRun> {
+  const reboots = { count: 0 };
+  let hasSavedRequest = false;
+  let runner: UpdateRunner | undefined;
+  try {
+    const slots = slotService(world, booted, () => {
+      reboots.count += 1;
+    });
+    const journal = image.agent === 2 ? newerJournal(world) : world.journal;
+    const facts = new FactsKeeper(world.facts);
+    await facts.load();
+    const { clock } = world;
+    const started = await start({
+      journal,
+      slots,
+      evidence: { collect: async () => ({ items: [], areAllTriesPowerLoss }) },
+      clock,
+      rules: crashRules,
+      bootId: `boot-${world.steps.length}`,
+    });
+    const ended = new AbortController();
+    const identity = { compatible: 'acme', agentVersion: `${image.agent}.0.0` };
+    const judge = new ImageJudge({ sources: () => world.registry, trust: world.registry, slots, facts, identity });
+    const effects = new Effects({
+      judge,
+      slots,
+      facts,
+      health: healthOf(image),
+      gates: [],
+      clock,
+      tries: crashRules.tries,
+      onProgress: () => undefined,
+      onCheck: () => undefined,
+    });
+    const onStep = (_before: UpdateState, after: UpdateState) => {
+      if (after.phase === 'idle') ended.abort();
+    };
+    runner = new UpdateRunner({ journal, effects, rules: crashRules, clock, reporters: [], onStep }, started, []);
+    if (runner.state.phase === 'idle' && update !== undefined) {
+      await runner.dispatch({ type: 'update-requested', update, atMs: clock.nowMs() });
+      hasSavedRequest = true;
+    }
+    if (runner.state.phase !== 'idle') await runner.run(ended.signal);
+  } catch (error) {
+    if (!(error instanceof PowerCut) && !world.isOff) throw error;
+  }
+  const end = world.isOff ? 'cut' : reboots.count > 0 ? 'rebooting' : 'at-rest';
+  return { end, state: runner?.state, hasSavedRequest };
+}
+
+function slotService(world: World, booted: SlotName, onReboot: () => void): SlotService {
+  return new LocalSlotService({
+    booted,
+    bootloader: new GrubBootloader(world.environment, world.shadow, world.layout),
+    devices: world.devices,
+    writer: new StreamingSlotWriter({ devices: world.devices, bufferBytes: 4096 }),
+    policy: world.registry,
+    records: world.records,
+    rebooter: {
+      reboot: async () => {
+        onReboot();
+      },
+    },
+    identity: { compatible: 'acme', agentVersion: '1.0.0' },
+  });
+}
+
+/** An agent of the next version on the same state directory: it writes fields that this version does not know. */
+function newerJournal(world: World): World['journal'] {
+  const { journal } = world;
+  return new Proxy(journal, {
+    get: (target, name) => {
+      if (name !== 'save') {
+        const member: unknown = Reflect.get(target, name, target);
+        return typeof member === 'function' ? (member.bind(target) as unknown) : member;
+      }
+      return async (change: JournalChange) => {
+        await target.save(change);
+        if (change.state === undefined) return;
+        const document = JSON.parse(encodeState(change.state)) as Record<string, unknown>;
+        target.putStateDocument(JSON.stringify({ ...document, probationUntilMs: 5, nested: { unknown: [true] } }));
+      };
+    },
+  });
+}
