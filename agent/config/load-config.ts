@@ -2,7 +2,7 @@ import { open, readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { AgentError, type ErrorCode } from '../core/errors.ts';
 import type { KaonConfig } from './config.ts';
-import { type ConfigText, parseConfig } from './parse-config.ts';
+import { type ConfigText, type ConfigTexts, parseConfig } from './parse-config.ts';
 
 /** Where the image keeps its defaults and its trust policy. */
 export const imageConfigFile = '/usr/lib/kaon/kaon.yaml';
@@ -23,7 +23,12 @@ export interface ConfigFiles {
 }
 
 /** Reads and parses the whole configuration. Rejects with `config-invalid`. */
-export async function loadConfig({ mainFile, imageFile }: ConfigFiles): Promise<KaonConfig> {
+export async function loadConfig(files: ConfigFiles): Promise<KaonConfig> {
+  return parseConfig(await readConfigTexts(files));
+}
+
+/** Reads the configuration's files. Rejects with `config-invalid`. */
+export async function readConfigTexts({ mainFile, imageFile }: ConfigFiles): Promise<ConfigTexts> {
   const image = imageFile === undefined ? undefined : await readText(imageFile);
   const main = await readText(mainFile);
   if (main === undefined && image === undefined) {
@@ -33,7 +38,7 @@ export async function loadConfig({ mainFile, imageFile }: ConfigFiles): Promise<
   const names = (await listFiles(directory)).filter((name) => name.endsWith('.yaml')).sort();
   if (names.length > dropInLimit) throw invalid(directory, `it has more than ${dropInLimit} files; merge some`);
   const dropIns = await Promise.all(names.map((name) => readText(join(directory, name))));
-  return parseConfig({ image, node: [main, ...dropIns].filter((text) => text !== undefined) });
+  return { image, node: [main, ...dropIns].filter((text) => text !== undefined) };
 }
 
 /** The bytes of a key file, at most 16 KiB. Rejects with `key-invalid`. */

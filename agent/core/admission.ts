@@ -37,8 +37,15 @@ export function preflight(
     ...identityBlockers(image, identity),
     ...factsBlockers(image, facts),
     ...slotBlockers(node),
-    ...sizeBlockers(image, node.partitionSizes[inactiveSlot(node.booted)]),
+    ...(node.faults ?? []),
+    ...roomBlockers(image, node),
   ];
+}
+
+function roomBlockers(image: TrustedImage, node: NodeBoot): readonly ErrorReport[] {
+  const slot = inactiveSlot(node.booted);
+  const unreadable = node.unreadable?.[slot];
+  return unreadable === undefined ? sizeBlockers(image, node.partitionSizes[slot]) : [unreadable];
 }
 
 /** Why the image is not for this node; empty when it is. */

@@ -1,6 +1,6 @@
 import type { BootStatus } from '../../bootloader/bootloader.ts';
 import type { WriteProgress, WrittenSlot } from '../../partitions/slot-writer.ts';
-import type { ErrorCode } from './errors.ts';
+import type { ErrorCode, ErrorReport } from './errors.ts';
 import type { FactsData } from './facts.ts';
 import type { BootRecord, Deployment, EventRecord, RollbackRecord, UpdateRecord } from './records.ts';
 import type { Descriptor } from './image-format/manifest.ts';
@@ -110,6 +110,10 @@ export interface NodeBoot {
   readonly maxTries: number;
   /** Sizes of the partitions that an image has to cover. */
   readonly partitionSizes: Readonly<Record<SlotName, Readonly<Record<string, number>>>>;
+  /** Slots with a device that can't be looked at; their sizes are then missing above. */
+  readonly unreadable?: Readonly<Partial<Record<SlotName, ErrorReport | undefined>>> | undefined;
+  /** Why slotd writes and arms no slot; absent when it does. */
+  readonly faults?: readonly ErrorReport[] | undefined;
 }
 
 /** The privileged half, as the runner sees it. Each verb may run twice. Rejects with coded errors. */

@@ -48,12 +48,18 @@ export function statusOf(input: StatusInput): StatusView {
           },
     last: state.phase === 'idle' ? state.last : undefined,
     waitingFor: waitingFor(input),
-    degraded: input.degraded,
+    degraded: [...input.degraded, ...nodeFaults(boot)],
     knownBad: facts.knownBad,
     rollbackFloor: facts.rollbackFloor,
     holdUntil: activeHold(facts, input.nowMs),
     startedAtMs: input.startedAtMs,
   };
+}
+
+/** What kaon-slotd says is wrong with the node. */
+function nodeFaults(node: NodeBoot | undefined): readonly ErrorReport[] {
+  const unreadable = Object.values(node?.unreadable ?? {}).filter((fault) => fault !== undefined);
+  return [...(node?.faults ?? []), ...unreadable];
 }
 
 /** The hold that is in force at `nowMs`, or `undefined`. */

@@ -5,7 +5,7 @@ import { type CredentialLookup, findCredentials, parseCredentialFile } from './c
 
 const limitBytes = 1024 * 1024;
 
-/** Reads a credentials file. Rejects with `config-invalid`, also when anybody but its owner may read it. */
+/** Reads a credentials file. Rejects with `config-invalid`, also when others than its owner and group may read it. */
 export async function readCredentialText(path: string): Promise<string> {
   const invalid = (reason: string, cause?: unknown) =>
     new AgentError('config-invalid', `cannot use credentials file ${path}: ${reason}`, {
@@ -20,9 +20,10 @@ export async function readCredentialText(path: string): Promise<string> {
   try {
     const status = await file.stat();
     if (!status.isFile()) throw invalid('it is no regular file');
-    if ((status.mode & 0o077) !== 0) {
+    // Its group may read it: the agent is no root, and root's file is shared with it by its group.
+    if ((status.mode & 0o037) !== 0) {
       const mode = (status.mode & 0o777).toString(8).padStart(4, '0');
-      throw invalid(`its mode is ${mode}, so others may use it; run chmod 600 ${path}`);
+      throw invalid(`its mode is ${mode}, so others may use it; run chmod 640 ${path}`);
     }
     if (status.size > limitBytes) throw invalid(`it has ${status.size} bytes, the limit is ${limitBytes}`);
     const buffer = Buffer.alloc(limitBytes + 1);

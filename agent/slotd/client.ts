@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream';
 import { z } from 'zod';
 import type { WriteProgress, WrittenSlot } from '../../partitions/slot-writer.ts';
-import { AgentError } from '../core/errors.ts';
+import { AgentError, isErrorCode } from '../core/errors.ts';
 import type { NodeBoot, SignedImage, SlotService } from '../core/ports.ts';
 import type { SlotName } from '../core/update-state.ts';
 import { Connection } from './connection.ts';
@@ -21,6 +21,9 @@ type Request = SlotdRequest extends infer R ? (R extends SlotdRequest ? Omit<R, 
 
 const slotState = z.object({ state: z.enum(['good', 'trial', 'unrenewed', 'bad']), triesLeft: z.int() });
 const slotName = z.enum(['a', 'b']);
+const errorReport = z
+  .object({ code: z.string(), message: z.string() })
+  .transform(({ code, message }) => ({ code: isErrorCode(code) ? code : ('internal' as const), message }));
 const nodeBoot = z.object({
   booted: slotName,
   boot: z.object({
@@ -31,6 +34,8 @@ const nodeBoot = z.object({
   }),
   maxTries: z.int(),
   partitionSizes: z.object({ a: z.record(z.string(), z.number()), b: z.record(z.string(), z.number()) }),
+  unreadable: z.object({ a: errorReport.optional(), b: errorReport.optional() }).optional(),
+  faults: z.array(errorReport).optional(),
 });
 const writtenSlot = z.object({
   manifestDigest: z.string(),

@@ -3,7 +3,7 @@ import type { SlotDevices } from '../../partitions/block-device.ts';
 import type { SlotWriter, WriteProgress, WrittenSlot } from '../../partitions/slot-writer.ts';
 import type { TrustedDescriptor } from '../../partitions/trusted-descriptor.ts';
 import { identityBlockers, inactiveSlot, type NodeIdentity, sizeBlockers } from '../core/admission.ts';
-import { AgentError } from '../core/errors.ts';
+import { AgentError, type ErrorReport, reportOf } from '../core/errors.ts';
 import type { NodeBoot, Rebooter, SignedImage, SlotService, TrustedImage, WrittenRecords } from '../core/ports.ts';
 import type { SlotName } from '../core/update-state.ts';
 
@@ -47,16 +47,13 @@ export class LocalSlotService implements SlotService {
   }
 
   async readNode(): Promise<NodeBoot> {
-    const [boot, a, b] = await Promise.all([
-      this.#bootloader.readStatus(),
-      this.#devices.sizes('a'),
-      this.#devices.sizes('b'),
-    ]);
+    const [boot, a, b] = await Promise.all([this.#bootloader.readStatus(), this.#sizesOf('a'), this.#sizesOf('b')]);
     return {
       booted: this.#booted,
       boot,
       maxTries: this.#bootloader.capabilities.maxTries,
-      partitionSizes: { a: Object.fromEntries(a), b: Object.fromEntries(b) },
+      partitionSizes: { a: a.sizes, b: b.sizes },
+      ...(a.fault === undefined && b.fault === undefined ? {} : { unreadable: { a: a.fault, b: b.fault } }),
     };
   }
 
@@ -91,8 +88,9 @@ export class LocalSlotService implements SlotService {
         throw new AgentError('slot-busy', `cannot activate slot ${slot}: it is booted`);
       }
       const { slots } = await this.#bootloader.readStatus();
-      // A slot that the loader holds for good passed its own trial; any other must be one that we wrote and read back.
-      if (slots[slot].state !== 'good' && slots[slot].state !== 'unrenewed') await this.#refuseUnwritten(slot, digest);
+      // A good slot passed its own trial, one in trial was let through here before and not written since: every write
+      // begins with a bad mark. A bad one must be one that we wrote and read back.
+      if (slots[slot].state === 'bad') await this.#refuseUnwritten(slot, digest);
       await this.#bootloader.activate(slot, tries);
     });
   }
@@ -113,6 +111,15 @@ export class LocalSlotService implements SlotService {
 
   async reboot(): Promise<void> {
     await this.#inTurn(() => this.#rebooter.reboot());
+  }
+
+  /** A device that died must not keep the loader from being read: the booted slot still has to be marked good. */
+  async #sizesOf(slot: SlotName): Promise<{ sizes: Readonly<Record<string, number>>; fault?: ErrorReport }> {
+    try {
+      return { sizes: Object.fromEntries(await this.#devices.sizes(slot)) };
+    } catch (error) {
+      return { sizes: {}, fault: reportOf(error) };
+    }
   }
 
   async #refuseWrite(slot: SlotName, image: TrustedImage): Promise<void> {

@@ -1,4 +1,4 @@
-import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -73,23 +73,25 @@ describe('lookupInFiles', () => {
   async function write(mode: number, text = JSON.stringify({ auths: { 'r.test': { auth: base64('u:p') } } })) {
     const path = join(directory, `auth-${mode.toString(8)}.json`);
     await writeFile(path, text, { mode });
+    // The umask takes bits away.
+    await chmod(path, mode);
     return lookupInFiles({ 'r.test': path });
   }
 
   it('reads the file of the registry each time', async () => {
-    const lookup = await write(0o600);
+    const lookup = await write(0o640);
     expect(await lookup('r.test', 'a')).toEqual(basic('u', 'p'));
-    await write(0o600, JSON.stringify({ auths: { 'r.test': { auth: base64('u:rotated') } } }));
+    await write(0o640, JSON.stringify({ auths: { 'r.test': { auth: base64('u:rotated') } } }));
     expect(await lookup('r.test', 'a')).toEqual(basic('u', 'rotated'));
     expect(await lookup('other.test', 'a')).toEqual({ kind: 'none' });
     expect(await lookup('constructor', 'a')).toEqual({ kind: 'none' });
   });
 
-  it.each([0o640, 0o604, 0o660])('refuses a file of mode %o and names the fix', async (mode) => {
+  it.each([0o604, 0o660, 0o620, 0o650])('refuses a file of mode %o and names the fix', async (mode) => {
     const lookup = await write(mode);
     await expect(lookup('r.test', 'a')).rejects.toMatchObject({
       code: 'config-invalid',
-      message: expect.stringContaining('chmod 600') as string,
+      message: expect.stringContaining('chmod 640') as string,
     });
   });
 

@@ -1,0 +1,215 @@
+import { join } from 'node:path';
+import type { FastifyInstance } from 'fastify';
+import type { Logger } from 'pino';
+import { buildServer } from '../api/server.ts';
+import type { KaonConfig } from '../config/config.ts';
+import { AgentError, type ErrorReport } from '../core/errors.ts';
+import type { CheckResult, Clock, ImageSourceFactory, Random, SlotService, TrustPolicy } from '../core/ports.ts';
+import { defaultRules, type UpdateRules } from '../core/update-events.ts';
+import type { UpdateState } from '../core/update-state.ts';
+import { BootEvidence } from '../evidence/boot-evidence.ts';
+import { createChecks } from '../health/create-checks.ts';
+import { HealthRunner } from '../health/health-runner.ts';
+import type { NodeFactsReader } from '../host/node-facts.ts';
+import { ProcessCommandRunner } from '../host/process-command-runner.ts';
+import { withoutServiceVariables } from '../host/service-environment.ts';
+import { verifyTrigger, type TriggerKey } from '../trust/trigger-envelope.ts';
+import { AgentControlService, type ControlPorts } from '../update/agent-control.ts';
+import { Effects } from '../update/effects.ts';
+import { EventLog } from '../update/event-log.ts';
+import { degradedGate, holdGate } from '../update/gates.ts';
+import { HealthBoard } from '../update/health-board.ts';
+import { ImageJudge } from '../update/judge-image.ts';
+import { NodeReader } from '../update/node-reader.ts';
+import { UpdateRunner } from '../update/runner.ts';
+import { start, type Started } from '../update/start.ts';
+import { LogReporter } from './log-reporter.ts';
+import type { OpenedState } from './open-state.ts';
+
+/** What an agent is assembled from. */
+export interface AgentParts {
+  readonly config: KaonConfig;
+  readonly state: OpenedState;
+  readonly slots: SlotService;
+  readonly sources: ImageSourceFactory;
+  readonly trust: TrustPolicy;
+  readonly triggerKeys: readonly TriggerKey[];
+  readonly nodeFacts: NodeFactsReader;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly agentVersion: string;
+  readonly nodeId: string;
+  readonly bootId: string;
+  /** What is known to be wrong before the loader was read. */
+  readonly faults: readonly ErrorReport[];
+}
+
+/** An agent that knows where it stands, not yet running. */
+export interface Agent {
+  readonly runner: UpdateRunner;
+  readonly server: FastifyInstance;
+  readonly started: Started;
+  readonly faults: readonly ErrorReport[];
+}
+
+/** Finds out what the restart meant, and puts the agent together. Rejects where nothing can be judged. */
+export async function assembleAgent(parts: AgentParts): Promise<Agent> {
+  const { config, state, slots, clock, log } = parts;
+  const rules = rulesOf(config);
+  const { journal } = state;
+  const started = await start({ journal, slots, evidence: evidenceOf(parts), clock, rules, bootId: parts.bootId });
+  const ownFaults = [...parts.faults, ...started.faults, ...lostState(state, started)];
+  const faults = [...ownFaults, ...(started.node?.faults ?? [])];
+  const events = new EventLog(journal, (error) => log.warn({ err: error }, 'cannot store an event'));
+  const health = new HealthBoard();
+  const nodeReader = new NodeReader(slots, clock);
+  const judge = judgeOf(parts);
+  const effects = new Effects({
+    judge,
+    slots,
+    facts: state.facts,
+    health: healthOf(config, clock),
+    gates: [degradedGate(faults), holdGate(state.facts, clock)],
+    clock,
+    tries: rules.tries,
+    onProgress: (progress) => runner.reportProgress(progress),
+    onCheck: (result) => {
+      health.put(result);
+      events.changed();
+    },
+  });
+  const reporters = [events, new LogReporter(log)];
+  const onStep = (before: UpdateState, after: UpdateState) => {
+    health.follow(before, after);
+    nodeReader.invalidate();
+  };
+  const standing = faults.map(standingFault);
+  const runner: UpdateRunner = new UpdateRunner(
+    { journal, effects, rules, clock, reporters, onStep },
+    started,
+    standing,
+  );
+  health.follow({ phase: 'idle' }, runner.state);
+  for (const event of startEvents(started, parts)) for (const reporter of reporters) reporter.report(event);
+  const control = controlOf(parts, { runner, judge, nodeReader, events, health }, ownFaults);
+  return { runner, server: serverOf(parts, control), started, faults };
+}
+
+function judgeOf({ sources, trust, slots, state, config, agentVersion }: AgentParts): ImageJudge {
+  const identity = { compatible: config.node.compatible, agentVersion };
+  return new ImageJudge({ sources, trust, slots, facts: state.facts, identity });
+}
+
+function controlOf(
+  parts: AgentParts,
+  made: Pick<ControlPorts, 'runner' | 'judge' | 'nodeReader' | 'events' | 'health'>,
+  ownFaults: readonly ErrorReport[],
+): AgentControlService {
+  const { state, slots, clock, random, agentVersion, nodeId, config } = parts;
+  return new AgentControlService({
+    ...made,
+    facts: state.facts,
+    journal: state.journal,
+    slots,
+    clock,
+    random,
+    verifyTrigger: triggerVerifier(parts),
+    agentVersion,
+    node: { ...config.node, id: nodeId },
+    degraded: [...ownFaults],
+    startedAtMs: clock.nowMs(),
+  });
+}
+
+function serverOf({ agentVersion, nodeFacts, log }: AgentParts, control: AgentControlService): FastifyInstance {
+  return buildServer(control, {
+    agentVersion,
+    hostFacts: () => nodeFacts.read(),
+    onBug: (error) => log.error({ err: error }, 'a request failed for a reason that is a bug'),
+  });
+}
+
+function rulesOf({ bootloader, update, health }: KaonConfig): UpdateRules {
+  const { attempts, baseMs, maxMs } = update.retry;
+  return {
+    ...defaultRules,
+    tries: bootloader.tries,
+    attempts,
+    retryBaseMs: baseMs,
+    retryMaxMs: maxMs,
+    trialDeadlineMs: health.deadlineMs,
+  };
+}
+
+function evidenceOf({ config, state, slots, bootId }: AgentParts): BootEvidence {
+  return new BootEvidence({
+    bootId,
+    boots: async () => (await state.journal.load()).boots,
+    trial: async () => {
+      const { boot } = await slots.readNode();
+      const { trial, trialTries } = boot;
+      return trial === undefined
+        ? undefined
+        : { slot: trial, tries: trialTries, triesLeft: boot.slots[trial].triesLeft };
+    },
+    orderlyEndsFile: join(config.stateDir, 'boots-ended'),
+    resetsFile: join(config.stateDir, 'resets'),
+  });
+}
+
+function healthOf({ health }: KaonConfig, clock: Clock): HealthRunner {
+  const commands = new ProcessCommandRunner(withoutServiceVariables(process.env));
+  return new HealthRunner(createChecks(health.checks, commands), clock);
+}
+
+/** A trial in which there is no trace of any state: its data partition is not there, and a rollback could not explain itself. */
+function lostState(state: OpenedState, { node }: Started): readonly ErrorReport[] {
+  if (!state.wasEmpty || node === undefined || node.boot.trial !== node.booted) return [];
+  return [
+    {
+      code: 'state-dir-invalid',
+      message: 'cannot find any state of this node in a trial: is the data partition mounted in the new image?',
+    },
+  ];
+}
+
+function standingFault({ code, message }: ErrorReport): CheckResult {
+  return {
+    name: 'agent',
+    isRequired: true,
+    status: 'failed',
+    attempts: 1,
+    durationMs: 0,
+    output: `${code}: ${message}`,
+  };
+}
+
+function startEvents({ snapshot, wasLoaderRepaired }: Started, { clock, faults, agentVersion, bootId }: AgentParts) {
+  const atMs = clock.nowMs();
+  const event = (kind: string, message: string, details = {}) => ({
+    atMs,
+    updateId: undefined,
+    kind,
+    message,
+    details,
+  });
+  return [
+    event('agent-started', `kaond ${agentVersion} started`, { bootId }),
+    ...(snapshot.rebuiltBecause === undefined ? [] : [event('journal-rebuilt', snapshot.rebuiltBecause)]),
+    ...(wasLoaderRepaired
+      ? [event('loader-repaired', "the loader's environment could not be read and was made anew")]
+      : []),
+    ...faults.map(({ code, message }) => event('agent-degraded', message, { code })),
+  ];
+}
+
+function triggerVerifier({ triggerKeys, nodeId, config }: AgentParts) {
+  return (envelope: unknown, lastSequences: Readonly<Record<string, number>>, nowMs: number) => {
+    if (triggerKeys.length === 0) {
+      throw new AgentError('trigger-untrusted', 'cannot take the trigger: there is no key under triggers.keys');
+    }
+    const node = { id: nodeId, compatible: config.node.compatible };
+    return verifyTrigger({ envelope, keys: triggerKeys, lastSequences, nowMs, node });
+  };
+}

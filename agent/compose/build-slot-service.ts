@@ -1,0 +1,82 @@
+import { mkdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { DurableFile } from '../../bootloader/durable-file.ts';
+import { GrubBootloader } from '../../bootloader/grub.ts';
+import { findBootedSlot } from '../../partitions/booted-slot.ts';
+import { LinuxSlotDevices } from '../../partitions/linux-slot-devices.ts';
+import { StreamingSlotWriter } from '../../partitions/streaming-slot-writer.ts';
+import type { KaonConfig } from '../config/config.ts';
+import { AgentError, type ErrorReport, reportOf } from '../core/errors.ts';
+import type { SlotService } from '../core/ports.ts';
+import { ProcessCommandRunner } from '../host/process-command-runner.ts';
+import { DegradedSlotService } from '../slotd/degraded-slot-service.ts';
+import { LocalSlotService, type MintingPolicy } from '../slotd/local-slot-service.ts';
+import { WrittenRecordsFile } from '../store/written-records-file.ts';
+import { CommandRebooter } from '../systemd/rebooter.ts';
+import { withoutServiceVariables } from '../host/service-environment.ts';
+import { loadTrustPolicy } from './load-trust.ts';
+import type { SlotdOptions } from './slotd-options.ts';
+
+/** Trusts nothing: for a slotd whose keys can't be read, and which writes no slot. */
+function refusingPolicy(fault: ErrorReport): MintingPolicy {
+  return {
+    judgeAndMint: () => {
+      throw new AgentError('agent-degraded', `cannot judge the image: ${fault.message}`);
+    },
+  };
+}
+
+/** The agent's state would be lost with the next update; the agent itself may not see the devices to tell. */
+async function findStateOnSlot({ stateDir, slots }: KaonConfig): Promise<ErrorReport | undefined> {
+  const state = await stat(stateDir).catch(() => undefined);
+  if (state === undefined) return undefined;
+  for (const [name, slot] of Object.entries(slots)) {
+    for (const [partition, { device }] of Object.entries(slot.partitions)) {
+      const found = await stat(device).catch(() => undefined);
+      if (found?.isBlockDevice() !== true || found.rdev !== state.dev) continue;
+      return {
+        code: 'state-dir-invalid',
+        message: `cannot use the state directory ${stateDir}: it lies on slots.${name}.partitions.${partition}, and would be lost with the next update`,
+      };
+    }
+  }
+  return undefined;
+}
+
+/**
+ * The privileged service of this node. With `fault`, or with keys that can't be used, it is degraded: it writes and arms
+ * no slot. Rejects with why the booted slot or the loader's files can't be told.
+ */
+export async function buildSlotService(
+  config: KaonConfig,
+  fault: ErrorReport | undefined,
+  options: SlotdOptions,
+  agentVersion: string,
+): Promise<SlotService> {
+  const { slots, bootloader } = config;
+  const bootNames = { a: slots.a.bootName, b: slots.b.bootName };
+  const partitions = { a: slots.a.partitions, b: slots.b.partitions };
+  const booted = options.bootedSlot ?? (await findBootedSlot({ slots: partitions, bootNames }));
+  const devices = new LinuxSlotDevices({ slots: partitions, booted, areFilesAllowed: options.areFileSlotsAllowed });
+  await mkdir(options.stateDir, { recursive: true, mode: 0o700 });
+  const file = (path: string, name: string) => new DurableFile(path, join(options.stateDir, `${name}.lock`));
+  const shadow = bootloader.shadow === undefined ? undefined : file(bootloader.shadow, 'shadow');
+  const layout = { dialect: bootloader.dialect, bootNames, tries: bootloader.tries };
+  const trust = await loadTrustPolicy(config.trust).catch((error: unknown) => reportOf(error));
+  const keysFault = 'code' in trust ? trust : undefined;
+  const service = new LocalSlotService({
+    booted,
+    bootloader: new GrubBootloader(file(bootloader.environment, 'environment'), shadow, layout),
+    devices,
+    writer: new StreamingSlotWriter({ devices }),
+    policy: 'code' in trust ? refusingPolicy(trust) : trust,
+    records: new WrittenRecordsFile(options.stateDir),
+    rebooter: new CommandRebooter(
+      new ProcessCommandRunner(withoutServiceVariables(process.env)),
+      options.rebootCommand ?? ['systemctl', 'reboot'],
+    ),
+    identity: { compatible: config.node.compatible, agentVersion },
+  });
+  const degraded = fault ?? keysFault ?? (await findStateOnSlot(config));
+  return degraded === undefined ? service : new DegradedSlotService(service, degraded);
+}

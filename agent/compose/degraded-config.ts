@@ -1,0 +1,20 @@
+import { join } from 'node:path';
+import type { KaonConfig } from '../config/config.ts';
+
+/** What an agent runs by that has no configuration at all: it serves its status, and starts nothing. */
+export function degradedConfig(stateDir: string): KaonConfig {
+  const slot = (bootName: string) => ({ bootName, partitions: {} });
+  return {
+    formatVersion: 1,
+    node: { id: undefined, compatible: 'unknown', labels: {} },
+    stateDir,
+    slots: { a: slot('A'), b: slot('B') },
+    bootloader: { type: 'grub', environment: '', shadow: undefined, dialect: 'kaon', tries: 1 },
+    trust: { keys: {}, rules: [] },
+    registries: {},
+    health: { deadlineMs: 60_000, checks: [] },
+    update: { retry: { attempts: 1, baseMs: 15_000, maxMs: 900_000 } },
+    triggers: { keys: {} },
+    api: { socket: join('/run/kaon', 'kaon.sock') },
+  };
+}

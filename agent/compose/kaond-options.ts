@@ -1,0 +1,114 @@
+import { parseArgs } from 'node:util';
+import { imageConfigFile, nodeConfigFile } from '../config/load-config.ts';
+import { AgentError } from '../core/errors.ts';
+import { parseCommand } from './slotd-options.ts';
+
+/** What kaond is started with. */
+export interface KaondOptions {
+  readonly config: string;
+  readonly imageConfig: string;
+  /** Where the copy of the configuration lies, and the state where no configuration can be read. */
+  readonly defaultStateDir: string;
+  readonly slotdSocket: string;
+  /** Arguments for a kaon-slotd of its own; `undefined`: systemd starts it. */
+  readonly spawnSlotd: readonly string[] | undefined;
+  /** `undefined`: the kernel's id of this boot. */
+  readonly bootId: string | undefined;
+  readonly isCheckOnly: boolean;
+}
+
+export const kaondHelp = `kaond: the update agent of this node
+
+Usage: kaond [options]
+
+  --config FILE           the node's configuration (${nodeConfigFile})
+  --image-config FILE     the image's configuration (${imageConfigFile})
+  --state-dir DIR         where a copy of the last good configuration is kept (/var/lib/kaon)
+  --slotd-socket PATH     where kaon-slotd listens (/run/kaon-slotd.sock)
+  --check-config          say whether the configuration and its keys can be used, and exit
+  --help, --version
+
+For tests, the demo and development, never on a node:
+  --spawn-slotd           start kaon-slotd as a child, with the options below
+  --slotd-state-dir DIR, --booted-slot a|b, --allow-file-slots, --reboot-command JSON   see kaon-slotd --help
+  --boot-id ID            believe this instead of the kernel's id of this boot
+
+Example: kaond --check-config --config ./kaon.yaml
+`;
+
+/** Parses the arguments. Throws `usage-invalid`. */
+export function parseKaondOptions(
+  argv: readonly string[],
+  environment: NodeJS.ProcessEnv,
+): KaondOptions | 'help' | 'version' {
+  const { values } = parseStrictly(argv);
+  if (values.help === true) return 'help';
+  if (values.version === true) return 'version';
+  const config = values.config ?? nodeConfigFile;
+  const imageConfig = values['image-config'] ?? imageConfigFile;
+  const slotdSocket = values['slotd-socket'] ?? '/run/kaon-slotd.sock';
+  const forSlotd = slotdArguments(values);
+  const isSpawning = values['spawn-slotd'] ?? false;
+  if (forSlotd.length > 0 && !isSpawning) {
+    throw new AgentError('usage-invalid', `cannot start kaond: ${forSlotd[0] ?? ''} wants --spawn-slotd`);
+  }
+  const bootId = values['boot-id'];
+  if (bootId !== undefined && !/^[0-9a-f-]{1,36}$/.test(bootId)) {
+    throw new AgentError('usage-invalid', 'cannot start kaond: --boot-id wants up to 36 of 0-9, a-f and -');
+  }
+  return {
+    config,
+    imageConfig,
+    defaultStateDir: values['state-dir'] ?? environment['STATE_DIRECTORY'] ?? '/var/lib/kaon',
+    slotdSocket,
+    spawnSlotd: isSpawning
+      ? ['--listen', slotdSocket, '--config', config, '--image-config', imageConfig, ...forSlotd]
+      : undefined,
+    bootId,
+    isCheckOnly: values['check-config'] ?? false,
+  };
+}
+
+interface SlotdValues {
+  readonly 'slotd-state-dir'?: string | undefined;
+  readonly 'booted-slot'?: string | undefined;
+  readonly 'reboot-command'?: string | undefined;
+  readonly 'allow-file-slots'?: boolean | undefined;
+}
+
+function slotdArguments(values: SlotdValues): readonly string[] {
+  const pairs = [
+    ['--state-dir', values['slotd-state-dir']],
+    ['--booted-slot', values['booted-slot']],
+    ['--reboot-command', values['reboot-command']],
+  ] as const;
+  if (values['reboot-command'] !== undefined) parseCommand('--reboot-command', values['reboot-command']);
+  const given = pairs.flatMap(([name, value]) => (value === undefined ? [] : [name, value]));
+  return values['allow-file-slots'] === true ? [...given, '--allow-file-slots'] : given;
+}
+
+function parseStrictly(argv: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...argv],
+      options: {
+        config: { type: 'string' },
+        'image-config': { type: 'string' },
+        'state-dir': { type: 'string' },
+        'slotd-socket': { type: 'string' },
+        'check-config': { type: 'boolean' },
+        'spawn-slotd': { type: 'boolean' },
+        'slotd-state-dir': { type: 'string' },
+        'booted-slot': { type: 'string' },
+        'allow-file-slots': { type: 'boolean' },
+        'reboot-command': { type: 'string' },
+        'boot-id': { type: 'string' },
+        help: { type: 'boolean' },
+        version: { type: 'boolean' },
+      },
+    });
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new AgentError('usage-invalid', `cannot start kaond: ${reason}; see --help`, { cause });
+  }
+}

@@ -1,0 +1,177 @@
+import type { Logger } from 'pino';
+import { listenOnSocket } from '../api/listen.ts';
+import { type ErrorReport, reportOf } from '../core/errors.ts';
+import type { Clock, SlotService } from '../core/ports.ts';
+import { readBootId, readNodeId } from '../host/machine.ts';
+import { NodeFactsReader } from '../host/node-facts.ts';
+import { readSystemFacts } from '../host/system-facts.ts';
+import { SystemRandom } from '../host/system-random.ts';
+import type { SystemdNotifier } from '../systemd/notifier.ts';
+import { RuleTrustPolicy } from '../trust/trust-policy.ts';
+import { type Agent, assembleAgent } from './assemble-agent.ts';
+import { degradedConfig } from './degraded-config.ts';
+import { buildImageSources } from './image-sources.ts';
+import type { KaondOptions } from './kaond-options.ts';
+import { loadNodeConfig } from './load-node-config.ts';
+import { loadTriggerKeys, loadTrustPolicy } from './load-trust.ts';
+import { type OpenedState, openState } from './open-state.ts';
+
+/** What outlives one start of the agent. */
+export interface AgentSurroundings {
+  readonly options: KaondOptions;
+  readonly slots: SlotService;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly notifier: SystemdNotifier;
+  readonly agentVersion: string;
+  /** The worker that asks for facts of the host. */
+  readonly factsWorker: URL;
+}
+
+const slotdWaitMs = 20_000;
+const slotdPollMs = 500;
+const loaderPollMs = 10_000;
+const factsLimitMs = 20_000;
+
+/** How long systemd has to end us once the reboot was accepted. */
+const rebootWaitMs = 180_000;
+
+/**
+ * One start of the agent to its end. `start-over`: what it could not read at its start can be read now, or a reboot that
+ * was accepted did not come. Rejects with coded errors, or with a broken invariant.
+ */
+export async function runAgent(around: AgentSurroundings, signal: AbortSignal): Promise<'stopped' | 'start-over'> {
+  const { log, clock, notifier } = around;
+  await waitForSlotd(around, signal);
+  if (isOver(signal)) return 'stopped';
+  const { agent, state, socket } = await prepare(around);
+  const ended = new AbortController();
+  const all = AbortSignal.any([signal, ended.signal]);
+  try {
+    await listenOnSocket(agent.server, socket);
+    for (const { code, message } of agent.faults) log.error({ code }, `degraded: ${message}`);
+    await notifier.ready(
+      agent.faults[0] === undefined ? agent.runner.state.phase : `degraded: ${agent.faults[0].message}`,
+    );
+    void notifier.feedWatchdog(clock, () => true, all);
+    const ways = [agent.runner.run(all).then((end) => (end === 'rebooting' ? awaitReboot(around, all) : 'stopped'))];
+    if (agent.started.node === undefined) ways.push(awaitLoader(around, all));
+    return await Promise.race(ways);
+  } finally {
+    ended.abort();
+    await agent.server.close();
+    if (isOver(signal)) await noteOrderlyEnd(around, state);
+    state.close();
+  }
+}
+
+/** Asked anew each time: the signal changes while others are waited for. */
+function isOver(signal: AbortSignal): boolean {
+  return signal.aborted;
+}
+
+async function prepare(
+  around: AgentSurroundings,
+): Promise<{ readonly agent: Agent; readonly state: OpenedState; readonly socket: string }> {
+  const { options, clock, log, agentVersion } = around;
+  const faults: ErrorReport[] = [];
+  const { config: found, fault } = await loadNodeConfig(
+    { mainFile: options.config, imageFile: options.imageConfig },
+    options.defaultStateDir,
+    agentVersion,
+    (error) => log.warn({ err: error }, 'cannot keep a copy of the configuration'),
+  );
+  if (fault !== undefined) faults.push(fault);
+  const config = found ?? degradedConfig(options.defaultStateDir);
+  const state = await openState(config);
+  faults.push(...state.faults);
+  const random = new SystemRandom();
+  const noTrust = () => new RuleTrustPolicy({ keys: [], rules: [] });
+  const noSources = () => buildImageSources({}, clock, random);
+  const nodeFacts = new NodeFactsReader(
+    config.stateDir,
+    () => readSystemFacts(around.factsWorker, factsLimitMs),
+    (error) => log.warn({ err: error }, 'cannot read facts of the host'),
+  );
+  void nodeFacts.start();
+  const agent = await assembleAgent({
+    config,
+    state,
+    slots: around.slots,
+    sources: await orFault(buildImageSources(config.registries, clock, random), noSources, faults),
+    trust: await orFault(loadTrustPolicy(config.trust), noTrust, faults),
+    triggerKeys: await orFault(loadTriggerKeys(config.triggers), () => [], faults),
+    nodeFacts,
+    clock,
+    random,
+    log,
+    agentVersion,
+    nodeId: config.node.id ?? (await orFault(readNodeId(), () => 'unknown', faults)),
+    bootId: options.bootId ?? (await readBootId()),
+    faults,
+  });
+  return { agent, state, socket: config.api.socket };
+}
+
+async function orFault<T>(reading: Promise<T>, otherwise: () => T | Promise<T>, faults: ErrorReport[]): Promise<T> {
+  try {
+    return await reading;
+  } catch (error) {
+    faults.push(reportOf(error));
+    return otherwise();
+  }
+}
+
+/** At a boot both halves start at once; a slotd that is only late must not make a trial fail. */
+async function waitForSlotd({ slots, clock }: AgentSurroundings, signal: AbortSignal): Promise<void> {
+  const endMs = clock.monotonicMs() + slotdWaitMs;
+  while (!signal.aborted && clock.monotonicMs() < endMs) {
+    const code = await slots.readNode().then(
+      () => undefined,
+      (error: unknown) => reportOf(error).code,
+    );
+    if (code !== 'slotd-unreachable') return;
+    await clock.sleep(slotdPollMs, signal).catch(() => undefined);
+  }
+}
+
+/** Resolves once the loader, which could not be read at the start, can be. */
+async function awaitLoader(
+  { slots, clock, log }: AgentSurroundings,
+  signal: AbortSignal,
+): Promise<'start-over' | 'stopped'> {
+  while (!signal.aborted) {
+    await clock.sleep(loaderPollMs, signal).catch(() => undefined);
+    const isReadable = await slots.readNode().then(
+      () => true,
+      () => false,
+    );
+    if (!isReadable) continue;
+    log.info('the loader can be read now: starting over');
+    return 'start-over';
+  }
+  return 'stopped';
+}
+
+/** The status is served until systemd ends us; where it does not, the reboot is asked for again by starting over. */
+async function awaitReboot({ clock, log }: AgentSurroundings, signal: AbortSignal): Promise<'start-over' | 'stopped'> {
+  log.info('the node reboots');
+  const isLate = await clock.sleep(rebootWaitMs, signal).then(
+    () => true,
+    () => false,
+  );
+  if (!isLate) return 'stopped';
+  log.error(`the reboot did not come within ${rebootWaitMs / 1000} s: starting over`);
+  return 'start-over';
+}
+
+/** That somebody ended the agent in order tells a shutdown from a lost power supply; a restart in this boot undoes it. */
+async function noteOrderlyEnd({ options, log }: AgentSurroundings, { journal }: OpenedState): Promise<void> {
+  try {
+    const bootId = options.bootId ?? (await readBootId());
+    const boot = (await journal.load()).boots.find((record) => record.bootId === bootId);
+    if (boot !== undefined) await journal.save({ boot: { ...boot, isEndedCleanly: true } });
+  } catch (error) {
+    log.warn({ err: error }, 'cannot record the orderly end');
+  }
+}

@@ -1,0 +1,150 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { encodeFrames, maxFrameBytes } from '../../partitions/frames/encode-frames.ts';
+import { AgentError } from '../core/errors.ts';
+import { parseImageConfig, partitionLayers } from '../core/image-format/image-config.ts';
+import { mediaTypes, parseManifest } from '../core/image-format/manifest.ts';
+import { LayoutWriter } from '../oci/layout-writer.ts';
+
+/** What an image is built from. */
+export interface BuildInput {
+  readonly name: string;
+  readonly version: string;
+  readonly compatible: readonly string[];
+  readonly rollbackIndex: number;
+  readonly minimumAgent: string | undefined;
+  readonly agentVersion: string | undefined;
+  /** Files that hold what goes onto the slot's partitions. */
+  readonly partitions: readonly { readonly name: string; readonly file: string }[];
+  /** An OCI layout, new or there already. */
+  readonly outputDirectory: string;
+  /** The image's name in the layout. */
+  readonly refName: string;
+  /** Bytes of content a frame: the unit of verification. */
+  readonly frameSizeBytes: number;
+  readonly level: number;
+}
+
+/** What was built. */
+export interface BuiltImage {
+  readonly digest: string;
+  readonly partitions: readonly {
+    readonly name: string;
+    readonly contentSizeBytes: number;
+    readonly contentDigest: string;
+    readonly layerSizeBytes: number;
+    readonly layerDigest: string;
+  }[];
+}
+
+/** 1 MiB costs about three percent of size against one frame, and is small enough to verify before it is written. */
+export const defaultFrameSizeBytes = 1024 * 1024;
+
+/**
+ * Builds an image into an OCI layout: a layer of independent zstd frames a partition, the signed config, the manifest.
+ * Memory does not grow with the files. The same input gives the same image. Rejects with `usage-invalid`,
+ * `manifest-invalid` for what a node would refuse, or `archive-invalid` for an output directory that holds something else.
+ */
+export async function buildImage(input: BuildInput): Promise<BuiltImage> {
+  checkInput(input);
+  const layout = await LayoutWriter.open(input.outputDirectory);
+  const built: BuiltImage['partitions'][number][] = [];
+  for (const { name, file } of input.partitions) built.push(await buildLayer(layout, name, file, input));
+  const config = encodeJson({
+    formatVersion: 1,
+    name: input.name,
+    version: input.version,
+    compatible: input.compatible,
+    rollbackIndex: input.rollbackIndex,
+    ...(input.minimumAgent === undefined ? {} : { minimumAgent: input.minimumAgent }),
+    ...(input.agentVersion === undefined ? {} : { agentVersion: input.agentVersion }),
+    partitions: built.map((part) => ({
+      name: part.name,
+      layer: part.layerDigest,
+      digest: part.contentDigest,
+      sizeBytes: part.contentSizeBytes,
+    })),
+  });
+  // What a node would refuse is refused here, where it can be mended.
+  const parsedConfig = parseImageConfig(config);
+  const storedConfig = await layout.writeBlob(config);
+  const manifest = encodeJson({
+    schemaVersion: 2,
+    mediaType: mediaTypes.ociManifest,
+    artifactType: mediaTypes.kaonArtifact,
+    config: { mediaType: mediaTypes.kaonConfig, digest: storedConfig.digest, size: storedConfig.sizeBytes },
+    layers: built.map((part) => ({
+      mediaType: `${mediaTypes.kaonPartition}+zstd`,
+      digest: part.layerDigest,
+      size: part.layerSizeBytes,
+      annotations: { 'org.opencontainers.image.title': `${part.name}.img.zst` },
+    })),
+    annotations: {
+      'org.opencontainers.image.title': input.name,
+      'org.opencontainers.image.version': input.version,
+    },
+  });
+  partitionLayers(parseManifest(manifest), parsedConfig);
+  const { digest } = await layout.putManifest(manifest, mediaTypes.ociManifest, input.refName);
+  return { digest, partitions: built };
+}
+
+function checkInput({ partitions, frameSizeBytes }: BuildInput): void {
+  if (partitions.length === 0) {
+    throw new AgentError('usage-invalid', 'cannot build the image: it has no partition; want --partition NAME=FILE');
+  }
+  if (!Number.isInteger(frameSizeBytes) || frameSizeBytes < 1 || frameSizeBytes > maxFrameBytes) {
+    throw new AgentError(
+      'usage-invalid',
+      `cannot build the image: a frame has ${frameSizeBytes} bytes, want 1 to ${maxFrameBytes}`,
+    );
+  }
+}
+
+async function buildLayer(
+  layout: LayoutWriter,
+  name: string,
+  file: string,
+  { frameSizeBytes, level }: Pick<BuildInput, 'frameSizeBytes' | 'level'>,
+): Promise<BuiltImage['partitions'][number]> {
+  const hash = createHash('sha256');
+  let contentSizeBytes = 0;
+  async function* counted(): AsyncGenerator<Uint8Array> {
+    for await (const piece of readPartition(name, file)) {
+      hash.update(piece);
+      contentSizeBytes += piece.byteLength;
+      yield piece;
+    }
+  }
+  const layer = await layout.writeBlob(encodeFrames(counted(), frameSizeBytes, level));
+  return {
+    name,
+    contentSizeBytes,
+    contentDigest: `sha256:${hash.digest('hex')}`,
+    layerSizeBytes: layer.sizeBytes,
+    layerDigest: layer.digest,
+  };
+}
+
+/** The bytes of a regular file that is not empty. Rejects with `usage-invalid`. */
+async function* readPartition(name: string, file: string): AsyncGenerator<Uint8Array> {
+  const refuse = (reason: string, cause?: unknown) =>
+    new AgentError('usage-invalid', `cannot read ${file} for partition ${name}: ${reason}`, { cause });
+  let isEmpty = true;
+  try {
+    if (!(await stat(file)).isFile()) throw refuse('it is no regular file');
+    for await (const piece of createReadStream(file, { highWaterMark: 1024 * 1024 }) as AsyncIterable<Buffer>) {
+      isEmpty = false;
+      yield piece;
+    }
+  } catch (cause) {
+    if (cause instanceof AgentError) throw cause;
+    throw refuse(cause instanceof Error ? cause.message : String(cause), cause);
+  }
+  if (isEmpty) throw refuse('it is empty');
+}
+
+function encodeJson(value: unknown): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify(value));
+}

@@ -1,0 +1,36 @@
+import {
+  parseImageConfig,
+  type ImageConfig,
+  partitionLayers,
+  type PartitionLayer,
+} from '../core/image-format/image-config.ts';
+import { parseManifest } from '../core/image-format/manifest.ts';
+import type { Reference } from '../core/image-format/reference.ts';
+import type { ImageSource } from '../core/ports.ts';
+
+/** What an image says of itself. Nothing of it is verified but the digests. */
+export interface InspectedImage {
+  readonly resolvedDigest: string;
+  readonly manifestDigest: string;
+  readonly config: ImageConfig;
+  readonly layers: readonly PartitionLayer[];
+  readonly signatures: readonly { readonly source: string; readonly payloadBytes: number }[];
+}
+
+/** Reads manifest, config and signatures of an image. Rejects with the codes of its source, or `manifest-invalid`. */
+export async function inspectImage(
+  source: ImageSource,
+  reference: Reference,
+  signal: AbortSignal,
+): Promise<InspectedImage> {
+  const image = await source.resolve(reference, signal);
+  const config = parseImageConfig(image.configBytes);
+  const signatures = await source.signatures(image, signal);
+  return {
+    resolvedDigest: image.resolvedDigest,
+    manifestDigest: image.manifestDigest,
+    config,
+    layers: partitionLayers(parseManifest(image.manifestBytes), config),
+    signatures: signatures.map((one) => ({ source: one.source, payloadBytes: one.payload.byteLength })),
+  };
+}

@@ -1,0 +1,127 @@
+import { readFile, stat } from 'node:fs/promises';
+import { AgentError } from '../core/errors.ts';
+import type { Platform } from '../core/image-format/manifest.ts';
+import type { Reference } from '../core/image-format/reference.ts';
+import type { Clock, ImageSource, Random } from '../core/ports.ts';
+import { type CopiedImage, copyImage, type OnBlob } from '../oci/copy-image.ts';
+import { lookupInFiles } from '../oci/credential-files.ts';
+import { LayoutImageSource } from '../oci/layout-source.ts';
+import { parseOfflineLocation } from '../oci/offline-location.ts';
+import { RegistryPusher } from '../oci/registry-pusher.ts';
+import { RegistryImageSource } from '../oci/registry-source.ts';
+import { defaultTransferLimits, type RegistrySettings } from '../oci/settings.ts';
+
+/** How the registry of an image is reached. */
+export interface RegistryAccess {
+  /** Containers' auth.json or Docker's config.json; `undefined`: anonymous. */
+  readonly authFile: string | undefined;
+  /** PEM certificates that are trusted beside the public roots. */
+  readonly caFile: string | undefined;
+  readonly isInsecureHttp: boolean;
+  /** `http://host:port` */
+  readonly proxy: string | undefined;
+}
+
+/** What registries are reached with, and which image of an index is meant. */
+export interface AccessPorts {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly platform: Platform;
+}
+
+/** A source with the connections that it holds. */
+export interface OpenedSource {
+  readonly source: ImageSource;
+  close(): void;
+}
+
+const caLimitBytes = 1024 * 1024;
+
+/**
+ * Where `reference` is read from: the layout or archive that `from` names, else its registry. Rejects with
+ * `usage-invalid` for a malformed `from`, `config-invalid` for a CA file that can't be read.
+ */
+export async function openImageSource(
+  reference: Reference,
+  from: string | undefined,
+  access: RegistryAccess,
+  ports: AccessPorts,
+): Promise<OpenedSource> {
+  if (from !== undefined) {
+    const source = new LayoutImageSource(parseOfflineLocation(from), ports.platform);
+    return { source, close: () => undefined };
+  }
+  const source = new RegistryImageSource({
+    ...registryPorts(reference, access, ports),
+    registries: { [reference.registry]: await settingsOf(access) },
+    platform: ports.platform,
+  });
+  return {
+    source,
+    close: () => {
+      source.close();
+    },
+  };
+}
+
+/** Opens the repository of `reference` for pushing and signing; whoever opens it closes it. Rejects with `config-invalid`. */
+export async function openPusher(
+  reference: Reference,
+  access: RegistryAccess,
+  ports: AccessPorts,
+): Promise<RegistryPusher> {
+  return new RegistryPusher(reference, await settingsOf(access), registryPorts(reference, access, ports));
+}
+
+/**
+ * Copies an image and its signatures out of the layout or archive `from` to where `reference` says. Rejects with
+ * `usage-invalid`, and the codes of layout and registry.
+ */
+export async function pushImage(
+  from: string,
+  reference: Reference,
+  access: RegistryAccess,
+  ports: AccessPorts,
+  onBlob: OnBlob,
+  signal: AbortSignal,
+): Promise<CopiedImage> {
+  const location = parseOfflineLocation(from);
+  const pusher = await openPusher(reference, access, ports);
+  try {
+    return await copyImage(location, pusher, reference, onBlob, signal);
+  } finally {
+    pusher.close();
+  }
+}
+
+/** Directory and name of `DIR[:NAME]`. Throws `usage-invalid`. */
+export function parseLayoutLocation(text: string): { readonly directory: string; readonly refName: string | undefined } {
+  const { path, refName } = parseOfflineLocation(`oci:${text}`);
+  return { directory: path, refName };
+}
+
+function registryPorts(reference: Reference, { authFile }: RegistryAccess, { clock, random }: AccessPorts) {
+  const credentials = lookupInFiles(authFile === undefined ? {} : { [reference.registry]: authFile });
+  return { credentials, clock, random, limits: defaultTransferLimits };
+}
+
+async function settingsOf({ caFile, isInsecureHttp, proxy }: RegistryAccess): Promise<RegistrySettings> {
+  return {
+    insecureHttp: isInsecureHttp,
+    ...(caFile === undefined ? {} : { ca: await readCaFile(caFile) }),
+    ...(proxy === undefined ? {} : { proxy: { url: proxy, except: [] } }),
+  };
+}
+
+async function readCaFile(path: string): Promise<string> {
+  const invalid = (reason: string, cause?: unknown) =>
+    new AgentError('config-invalid', `cannot use CA file ${path}: ${reason}`, { details: { path }, cause });
+  try {
+    const { size } = await stat(path);
+    if (size > caLimitBytes) throw invalid(`it has ${size} bytes, the limit is ${caLimitBytes}`);
+    return await readFile(path, 'utf8');
+  } catch (cause) {
+    if (cause instanceof AgentError) throw cause;
+    throw invalid(cause instanceof Error ? cause.message : String(cause), cause);
+  }
+}

@@ -1,0 +1,43 @@
+import { createHash } from 'node:crypto';
+import { AgentError } from '../core/errors.ts';
+import { algorithmOf } from '../core/image-format/digest.ts';
+import type { Reference } from '../core/image-format/reference.ts';
+import type { ImageSource } from '../core/ports.ts';
+import type { RuleTrustPolicy, TrustExplanation } from '../trust/trust-policy.ts';
+
+/** An image held against a policy. */
+export interface VerifiedImage {
+  readonly digest: string;
+  readonly explanation: TrustExplanation;
+  /** The layers whose bytes were fetched and have their digest; empty unless asked for. */
+  readonly checkedLayers: readonly { readonly digest: string; readonly sizeBytes: number }[];
+}
+
+/**
+ * Judges an image by `policy`, and with `isDeep` fetches each layer and checks its digest. An untrusted image is no
+ * rejection: the explanation says so. Rejects with the codes of the source, or `digest-mismatch`.
+ */
+export async function verifyImage(
+  source: ImageSource,
+  reference: Reference,
+  policy: RuleTrustPolicy,
+  isDeep: boolean,
+  signal: AbortSignal,
+): Promise<VerifiedImage> {
+  const image = await source.resolve(reference, signal);
+  const signed = { image, signatures: await source.signatures(image, signal) };
+  const explanation = policy.explain(signed);
+  const checkedLayers: { digest: string; sizeBytes: number }[] = [];
+  if (isDeep && explanation.verdict.isTrusted) {
+    for (const { layerDigest, layerSizeBytes } of policy.judge(signed).partitions) {
+      const layer = { digest: layerDigest, sizeBytes: layerSizeBytes };
+      const hash = createHash(algorithmOf(layerDigest));
+      for await (const piece of source.openLayer(image, layer, signal)) hash.update(piece);
+      const found = `${algorithmOf(layerDigest)}:${hash.digest('hex')}`;
+      if (found !== layerDigest)
+        throw new AgentError('digest-mismatch', `cannot use layer ${layerDigest}: its bytes have ${found}`);
+      checkedLayers.push(layer);
+    }
+  }
+  return { digest: image.manifestDigest, explanation, checkedLayers };
+}

@@ -1,0 +1,128 @@
+import { chmod, rm } from 'node:fs/promises';
+import { createServer, type Server, type Socket } from 'node:net';
+import { pino } from 'pino';
+import { readAgentVersion } from './compose/agent-version.ts';
+import { buildSlotService } from './compose/build-slot-service.ts';
+import { loadNodeConfig } from './compose/load-node-config.ts';
+import { parseSlotdOptions, slotdHelp, type SlotdOptions } from './compose/slotd-options.ts';
+import { readKeyFile } from './config/load-config.ts';
+import { AgentError, errorTable, reportOf } from './core/errors.ts';
+import type { SlotService } from './core/ports.ts';
+import { SystemClock } from './host/system-clock.ts';
+import { SlotdServer } from './slotd/server.ts';
+import { listenSockets } from './systemd/listen-fds.ts';
+
+const log = pino({ name: 'kaon-slotd', level: process.env['KAON_LOG_LEVEL'] ?? 'info' }, pino.destination(2));
+const agentVersion = readAgentVersion();
+
+/** How long a request that runs at the end may take to end in order. */
+const endLimitMs = 10_000;
+
+/**
+ * The service of one configuration. It is built anew when what it is made of changes: keys that were taken away must not
+ * be trusted for as long as this process happens to live.
+ */
+function serviceFactory(options: SlotdOptions): () => Promise<SlotService> {
+  let last: { readonly made: string; readonly service: SlotService } | undefined;
+  let turn: Promise<unknown> = Promise.resolve();
+  const make = async (): Promise<SlotService> => {
+    const files = { mainFile: options.config, imageFile: options.imageConfig };
+    const { config, fault } = await loadNodeConfig(files, options.stateDir, agentVersion, (error) =>
+      log.warn({ err: error }, 'cannot keep a copy of the configuration'),
+    );
+    if (config === undefined) {
+      throw new AgentError(fault?.code ?? 'config-invalid', fault?.message ?? 'cannot read the configuration');
+    }
+    const keys = await Promise.all(Object.values(config.trust.keys).map(({ file }) => fingerprint(file)));
+    const made = JSON.stringify([config, fault?.message, keys]);
+    if (last?.made !== made) {
+      if (fault !== undefined) log.error({ code: fault.code }, `degraded: ${fault.message}`);
+      last = { made, service: await buildSlotService(config, fault, options, agentVersion) };
+    }
+    return last.service;
+  };
+  return () => {
+    const made = turn.then(make);
+    turn = made.catch(() => undefined);
+    return made;
+  };
+}
+
+/** What tells a key file from its next version. */
+async function fingerprint(path: string): Promise<string> {
+  return readKeyFile(path).then(
+    (bytes) => Buffer.from(bytes).toString('base64'),
+    (error: unknown) => reportOf(error).code,
+  );
+}
+
+async function listen(server: Server, options: SlotdOptions): Promise<void> {
+  const passed = listenSockets(process.env, process.pid);
+  const descriptor = (passed.find(({ name }) => name === 'slotd') ?? passed[0])?.descriptor;
+  const path = options.listen;
+  if (path === undefined && descriptor === undefined) {
+    throw new AgentError('usage-invalid', 'cannot listen: systemd passed no socket and there is no --listen PATH');
+  }
+  // A socket that a killed process left behind would be in the way.
+  if (path !== undefined) await rm(path, { force: true });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(path === undefined ? { fd: descriptor } : { path }, resolve);
+  });
+  if (path !== undefined) await chmod(path, 0o660);
+}
+
+/** Serves until it was idle for long enough or is told to end. */
+async function serve(options: SlotdOptions): Promise<void> {
+  const clock = new SystemClock();
+  const slotd = new SlotdServer(
+    serviceFactory(options),
+    () => clock.monotonicMs(),
+    (error) => log.error({ err: error }, 'a request failed for a reason that is a bug'),
+  );
+  const sockets = new Set<Socket>();
+  const ended = new AbortController();
+  let idleTimer: NodeJS.Timeout | undefined;
+  const rest = () => {
+    clearTimeout(idleTimer);
+    if (sockets.size === 0) idleTimer = setTimeout(() => ended.abort(), options.idleMs);
+  };
+  const server = createServer((socket) => {
+    sockets.add(socket);
+    rest();
+    socket.once('close', () => {
+      sockets.delete(socket);
+      rest();
+    });
+    void slotd.serve(socket);
+  });
+  const closed = new Promise((resolve) => ended.signal.addEventListener('abort', resolve, { once: true }));
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => ended.abort());
+  await listen(server, options);
+  rest();
+  await closed;
+  clearTimeout(idleTimer);
+  server.close();
+  // A write in progress ends with its connection; its first blocks are zeroed on the way out.
+  for (const socket of sockets) socket.destroy();
+  const endMs = clock.monotonicMs() + endLimitMs;
+  while (slotd.active > 0 && clock.monotonicMs() < endMs) await clock.sleep(20, new AbortController().signal);
+}
+
+async function main(): Promise<number> {
+  try {
+    const options = parseSlotdOptions(process.argv.slice(2), process.env);
+    if (typeof options === 'string') {
+      process.stdout.write(options === 'help' ? slotdHelp : `${agentVersion}\n`);
+      return 0;
+    }
+    await serve(options);
+    return 0;
+  } catch (error) {
+    const { code, message } = reportOf(error);
+    log.fatal({ err: error, code }, message);
+    return errorTable[code].exitCode;
+  }
+}
+
+process.exit(await main());

@@ -1,0 +1,77 @@
+import { fileURLToPath } from 'node:url';
+import { pino } from 'pino';
+import { readAgentVersion } from './compose/agent-version.ts';
+import { kaondHelp, type KaondOptions, parseKaondOptions } from './compose/kaond-options.ts';
+import { loadTriggerKeys, loadTrustPolicy } from './compose/load-trust.ts';
+import { runAgent } from './compose/run-agent.ts';
+import { loadConfig } from './config/load-config.ts';
+import { errorTable, reportOf } from './core/errors.ts';
+import { ProcessCommandRunner } from './host/process-command-runner.ts';
+import { SystemClock } from './host/system-clock.ts';
+import { SlotdClient } from './slotd/client.ts';
+import { socketConnector, SpawningConnector } from './slotd/connect-slotd.ts';
+import { SystemdNotifier } from './systemd/notifier.ts';
+
+const log = pino({ name: 'kaond', level: process.env['KAON_LOG_LEVEL'] ?? 'info' }, pino.destination(2));
+const agentVersion = readAgentVersion();
+/** `.ts` where the sources run, `.js` where they were built. */
+const extension = import.meta.url.slice(import.meta.url.lastIndexOf('.'));
+const slotdEntry = fileURLToPath(new URL(`./kaon-slotd${extension}`, import.meta.url));
+const factsWorker = new URL(`./host/system-facts-worker${extension}`, import.meta.url);
+
+async function checkConfig({ config, imageConfig }: KaondOptions): Promise<number> {
+  try {
+    const found = await loadConfig({ mainFile: config, imageFile: imageConfig });
+    await Promise.all([loadTrustPolicy(found.trust), loadTriggerKeys(found.triggers)]);
+    process.stdout.write(`${config}: the configuration and its keys can be used\n`);
+    return 0;
+  } catch (error) {
+    const { code, message } = reportOf(error);
+    process.stderr.write(`kaond: ${message}\nfix: ${errorTable[code].fix} (${code})\n`);
+    return errorTable[code].exitCode;
+  }
+}
+
+async function serve(options: KaondOptions): Promise<void> {
+  const { slotdSocket, spawnSlotd } = options;
+  const spawning =
+    spawnSlotd === undefined
+      ? undefined
+      : new SpawningConnector(slotdSocket, [process.execPath, slotdEntry, ...spawnSlotd]);
+  const connect = spawning === undefined ? socketConnector(slotdSocket) : () => spawning.connect();
+  const notifier = new SystemdNotifier({
+    environment: process.env,
+    processId: process.pid,
+    commands: new ProcessCommandRunner(),
+    onProblem: (message) => log.warn(message),
+  });
+  const stopping = new AbortController();
+  for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => stopping.abort());
+  const clock = new SystemClock();
+  const around = { options, slots: new SlotdClient(connect), clock, log, notifier, agentVersion, factsWorker };
+  try {
+    while ((await runAgent(around, stopping.signal)) === 'start-over') continue;
+  } finally {
+    await notifier.stopping();
+    await spawning?.close();
+  }
+}
+
+async function main(): Promise<number> {
+  try {
+    const options = parseKaondOptions(process.argv.slice(2), process.env);
+    if (typeof options === 'string') {
+      process.stdout.write(options === 'help' ? kaondHelp : `${agentVersion}\n`);
+      return 0;
+    }
+    if (options.isCheckOnly) return await checkConfig(options);
+    await serve(options);
+    return 0;
+  } catch (error) {
+    const { code, message } = reportOf(error);
+    log.fatal({ err: error, code }, message);
+    return errorTable[code].exitCode;
+  }
+}
+
+process.exit(await main());
