@@ -10,6 +10,7 @@ import type {
   UpdateView,
 } from '../core/control.ts';
 import { AgentError, type ErrorReport } from '../core/errors.ts';
+import type { FactsData } from '../core/facts.ts';
 import { parseReference } from '../core/image-format/reference.ts';
 import type { Clock, EventRecord, Journal, Random, RollbackRecord, SlotService, UpdateRecord } from '../core/ports.ts';
 import { statusOf } from '../core/status.ts';
@@ -30,6 +31,8 @@ import { waitForVersion } from './wait-for-version.ts';
 /** What a verified trigger asks for. */
 export interface VerifiedTrigger {
   readonly keyId: string;
+  /** What the sequence is remembered by. */
+  readonly sequenceKeys: readonly string[];
   readonly image: string;
   readonly action: 'stage' | 'activate';
   readonly sequence: number;
@@ -113,26 +116,23 @@ export class AgentControlService implements AgentControl {
 
   async startUpdate(input: UpdateInput, idempotencyKey: string | undefined): Promise<Accepted> {
     parseReference(input.image);
-    return this.#keys.once(idempotencyKey, JSON.stringify(['install', input]), async () => {
-      this.#refuseUnlessSound();
-      const update = this.#newRequest('install', input);
-      await this.#ports.runner.dispatch(
-        { type: 'update-requested', update, atMs: update.requestedAtMs },
-        {},
-        refuseUnlessIdle,
-      );
-      return update.id;
+    this.#refuseUnlessSound();
+    const body = JSON.stringify(['install', input]);
+    return this.#keys.once(idempotencyKey, body, this.#ports.random.id(), async (id) => {
+      const update = this.#newRequest(id, 'install', input);
+      const event = { type: 'update-requested', update, atMs: update.requestedAtMs } as const;
+      await this.#ports.runner.dispatch(event, {}, refuseUnlessIdle);
     });
   }
 
   async startRollback(idempotencyKey: string | undefined): Promise<Accepted> {
-    return this.#keys.once(idempotencyKey, '["rollback"]', async () => {
-      this.#refuseUnlessSound();
+    this.#refuseUnlessSound();
+    return this.#keys.once(idempotencyKey, '["rollback"]', this.#ports.random.id(), async (id) => {
       const node = await this.#ports.slots.readNode();
       const { runner, facts } = this.#ports;
       const target = rollbackTarget(node, runner.memory.deployments, facts.data);
       const image = runner.memory.deployments[target.slot]?.image ?? 'unknown';
-      const update = this.#newRequest('rollback', {
+      const update = this.#newRequest(id, 'rollback', {
         image,
         from: undefined,
         until: 'committed',
@@ -140,7 +140,6 @@ export class AgentControlService implements AgentControl {
       });
       const event = { type: 'rollback-requested', update, target, atMs: update.requestedAtMs } as const;
       await runner.dispatch(event, {}, refuseUnlessIdle);
-      return update.id;
     });
   }
 
@@ -225,9 +224,9 @@ export class AgentControlService implements AgentControl {
     }
     const verified = verifyTrigger(envelope, facts.data.triggerSequences, clock.nowMs());
     refuseUnlessIdle(runner.state);
-    const { keyId, sequence } = verified;
+    const { keyId, sequence, sequenceKeys } = verified;
     // The sequence first: power lost between the two lines loses the trigger, never the protection against replays.
-    await facts.change((data) => ({ ...data, triggerSequences: { ...data.triggerSequences, [keyId]: sequence } }));
+    await facts.change((data) => useSequence(data, keyId, sequenceKeys, sequence));
     const until = verified.action === 'stage' ? 'staged' : 'committed';
     const input: UpdateInput = { image: verified.image, from: undefined, until, requestedBy: 'trigger' };
     const accepted = await this.startUpdate(input, undefined);
@@ -262,8 +261,8 @@ export class AgentControlService implements AgentControl {
     };
   }
 
-  #newRequest(kind: UpdateRequest['kind'], input: UpdateInput): UpdateRequest {
-    return { id: this.#ports.random.id(), kind, ...input, requestedAtMs: this.#ports.clock.nowMs() };
+  #newRequest(id: string, kind: UpdateRequest['kind'], input: UpdateInput): UpdateRequest {
+    return { id, kind, ...input, requestedAtMs: this.#ports.clock.nowMs() };
   }
 
   #refuseUnlessSound(): void {
@@ -274,4 +273,20 @@ export class AgentControlService implements AgentControl {
       });
     }
   }
+}
+
+/** The facts with `sequence` used; in turn with other changes, as two triggers may have been verified side by side. */
+function useSequence(data: FactsData, keyId: string, sequenceKeys: readonly string[], sequence: number): FactsData {
+  const used = new Map(Object.entries(data.triggerSequences));
+  for (const sequenceKey of sequenceKeys) {
+    const last = used.get(sequenceKey) ?? 0;
+    if (sequence <= last) {
+      throw new AgentError(
+        'trigger-replayed',
+        `cannot take the trigger: sequence ${sequence} of key ${keyId} is not above ${last}`,
+      );
+    }
+    used.set(sequenceKey, sequence);
+  }
+  return { ...data, triggerSequences: Object.fromEntries(used) };
 }

@@ -11,7 +11,7 @@ export class EventLog implements Reporter {
   #progress: WriteProgress | undefined;
   #last: Promise<void> = Promise.resolve();
 
-  /** `onFault` hears of events that could not be stored; they still reach the listeners. */
+  /** `onFault` hears of events that could not be stored, which still reach the listeners, and of listeners that throw. */
   constructor(journal: Journal, onFault: (error: unknown) => void) {
     this.#journal = journal;
     this.#onFault = onFault;
@@ -69,6 +69,13 @@ export class EventLog implements Reporter {
   }
 
   #tell(event: EventRecord): void {
-    for (const listener of [...this.#listeners]) listener(event);
+    for (const listener of [...this.#listeners]) {
+      try {
+        listener(event);
+      } catch (error) {
+        // One reader that throws must not cost the others, nor the history, the events that follow.
+        this.#onFault(error);
+      }
+    }
   }
 }

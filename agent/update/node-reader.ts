@@ -10,6 +10,7 @@ export class NodeReader {
   #latest:
     { readonly node: NodeBoot | undefined; readonly fault: ErrorReport | undefined; readonly atMs: number } | undefined;
   #reading: Promise<void> | undefined;
+  #invalidations = 0;
 
   constructor(slots: SlotService, clock: Clock) {
     this.#slots = slots;
@@ -18,26 +19,28 @@ export class NodeReader {
 
   /** The node as it is now, or why it can't be read. Never rejects. */
   async read(): Promise<{ readonly node: NodeBoot | undefined; readonly fault: ErrorReport | undefined }> {
-    if (this.#latest === undefined || this.#clock.monotonicMs() - this.#latest.atMs > maxAgeMs) {
+    for (;;) {
+      const latest = this.#latest;
+      if (latest !== undefined && this.#clock.monotonicMs() - latest.atMs <= maxAgeMs) return latest;
       this.#reading ??= this.#readNow();
       await this.#reading;
     }
-    return this.#latest ?? { node: undefined, fault: undefined };
   }
 
   /** What was read may be out of date. */
   invalidate(): void {
     this.#latest = undefined;
+    // A read under way may have seen the loader as it was before.
+    this.#invalidations += 1;
   }
 
   async #readNow(): Promise<void> {
-    try {
-      const node = await this.#slots.readNode();
-      this.#latest = { node, fault: undefined, atMs: this.#clock.monotonicMs() };
-    } catch (error) {
-      this.#latest = { node: undefined, fault: reportOf(error), atMs: this.#clock.monotonicMs() };
-    } finally {
-      this.#reading = undefined;
-    }
+    const invalidations = this.#invalidations;
+    const answer = await this.#slots.readNode().then(
+      (node) => ({ node, fault: undefined }),
+      (error: unknown) => ({ node: undefined, fault: reportOf(error) }),
+    );
+    this.#reading = undefined;
+    if (invalidations === this.#invalidations) this.#latest = { ...answer, atMs: this.#clock.monotonicMs() };
   }
 }

@@ -13,19 +13,29 @@ export class RequestKeys {
   }
 
   /**
-   * Runs `start` unless `key` was used; `body` is what the request asks for. Rejects with `idempotency-key-reused`
-   * when the key came with another body before.
+   * Runs `start` with the id of the new update unless `key` asked for one before; `body` is what the request asks for.
+   * Rejects with `idempotency-key-reused` when the key came with another body before.
    */
-  async once(key: string | undefined, body: string, start: () => Promise<string>): Promise<Accepted> {
-    if (key === undefined) return { updateId: await start(), isRepeated: false };
+  async once(
+    key: string | undefined,
+    body: string,
+    newId: string,
+    start: (updateId: string) => Promise<void>,
+  ): Promise<Accepted> {
+    if (key === undefined) {
+      await start(newId);
+      return { updateId: newId, isRepeated: false };
+    }
     // One after the other: two requests with one key at the same time must not both start.
     const turn = this.#turn.then(async () => {
       const bodyDigest = digestOf(new TextEncoder().encode(body));
       const known = await this.#journal.idempotencyKey(key);
-      if (known === undefined) {
-        const updateId = await start();
-        await this.#journal.saveIdempotencyKey(key, updateId, bodyDigest);
-        return { updateId, isRepeated: false };
+      // A key whose update was never saved is free: the request was refused, or the power went between the two saves.
+      if (known === undefined || (await this.#journal.update(known.updateId)) === undefined) {
+        // The key first: power lost after both is answered by the key, never by a second update.
+        await this.#journal.saveIdempotencyKey(key, newId, bodyDigest);
+        await start(newId);
+        return { updateId: newId, isRepeated: false };
       }
       if (known.bodyDigest !== bodyDigest) {
         throw new AgentError(

@@ -12,12 +12,15 @@ import type {
 } from '../core/ports.ts';
 import { effectDueAtMs, effectOf, transition } from '../core/transition.ts';
 import type { UpdateEvent, UpdateRules } from '../core/update-events.ts';
-import type { SlotName, UpdateState } from '../core/update-state.ts';
+import type { InPhase, SlotName, UpdateState } from '../core/update-state.ts';
 import { describeEvent } from './describe-event.ts';
 import type { EffectResult, Effects } from './effects.ts';
 import { applyDeployments, journalChange } from './journal-change.ts';
 import type { Started } from './start.ts';
 import type { UpdateMemory } from './update-memory.ts';
+
+/** What an effect came to, as an event to save. */
+type FinishedEffect = Extract<EffectResult, { event: UpdateEvent }>;
 
 const gatePollMs = 30_000;
 const savePollMs = 10_000;
@@ -38,7 +41,9 @@ export class UpdateRunner {
   #standingFaults: readonly CheckResult[];
   #waiting: Waiting | undefined;
   #effect: AbortController | undefined;
+  readonly #faultyReporters = new Set<Reporter>();
   #saveFailures = 0;
+  #unsaved: { readonly state: UpdateState; readonly result: FinishedEffect } | undefined;
   #wake: () => void = () => undefined;
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -122,12 +127,14 @@ export class UpdateRunner {
       if (signal.aborted) return 'stopped';
       const state = this.#state;
       const effect = effectOf(state);
-      const dueInMs = effectDueAtMs(state) - this.#clock.nowMs();
+      const dueInMs = this.#dueInMs(state);
       if (effect === undefined || dueInMs > 0) {
         await this.#idle(effect === undefined ? undefined : dueInMs, signal);
         continue;
       }
-      const result = await this.#perform(state, signal);
+      // Only the save failed: what the effect came to holds, and need not be done again.
+      const unsaved = this.#unsaved?.state === state ? this.#unsaved.result : undefined;
+      const result = unsaved ?? (await this.#perform(state, signal));
       if ('isRebooting' in result) return 'rebooting';
       // What failed because the phase was left says nothing about the phase that came.
       const isStale = this.#state.phase !== state.phase;
@@ -141,22 +148,20 @@ export class UpdateRunner {
   }
 
   /** Dispatches what an effect came to; `false` when the node goes down because nothing could be saved in a trial. */
-  async #take(
-    result: Extract<EffectResult, { event: UpdateEvent }>,
-    state: UpdateState,
-    signal: AbortSignal,
-  ): Promise<boolean> {
+  async #take(result: FinishedEffect, state: UpdateState, signal: AbortSignal): Promise<boolean> {
     if (signal.aborted) return true;
     try {
       await this.dispatch(result.event, result.change);
       this.#saveFailures = 0;
+      this.#unsaved = undefined;
       return true;
     } catch (error) {
       const report = reportOf(error);
       if (report.code === 'internal') throw error;
       this.#saveFailures += 1;
+      this.#unsaved = { state, result };
       this.#report(failureEvent(state, report, this.#clock.nowMs()));
-      if (state.phase === 'trial' && this.#saveFailures >= this.#rules.loaderAttempts) {
+      if (isTrialRunning(state) && this.#saveFailures >= this.#rules.loaderAttempts) {
         // A slot that can't keep state is not good; without a record of it, the way back is all that is left.
         await this.#effects.abandonTrial(state.target.slot);
         return false;
@@ -165,18 +170,27 @@ export class UpdateRunner {
         { gate: 'journal', code: report.code, text: report.message, untilMs: this.#clock.nowMs() + savePollMs },
         signal,
       );
+      this.#waiting = undefined;
       return true;
     }
+  }
+
+  /** A wall clock that was set back must not postpone a retry: no retry is ever planned further ahead than the rules say. */
+  #dueInMs(state: UpdateState): number {
+    const dueInMs = effectDueAtMs(state) - this.#clock.nowMs();
+    return dueInMs > 2 * this.#rules.retryMaxMs ? 0 : dueInMs;
   }
 
   async #perform(state: UpdateState, signal: AbortSignal): Promise<EffectResult> {
     const effect = new AbortController();
     this.#effect = effect;
+    const ended = AbortSignal.any([signal, effect.signal]);
     try {
-      return await this.#effects.perform(state, this.memory, AbortSignal.any([signal, effect.signal]));
+      return await this.#effects.perform(state, this.memory, ended);
     } catch (error) {
       const report = reportOf(error);
-      this.#report(failureEvent(state, report, this.#clock.nowMs()));
+      // What was told to end did not fail.
+      if (!ended.aborted) this.#report(failureEvent(state, report, this.#clock.nowMs()));
       const { isRetryable } = errorTable[report.code];
       return { event: { type: 'effect-failed', error: report, isRetryable, atMs: this.#clock.nowMs() } };
     } finally {
@@ -185,7 +199,10 @@ export class UpdateRunner {
   }
 
   async #wait(waiting: Waiting, signal: AbortSignal): Promise<void> {
+    const isNew = this.#waiting?.gate !== waiting.gate || this.#waiting.text !== waiting.text;
     this.#waiting = waiting;
+    // A failed save told its own line.
+    if (isNew && waiting.gate !== 'journal') this.#report(waitingEvent(this.#state, waiting, this.#clock.nowMs()));
     const untilMs = waiting.untilMs ?? Number.POSITIVE_INFINITY;
     await this.#idle(Math.max(1, Math.min(gatePollMs, untilMs - this.#clock.nowMs())), signal);
   }
@@ -204,14 +221,29 @@ export class UpdateRunner {
   }
 
   #report(event: Omit<EventRecord, 'sequence'> | undefined): void {
-    if (event === undefined) return;
-    for (const reporter of this.#reporters) reporter.report(event);
+    if (event !== undefined) this.#tell((reporter) => reporter.report(event));
+  }
+
+  /** A reporter that throws breaks its promise, and must not break the update: the others are told of it, once. */
+  #tell(tell: (reporter: Reporter) => void): void {
+    for (const reporter of this.#reporters) {
+      try {
+        tell(reporter);
+      } catch (error) {
+        if (this.#faultyReporters.has(reporter)) continue;
+        this.#faultyReporters.add(reporter);
+        const event = reporterFailure(reportOf(error), this.#clock.nowMs());
+        this.#tell((other) => {
+          if (other !== reporter) other.report(event);
+        });
+      }
+    }
   }
 
   /** Hands the progress of the write to the reporters. */
   reportProgress(progress: WriteProgress): void {
-    if (this.#state.phase === 'idle') return;
-    for (const reporter of this.#reporters) reporter.progress(this.#state.update, progress);
+    const state = this.#state;
+    if (state.phase !== 'idle') this.#tell((reporter) => reporter.progress(state.update, progress));
   }
 
   /** An agent that can't do its duty adds what is wrong with it; each is a failed required check of a trial. */
@@ -228,4 +260,24 @@ function failureEvent(state: UpdateState, report: ErrorReport, atMs: number): Om
     message: report.message,
     details: { phase: state.phase, code: report.code },
   };
+}
+
+function waitingEvent(state: UpdateState, waiting: Waiting, atMs: number): Omit<EventRecord, 'sequence'> {
+  return {
+    atMs,
+    updateId: state.phase === 'idle' ? undefined : state.update.id,
+    kind: 'gate-closed',
+    message: `the update waits: ${waiting.text}`,
+    details: { phase: state.phase, gate: waiting.gate, code: waiting.code, untilMs: waiting.untilMs },
+  };
+}
+
+function reporterFailure(report: ErrorReport, atMs: number): Omit<EventRecord, 'sequence'> {
+  const message = `a reporter could not take an event: ${report.message}`;
+  return { atMs, updateId: undefined, kind: 'reporter-failed', message, details: { code: report.code } };
+}
+
+/** Whether what runs is a slot on trial, or one that is given up: only a reboot ends either. */
+function isTrialRunning(state: UpdateState): state is InPhase<'trial' | 'rolling-back'> {
+  return state.phase === 'trial' || (state.phase === 'rolling-back' && state.isTargetBooted);
 }

@@ -1,6 +1,6 @@
 import { type ErrorReport, reportOf } from '../core/errors.ts';
 import type { Clock, EvidenceCollector, Journal, JournalSnapshot, NodeBoot, SlotService } from '../core/ports.ts';
-import { lastCommittedSlot, recover } from '../core/recover.ts';
+import { recover } from '../core/recover.ts';
 import type { UpdateRules } from '../core/update-events.ts';
 import type { SlotName, UpdateState } from '../core/update-state.ts';
 
@@ -27,7 +27,7 @@ const emptySnapshot: JournalSnapshot = { state: undefined, deployments: {}, boot
 
 /**
  * Reads the journal and the loader, finds out what the restart meant, saves it, and renews the markers that the loader
- * consumed in booting a proven slot. Rejects only where nothing can be saved or the loader can't be read at all.
+ * consumed in booting a proven slot. What can't be read or renewed is a fault; rejects only where nothing can be saved.
  */
 export async function start(ports: StartPorts): Promise<Started> {
   const faults: ErrorReport[] = [];
@@ -48,11 +48,20 @@ export async function start(ports: StartPorts): Promise<Started> {
     });
   }
   // Saved first: what the loader did is judged before its counters change.
-  if (isProven(node.booted, state) && node.boot.slots[node.booted].state === 'unrenewed') {
+  const isDue = isProven(node.booted, state) && node.boot.slots[node.booted].state === 'unrenewed';
+  const latest = isDue ? await renewed(ports, node, faults) : node;
+  return { state, snapshot, node: latest, faults, wasLoaderRepaired };
+}
+
+/** The node with its booted slot's markers renewed, or as it was, with the fault: it still runs and shows its status. */
+async function renewed(ports: StartPorts, node: NodeBoot, faults: ErrorReport[]): Promise<NodeBoot> {
+  try {
     await ports.slots.markGood(node.booted);
-    return { state, snapshot, node: await ports.slots.readNode(), faults, wasLoaderRepaired };
+    return await ports.slots.readNode();
+  } catch (error) {
+    faults.push(reportOf(error));
+    return node;
   }
-  return { state, snapshot, node, faults, wasLoaderRepaired };
 }
 
 async function recoverState(ports: StartPorts, snapshot: JournalSnapshot, node: NodeBoot): Promise<UpdateState> {
@@ -92,16 +101,29 @@ async function readNode(
   }
 }
 
-/** Whether each slot's deployment was committed and is not what the journalled update works on. */
-function hasProvenOther(snapshot: JournalSnapshot): boolean {
-  const { state, deployments } = snapshot;
-  const target = state !== undefined && 'target' in state ? state.target?.slot : undefined;
-  const proven = (['a', 'b'] as const).filter(
-    (slot) => slot !== target && deployments[slot]?.committedAtMs !== undefined,
-  );
-  return (
-    proven.length === 2 || (target !== undefined && lastCommittedSlot(deployments) !== target && proven.length === 1)
-  );
+/** Whether the slot that does not run is proven, whichever of the two runs: the loader can't be asked. */
+function hasProvenOther({ state, deployments }: JournalSnapshot): boolean {
+  const target = state !== undefined && 'target' in state ? state.target : undefined;
+  switch (state?.phase) {
+    case 'writing':
+    case 'staged':
+    case 'cancelling':
+      // The target does not boot, so it is the other slot: half-written, perhaps.
+      if (target !== undefined) return false;
+      break;
+    case 'activating':
+    case 'activated':
+    case 'trial':
+    case 'committing':
+    case 'rolling-back':
+      // Where the target runs, the other is the fallback that the update began from. Where it does not, what follows
+      // from these phases marks the target again.
+      return true;
+    case 'idle':
+    case 'preparing':
+    case undefined:
+  }
+  return deployments.a?.committedAtMs !== undefined && deployments.b?.committedAtMs !== undefined;
 }
 
 /** Whether the booted slot is one whose trial is over. */

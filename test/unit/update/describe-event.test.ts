@@ -1,0 +1,53 @@
+import { describe, expect, it } from 'vitest';
+import { transition } from '../../../agent/core/transition.ts';
+import { describeEvent } from '../../../agent/update/describe-event.ts';
+import { eventNamed, events, rules, stateNamed, states, update } from '../core/samples.ts';
+
+function line(state: string, event: string) {
+  const before = stateNamed(state);
+  return describeEvent(before, eventNamed(event), transition(rules, before, eventNamed(event)));
+}
+
+describe('the line of the audit trail', () => {
+  it('names the event, the phases, the slot and the image', () => {
+    expect(line('writing', 'slot-written')).toEqual({
+      atMs: 5_000,
+      updateId: 'update-1',
+      kind: 'slot-written',
+      message: 'slot b is written and read back',
+      details: { from: 'writing', phase: 'staged', slot: 'b', image: update.image },
+    });
+  });
+
+  it('names how an update ended, and why', () => {
+    expect(line('committing', 'marked-good')).toMatchObject({
+      kind: 'update-committed',
+      updateId: 'update-1',
+      message: 'the update ended: committed',
+    });
+    expect(line('rolling-back, not booted', 'turned-back')).toMatchObject({
+      kind: 'update-rolled-back',
+      message: 'the update ended: rolled-back: check web failed',
+      details: { code: 'health-failed' },
+    });
+  });
+
+  it('is not there for a failure that is only tried again: that told its own', () => {
+    expect(line('writing', 'effect-failed, retryable')).toBeUndefined();
+    expect(line('writing', 'effect-failed, for good')).toMatchObject({ kind: 'update-failed' });
+  });
+
+  it('says in a sentence what each step of the machine is', () => {
+    for (const [from, state] of states) {
+      for (const [name, event] of events) {
+        const after = transition(rules, state, event);
+        if (after === state) continue;
+        const told = describeEvent(state, event, after);
+        if (event.type === 'effect-failed' && after.phase === state.phase) continue;
+        expect(told?.message, `${from}, ${name}`).toMatch(/^[a-z].{10,}/);
+        expect(told?.message, `${from}, ${name}`).not.toContain('undefined');
+        expect(told?.updateId, `${from}, ${name}`).toBe('update-1');
+      }
+    }
+  });
+});
