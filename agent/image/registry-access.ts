@@ -95,7 +95,10 @@ export async function pushImage(
 }
 
 /** Directory and name of `DIR[:NAME]`. Throws `usage-invalid`. */
-export function parseLayoutLocation(text: string): { readonly directory: string; readonly refName: string | undefined } {
+export function parseLayoutLocation(text: string): {
+  readonly directory: string;
+  readonly refName: string | undefined;
+} {
   const { path, refName } = parseOfflineLocation(`oci:${text}`);
   return { directory: path, refName };
 }

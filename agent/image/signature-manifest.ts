@@ -31,8 +31,15 @@ export interface SignatureManifest {
 }
 
 const existingSchema = z.object({
-  layers: z.array(z.looseObject({ annotations: z.record(z.string(), z.string()).optional() })),
+  // Whatever others put there stays as it is; a malformed layer spoils no other.
+  layers: z.array(z.looseObject({})),
   annotations: z.record(z.string(), z.string()).optional(),
+});
+
+const signatureLayer = z.object({
+  mediaType: z.literal(signatureMediaType),
+  digest: z.string(),
+  annotations: z.object({ [signatureAnnotation]: z.string() }),
 });
 
 type ExistingManifest = z.infer<typeof existingSchema>;
@@ -79,12 +86,9 @@ export function addSignature(
 }
 
 /** ECDSA signs differently each time, so the signature is verified and not compared. */
-function isSignedBy(
-  layer: ExistingManifest['layers'][number],
-  payload: Uint8Array,
-  { publicKey }: SigningKey,
-): boolean {
-  if (layer['mediaType'] !== signatureMediaType || layer['digest'] !== digestOf(payload)) return false;
-  const signature = decodeSignature(layer.annotations?.[signatureAnnotation] ?? '');
+function isSignedBy(layer: object, payload: Uint8Array, { publicKey }: SigningKey): boolean {
+  const { success, data } = signatureLayer.safeParse(layer);
+  if (!success || data.digest !== digestOf(payload)) return false;
+  const signature = decodeSignature(data.annotations[signatureAnnotation]);
   return signature !== undefined && verifySignature(publicKey, payload, signature);
 }

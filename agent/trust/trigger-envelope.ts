@@ -18,7 +18,10 @@ export interface TriggerKey {
 
 /** What a verified trigger asks for. Whether the image is trusted is another question. */
 export interface VerifiedTrigger {
+  /** The key that may ask for the action. */
   readonly keyId: string;
+  /** What the sequence is remembered by: the fingerprint of every key that signed, whatever the keys are called. */
+  readonly sequenceKeys: readonly string[];
   /** A reference with a digest. */
   readonly image: string;
   readonly action: TriggerAction;
@@ -37,14 +40,15 @@ export const triggerSchema = z.strictObject({
 export interface TriggerInput {
   readonly envelope: unknown;
   readonly keys: readonly TriggerKey[];
+  /** By fingerprint of the key. */
   readonly lastSequences: Readonly<Record<string, number>>;
   readonly nowMs: number;
   readonly node: { readonly id: string; readonly compatible: string };
 }
 
 /**
- * Verifies a trigger: a DSSE envelope by an allowed Ed25519 key, in time, for this node, with a sequence that this key
- * never used. Throws `trigger-untrusted`, `-invalid`, `-action-denied`, `-expired` or `-replayed`.
+ * Verifies a trigger: a DSSE envelope by an allowed Ed25519 key, in time, for this node, with a sequence that no key
+ * that signed it ever used. Throws `trigger-untrusted`, `-invalid`, `-action-denied`, `-expired` or `-replayed`.
  */
 export function verifyTrigger({ envelope, keys, lastSequences, nowMs, node }: TriggerInput): VerifiedTrigger {
   const { payloadType, payload, signatures } = parseEnvelope(envelope);
@@ -55,17 +59,30 @@ export function verifyTrigger({ envelope, keys, lastSequences, nowMs, node }: Tr
     );
   }
   const signed = preAuthEncoding(payloadType, payload);
-  const signer = keys.find(({ key }) => {
+  const signers = keys.filter(({ key }) => {
     if (key.algorithm !== 'ed25519') return false;
     return signatures.some((text) => {
       const bytes = decodeSignature(text);
       return bytes !== undefined && verifySignature(key, signed, bytes);
     });
   });
-  if (signer === undefined) {
+  const [first] = signers;
+  if (first === undefined) {
     throw new AgentError('trigger-untrusted', 'cannot take the trigger: no key under triggers.keys signed it');
   }
-  return checkTrigger(parsePayload(payload), signer, lastSequences, nowMs, node);
+  const trigger = parsePayload(payload);
+  const signer = signers.find(({ actions }) => actions.includes(trigger.action)) ?? first;
+  checkTrigger(trigger, signer, nowMs, node);
+  // Every key that signed: else the same trigger without its first signature would pass once more.
+  const sequenceKeys = [...new Set(signers.map(({ key }) => key.fingerprint))];
+  checkSequence(trigger.sequence, signer.key.id, sequenceKeys, lastSequences);
+  return {
+    keyId: signer.key.id,
+    sequenceKeys,
+    image: trigger.image,
+    action: trigger.action,
+    sequence: trigger.sequence,
+  };
 }
 
 function parsePayload(payload: Uint8Array): z.infer<typeof triggerSchema> {
@@ -101,10 +118,9 @@ function requireOneImage(image: string): void {
 function checkTrigger(
   trigger: z.infer<typeof triggerSchema>,
   signer: TriggerKey,
-  lastSequences: Readonly<Record<string, number>>,
   nowMs: number,
   node: TriggerInput['node'],
-): VerifiedTrigger {
+): void {
   const keyId = signer.key.id;
   requireOneImage(trigger.image);
   if (trigger.node?.id !== undefined && trigger.node.id !== node.id) {
@@ -128,12 +144,21 @@ function checkTrigger(
   if (Date.parse(trigger.expiresAt) <= nowMs) {
     throw new AgentError('trigger-expired', `cannot take the trigger: it expired at ${trigger.expiresAt}`);
   }
-  const last = Object.hasOwn(lastSequences, keyId) ? (lastSequences[keyId] ?? 0) : 0;
-  if (trigger.sequence <= last) {
+}
+
+/** Throws `trigger-replayed` unless `sequence` is above the last one of each of `sequenceKeys`. */
+function checkSequence(
+  sequence: number,
+  keyId: string,
+  sequenceKeys: readonly string[],
+  lastSequences: Readonly<Record<string, number>>,
+): void {
+  for (const sequenceKey of sequenceKeys) {
+    const last = Object.hasOwn(lastSequences, sequenceKey) ? (lastSequences[sequenceKey] ?? 0) : 0;
+    if (sequence > last) continue;
     throw new AgentError(
       'trigger-replayed',
-      `cannot take the trigger: sequence ${trigger.sequence} of key ${keyId} is not above ${last}`,
+      `cannot take the trigger: sequence ${sequence} of key ${keyId} is not above ${last}`,
     );
   }
-  return { keyId, image: trigger.image, action: trigger.action, sequence: trigger.sequence };
 }

@@ -1,4 +1,4 @@
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -20,6 +20,7 @@ import { EagerClock } from '../fakes/eager-clock.ts';
 import { startRegistry } from '../fakes/registry.ts';
 import { patternBytes, sha256, signatureLayer, signatureObject } from '../fakes/sample-image.ts';
 import { SeededRandom } from '../fakes/seeded-random.ts';
+import { type RealRegistry, startDockerRegistry } from './docker-registry.ts';
 
 const run = promisify(execFile);
 const never = new AbortController().signal;
@@ -29,54 +30,6 @@ let directory = '';
 let digest = '';
 const layers: { digest: string; sizeBytes: number; mediaType: string }[] = [];
 const payload = Buffer.from('{"critical":{"type":"cosign container image signature"}}');
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => {
-    server.listen(0, '127.0.0.1', resolve);
-  });
-  const address = server.address();
-  await promisify(server.close.bind(server))();
-  return typeof address === 'object' && address !== null ? address.port : 0;
-}
-
-/** Waits until something listens, trying as fast as refusals come back. */
-async function untilListening(port: number, child: ChildProcess): Promise<void> {
-  for (;;) {
-    if (child.exitCode !== null) throw new Error(`docker-registry ended with ${child.exitCode}`);
-    const isUp = await new Promise<boolean>((resolve) => {
-      const socket = connect(port, '127.0.0.1', () => {
-        socket.destroy();
-        resolve(true);
-      });
-      socket.on('error', () => resolve(false));
-    });
-    if (isUp) return;
-  }
-}
-
-interface RealRegistry {
-  readonly host: string;
-  readonly stop: () => Promise<void>;
-}
-
-async function startReal(name: string, auth: string): Promise<RealRegistry> {
-  const port = await freePort();
-  const config = join(directory, `${name}.yml`);
-  const storage = `{filesystem: {rootdirectory: ${join(directory, name)}}, delete: {enabled: true}}`;
-  const text = `version: 0.1\nlog: {level: error}\nstorage: ${storage}\nhttp: {addr: "127.0.0.1:${port}"}\n${auth}`;
-  await writeFile(config, text);
-  const child = spawn('/usr/bin/docker-registry', ['serve', config], { stdio: 'ignore' });
-  await untilListening(port, child);
-  return {
-    host: `127.0.0.1:${port}`,
-    stop: async () => {
-      const ended = new Promise((resolve) => child.once('exit', resolve));
-      child.kill('SIGKILL');
-      await ended;
-    },
-  };
-}
 
 /** Lets the first connections through only for so many bytes from the server, then resets them. */
 async function startCutter(target: string, cutAfterBytes: number[]): Promise<{ host: string; server: Server }> {
@@ -164,8 +117,12 @@ beforeAll(async () => {
   await buildLayout(join(directory, 'image'));
   const { stdout } = await run('htpasswd', ['-nbB', 'node', 'pa:ss']);
   await writeFile(join(directory, 'htpasswd'), stdout);
-  plain = await startReal('plain', '');
-  guarded = await startReal('guarded', `auth: {htpasswd: {realm: edge, path: ${join(directory, 'htpasswd')}}}\n`);
+  plain = await startDockerRegistry(directory, 'plain');
+  guarded = await startDockerRegistry(
+    directory,
+    'guarded',
+    `auth: {htpasswd: {realm: edge, path: ${join(directory, 'htpasswd')}}}\n`,
+  );
 }, 60_000);
 
 afterAll(async () => {

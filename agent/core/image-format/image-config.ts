@@ -87,11 +87,12 @@ export function parseImageConfig(bytes: Uint8Array): ImageConfig {
   };
 }
 
-const encodings: Readonly<Record<string, LayerEncoding>> = {
-  [mediaTypes.kaonPartition]: 'raw',
-  [`${mediaTypes.kaonPartition}+gzip`]: 'gzip',
-  [`${mediaTypes.kaonPartition}+zstd`]: 'zstd',
-};
+// A map, as media types come from outside and an object would know `constructor`, too.
+const encodings: ReadonlyMap<string, LayerEncoding> = new Map([
+  [mediaTypes.kaonPartition, 'raw'],
+  [`${mediaTypes.kaonPartition}+gzip`, 'gzip'],
+  [`${mediaTypes.kaonPartition}+zstd`, 'zstd'],
+]);
 
 /** One partition's layer: the signed descriptor joined with what the signed config says of it. */
 export interface PartitionLayer extends ImagePartition {
@@ -120,7 +121,7 @@ export function partitionLayers(manifest: Manifest, config: ImageConfig): readon
   }
   return config.partitions.map((partition) => {
     const layer = manifest.layers.find(({ digest: found }) => found === partition.layerDigest);
-    const encoding = layer === undefined ? undefined : encodings[layer.mediaType];
+    const encoding = layer === undefined ? undefined : encodings.get(layer.mediaType);
     if (layer === undefined || encoding === undefined) {
       throw new AgentError(
         'manifest-invalid',

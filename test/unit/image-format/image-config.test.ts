@@ -135,4 +135,11 @@ describe('partitionLayers', () => {
       expect(() => partitionLayers(manifest, imageConfig)).toThrow(refusal());
     }
   });
+
+  it.each(['constructor', 'toString', 'valueOf', '__proto__'])(
+    'refuses %s, which every object has, as a type',
+    (type) => {
+      expect(() => partitionLayers(manifestOf([descriptor(digestA, type)]), one)).toThrow(refusal());
+    },
+  );
 });
