@@ -59,7 +59,7 @@ export async function assembleAgent(parts: AgentParts): Promise<Agent> {
   const rules = rulesOf(config);
   const { journal } = state;
   const started = await start({ journal, slots, evidence: evidenceOf(parts), clock, rules, bootId: parts.bootId });
-  const ownFaults = [...parts.faults, ...started.faults, ...lostState(state, started)];
+  const ownFaults = distinct([...parts.faults, ...started.faults, ...lostState(state, started)]);
   const faults = [...ownFaults, ...(started.node?.faults ?? [])];
   const events = new EventLog(journal, (error) => log.warn({ err: error }, 'cannot store an event'));
   const health = new HealthBoard();
@@ -174,7 +174,13 @@ function lostState(state: OpenedState, { node }: Started): readonly ErrorReport[
   ];
 }
 
-function standingFault({ code, message }: ErrorReport): CheckResult {
+/** The same thing may be met twice, when the state is opened and when it is read. */
+function distinct(faults: readonly ErrorReport[]): readonly ErrorReport[] {
+  return [...new Map(faults.map((fault) => [fault.message, fault])).values()];
+}
+
+/** A fault of the agent as a failed required check of a trial. */
+export function standingFault({ code, message }: ErrorReport): CheckResult {
   return {
     name: 'agent',
     isRequired: true,

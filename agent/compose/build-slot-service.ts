@@ -1,6 +1,6 @@
 import { mkdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
-import { DurableFile } from '../../bootloader/durable-file.ts';
+import { dirname, join } from 'node:path';
+import { createEnvironment, DurableFile } from '../../bootloader/durable-file.ts';
 import { GrubBootloader } from '../../bootloader/grub.ts';
 import { findBootedSlot } from '../../partitions/booted-slot.ts';
 import { LinuxSlotDevices } from '../../partitions/linux-slot-devices.ts';
@@ -43,6 +43,20 @@ async function findStateOnSlot({ stateDir, slots }: KaonConfig): Promise<ErrorRe
   return undefined;
 }
 
+/** The shadow that grub.cfg reads; one that the configuration names is made where it is missing. */
+async function findShadow({ dialect, environment, shadow }: KaonConfig['bootloader']): Promise<string | undefined> {
+  const path = shadow ?? (dialect === 'kaon' ? join(dirname(environment), 'grubenv.kaon') : undefined);
+  if (path === undefined) return undefined;
+  const isThere = await stat(path).then(
+    () => true,
+    () => false,
+  );
+  if (isThere) return path;
+  if (shadow === undefined) return undefined;
+  await createEnvironment(shadow);
+  return shadow;
+}
+
 /**
  * The privileged service of this node. With `fault`, or with keys that can't be used, it is degraded: it writes and arms
  * no slot. Rejects with why the booted slot or the loader's files can't be told.
@@ -59,14 +73,18 @@ export async function buildSlotService(
   const booted = options.bootedSlot ?? (await findBootedSlot({ slots: partitions, bootNames }));
   const devices = new LinuxSlotDevices({ slots: partitions, booted, areFilesAllowed: options.areFileSlotsAllowed });
   await mkdir(options.stateDir, { recursive: true, mode: 0o700 });
-  const file = (path: string, name: string) => new DurableFile(path, join(options.stateDir, `${name}.lock`));
-  const shadow = bootloader.shadow === undefined ? undefined : file(bootloader.shadow, 'shadow');
+  const file = (path: string, name: string) => new DurableFile(path, join(options.runtimeDir, `${name}.lock`));
+  const shadowPath = await findShadow(bootloader);
   const layout = { dialect: bootloader.dialect, bootNames, tries: bootloader.tries };
   const trust = await loadTrustPolicy(config.trust).catch((error: unknown) => reportOf(error));
   const keysFault = 'code' in trust ? trust : undefined;
   const service = new LocalSlotService({
     booted,
-    bootloader: new GrubBootloader(file(bootloader.environment, 'environment'), shadow, layout),
+    bootloader: new GrubBootloader(
+      file(bootloader.environment, 'environment'),
+      shadowPath === undefined ? undefined : file(shadowPath, 'shadow'),
+      layout,
+    ),
     devices,
     writer: new StreamingSlotWriter({ devices }),
     policy: 'code' in trust ? refusingPolicy(trust) : trust,

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import { listenOnSocket } from '../api/listen.ts';
-import { type ErrorReport, reportOf } from '../core/errors.ts';
+import { AgentError, type ErrorReport, reportOf } from '../core/errors.ts';
 import type { Clock, SlotService } from '../core/ports.ts';
 import { readBootId, readNodeId } from '../host/machine.ts';
 import { NodeFactsReader } from '../host/node-facts.ts';
@@ -8,7 +8,7 @@ import { readSystemFacts } from '../host/system-facts.ts';
 import { SystemRandom } from '../host/system-random.ts';
 import type { SystemdNotifier } from '../systemd/notifier.ts';
 import { RuleTrustPolicy } from '../trust/trust-policy.ts';
-import { type Agent, assembleAgent } from './assemble-agent.ts';
+import { type Agent, assembleAgent, standingFault } from './assemble-agent.ts';
 import { degradedConfig } from './degraded-config.ts';
 import { buildImageSources } from './image-sources.ts';
 import type { KaondOptions } from './kaond-options.ts';
@@ -48,7 +48,7 @@ export async function runAgent(around: AgentSurroundings, signal: AbortSignal): 
   const ended = new AbortController();
   const all = AbortSignal.any([signal, ended.signal]);
   try {
-    await listenOnSocket(agent.server, socket);
+    await listen(around, agent, socket);
     for (const { code, message } of agent.faults) log.error({ code }, `degraded: ${message}`);
     await notifier.ready(
       agent.faults[0] === undefined ? agent.runner.state.phase : `degraded: ${agent.faults[0].message}`,
@@ -62,6 +62,18 @@ export async function runAgent(around: AgentSurroundings, signal: AbortSignal): 
     await agent.server.close();
     if (isOver(signal)) await noteOrderlyEnd(around, state);
     state.close();
+  }
+}
+
+/** An agent that nobody can talk to still ends its trial, by a failed check; two agents on one state must never be. */
+async function listen({ log }: AgentSurroundings, { server, runner }: Agent, socket: string): Promise<void> {
+  try {
+    await listenOnSocket(server, socket);
+  } catch (error) {
+    if (error instanceof AgentError && error.details['isTaken'] === true) throw error;
+    const { code, message } = reportOf(error);
+    log.error({ code }, message);
+    runner.addStandingFault(standingFault({ code, message }));
   }
 }
 

@@ -1,3 +1,4 @@
+import { dirname } from 'node:path';
 import { parseArgs } from 'node:util';
 import { AgentError } from '../core/errors.ts';
 import type { SlotName } from '../core/update-state.ts';
@@ -8,6 +9,8 @@ export interface SlotdOptions {
   readonly config: string;
   readonly imageConfig: string;
   readonly stateDir: string;
+  /** Where locks lie that must not outlive a boot. */
+  readonly runtimeDir: string;
   /** Where to listen; `undefined`: on the socket that systemd passes. */
   readonly listen: string | undefined;
   readonly idleMs: number;
@@ -53,6 +56,7 @@ export function parseSlotdOptions(
     imageConfig: values['image-config'] ?? imageConfigFile,
     // systemd names the directory that it made.
     stateDir: values['state-dir'] ?? environment['STATE_DIRECTORY'] ?? '/var/lib/kaon-slotd',
+    runtimeDir: environment['RUNTIME_DIRECTORY'] ?? (values.listen === undefined ? '/run' : dirname(values.listen)),
     listen: values.listen,
     idleMs: Number(idle) * 1000,
     bootedSlot: booted,

@@ -32,7 +32,7 @@ export interface SlotConfig {
 export interface BootloaderConfig {
   readonly type: 'grub';
   readonly environment: string;
-  /** Where the shadow copy of the environment is kept; `undefined` for the adapter's own choice. */
+  /** Where the shadow copy of the environment is kept; `undefined`: `grubenv.kaon` beside it, if there is one. */
   readonly shadow: string | undefined;
   /** `kaon`: our grub.cfg, several tries. `rauc`: RAUC's grub.cfg, one try. */
   readonly dialect: 'kaon' | 'rauc';

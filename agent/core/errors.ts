@@ -92,7 +92,7 @@ export const errorTable = {
   'slot-verify-failed': row(500, 74, true, 'The slot reads back differently', 'Check the storage device (dmesg).'),
   'booted-slot-unknown': row(500, 78, false, 'The booted slot is not known', 'Check slots in the configuration against the mounted root.'),
   'digest-mismatch': row(502, 65, true, 'Bytes do not have the signed digest', 'The source or the link damaged them; try again or check the registry.'),
-  'download-truncated': row(502, 65, true, 'A download ended early', 'Try again; check the link.'),
+  'download-truncated': row(502, 75, true, 'A download ended early', 'Try again; check the link.'),
   'layer-too-large': row(502, 65, false, 'A layer has more bytes than were signed', 'Check the registry; build the image again.'),
   'layer-corrupt': row(502, 65, false, 'A layer cannot be decoded', 'Build the image again.'),
 } as const satisfies Record<ErrorCode, ErrorRow>;

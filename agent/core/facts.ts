@@ -13,7 +13,7 @@ export interface FactsData {
   readonly knownBad: readonly KnownBad[];
   /** Images with a lower rollbackIndex are refused. */
   readonly rollbackFloor: number;
-  /** The highest sequence that each trigger key used. */
+  /** The highest sequence that each trigger key used, by its fingerprint. */
   readonly triggerSequences: Readonly<Record<string, number>>;
   readonly trustGeneration: number;
   /** Grows by one with each slot that is written. */

@@ -116,7 +116,7 @@ function refuseNewer(database: Database.Database, path: string): void {
   if (value('minimumReader') > schemaVersion) {
     throw new AgentError(
       'journal-newer',
-      `cannot open ${path}: it has schema version ${value('schemaVersion')}, this agent reads ${schemaVersion}`,
+      `cannot open ${path}: it wants an agent that reads schema version ${value('minimumReader')}, this one reads ${schemaVersion}`,
       { details: { path, schemaVersion: value('schemaVersion'), minimumReader: value('minimumReader') } },
     );
   }
