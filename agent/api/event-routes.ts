@@ -7,7 +7,8 @@ import { toWire } from './wire.ts';
 
 const heartbeatMs = 15_000;
 const maxUnsentBytes = 256 * 1024;
-const replayLimit = 1000;
+const replayPage = 200;
+const earlyLimit = 1000;
 
 /** `GET /v1/events`: a page of JSON, or a stream of server-sent events for whoever accepts one. */
 export function addEventRoutes(app: FastifyInstance, control: AgentControl): void {
@@ -41,7 +42,8 @@ async function streamEvents(control: AgentControl, response: ServerResponse, aft
   // Listening begins before the replay, so that no event falls between them.
   const stop = control.onEvent((event) => {
     if (isReplayed) send(event);
-    else if (early.length < replayLimit) early.push(event);
+    // Too many to keep while it replays: the reader comes back with the last id that it saw.
+    else if (early.push(event) > earlyLimit) response.destroy();
   });
   const heartbeat = setInterval(() => response.write(': alive\n\n'), heartbeatMs);
   response.once('close', () => {
@@ -49,7 +51,21 @@ async function streamEvents(control: AgentControl, response: ServerResponse, aft
     clearInterval(heartbeat);
   });
   response.write(': events follow\n\n');
-  for (const event of await control.events(after, replayLimit)) send(event);
+  for (let isMore = true; isMore && !response.destroyed;) {
+    const page = await control.events(last, replayPage);
+    page.forEach(send);
+    isMore = page.length === replayPage;
+    await drained(response);
+  }
   isReplayed = true;
   early.forEach(send);
+}
+
+/** Resolves once the reader took what was written, or is gone. */
+async function drained(response: ServerResponse): Promise<void> {
+  if (!response.writableNeedDrain || response.destroyed) return;
+  await new Promise<void>((resolve) => {
+    response.once('drain', resolve);
+    response.once('close', resolve);
+  });
 }

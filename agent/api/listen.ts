@@ -29,7 +29,9 @@ async function removeStale(path: string): Promise<void> {
   if (!found.isSocket())
     throw new AgentError('config-invalid', `cannot listen at ${path}: there is a file that is no socket`);
   if (await answers(path))
-    throw new AgentError('config-invalid', `cannot listen at ${path}: another agent answers there`);
+    throw new AgentError('config-invalid', `cannot listen at ${path}: another agent answers there`, {
+      details: { isTaken: true },
+    });
   await rm(path, { force: true });
 }
 

@@ -1,10 +1,16 @@
 /**
- * How values look on the wire: times as ISO 8601 in UTC (`requestedAtMs` becomes `requestedAt`, `untilMs` becomes
+ * How values look on the wire: times as ISO 8601 in UTC (`requestedAtMs` becomes `requestedAt`, `atMs` becomes `at`, `untilMs` becomes
  * `until`), absent values left out, everything else by its own name.
  */
 
-type WireKey<K> = K extends `${infer Head}AtMs` ? `${Head}At` : K extends 'untilMs' ? 'until' : K;
-type WireField<K, T> = K extends `${string}AtMs` | 'untilMs'
+type WireKey<K> = K extends `${infer Head}AtMs`
+  ? `${Head}At`
+  : K extends 'atMs'
+    ? 'at'
+    : K extends 'untilMs'
+      ? 'until'
+      : K;
+type WireField<K, T> = K extends `${string}AtMs` | 'atMs' | 'untilMs'
   ? undefined extends T
     ? string | undefined
     : string
@@ -29,7 +35,7 @@ function convert(value: unknown): unknown {
     Object.entries(value)
       .filter(([, field]) => field !== undefined)
       .map(([key, field]: [string, unknown]) => {
-        const isTime = typeof field === 'number' && (key.endsWith('AtMs') || key === 'untilMs');
+        const isTime = typeof field === 'number' && (key.endsWith('AtMs') || key === 'atMs' || key === 'untilMs');
         return isTime ? [key.slice(0, -2), isoTime(field)] : [key, convert(field)];
       }),
   );

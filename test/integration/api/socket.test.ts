@@ -55,32 +55,59 @@ describe('the socket', () => {
   });
 });
 
+/** Reads the stream until `isEnough`; `onText` hears what came so far. */
+async function readStream(
+  lastEventId: number,
+  isEnough: (text: string) => boolean,
+  onText: (text: string) => void = () => undefined,
+): Promise<string> {
+  return new Promise<string>((resolve, reject) => {
+    const headers = { accept: 'text/event-stream', 'last-event-id': String(lastEventId) };
+    const asking = request({ socketPath: path, path: '/v1/events', headers });
+    asking.once('response', (answer) => {
+      let seen = '';
+      answer.setEncoding('utf8').on('data', (piece: string) => {
+        seen += piece;
+        onText(seen);
+        if (!isEnough(seen)) return;
+        asking.destroy();
+        resolve(seen);
+      });
+    });
+    asking.once('error', reject);
+    asking.end();
+  });
+}
+
 describe('the stream of events', () => {
   it('replays what was missed, goes on with what comes, and ends with its reader', async () => {
     await listenOnSocket(newServer(), path);
     control.emit('first');
     control.emit('second');
-    const text = await new Promise<string>((resolve, reject) => {
-      const asking = request({
-        socketPath: path,
-        path: '/v1/events',
-        headers: { accept: 'text/event-stream', 'last-event-id': '1' },
-      });
-      asking.once('response', (answer) => {
-        let seen = '';
-        answer.setEncoding('utf8').on('data', (piece: string) => {
-          seen += piece;
-          if (seen.includes('event: second') && !seen.includes('third')) control.emit('third');
-          if (seen.includes('data: {"sequence":3')) {
-            asking.destroy();
-            resolve(seen);
-          }
-        });
-      });
-      asking.once('error', reject);
-      asking.end();
-    });
+    let isThirdEmitted = false;
+    const text = await readStream(
+      1,
+      (seen) => seen.includes('data: {"sequence":3'),
+      (seen) => {
+        if (isThirdEmitted || !seen.includes('event: second')) return;
+        isThirdEmitted = true;
+        control.emit('third');
+      },
+    );
     expect(text).not.toContain('event: first');
     expect(text.match(/^id: \d+$/gm)).toEqual(['id: 2', 'id: 3']);
+  });
+
+  it('replays more than one page of what was missed', async () => {
+    await listenOnSocket(newServer(), path);
+    for (let count = 1; count <= 2500; count += 1) control.emit(`event-${count}`);
+    const text = await readStream(0, (seen) => seen.includes('event: event-2500\n'));
+    expect(text.match(/^id: \d+$/gm)).toHaveLength(2500);
+  });
+
+  it('tells times as ISO 8601', async () => {
+    await listenOnSocket(newServer(), path);
+    control.emit('first');
+    expect(await readStream(0, (seen) => seen.includes('"sequence":1'))).toContain('"at":"1970-01-01T00:00:00.000Z"');
   });
 });
