@@ -1,0 +1,185 @@
+import { z } from 'zod';
+
+/**
+ * What kaonctl reads of the API's answers. Fields that it does not show are left out, and literals are plain text, so that
+ * it understands a newer kaond.
+ */
+
+const report = z.object({ code: z.string(), message: z.string() });
+
+const deployment = z.object({
+  digest: z.string().optional(),
+  image: z.string(),
+  version: z.string().optional(),
+  rollbackIndex: z.number(),
+  updateId: z.string(),
+  writtenAt: z.string(),
+  committedAt: z.string().optional(),
+});
+
+const slot = z.object({
+  name: z.string(),
+  isBooted: z.boolean(),
+  isPrimary: z.boolean(),
+  state: z.string(),
+  loaderState: z.string(),
+  triesLeft: z.number(),
+  deployment: deployment.optional(),
+});
+
+const request = z.object({
+  id: z.string(),
+  kind: z.string(),
+  image: z.string(),
+  from: z.string().optional(),
+  until: z.string(),
+  requestedAt: z.string(),
+  requestedBy: z.string(),
+});
+
+const outcome = z.object({
+  updateId: z.string(),
+  kind: z.string(),
+  result: z.string(),
+  at: z.string(),
+  digest: z.string().optional(),
+  code: z.string().optional(),
+  message: z.string().optional(),
+});
+
+const progress = z.object({
+  step: z.string(),
+  partition: z.string(),
+  fetchedBytes: z.number(),
+  layerSizeBytes: z.number(),
+  writtenBytes: z.number(),
+});
+
+const current = z.object({
+  request,
+  phase: z.string(),
+  target: z
+    .object({ slot: z.string(), previous: z.string(), digest: z.string().optional(), version: z.string().optional() })
+    .optional(),
+  progress: progress.optional(),
+  lastError: report.optional(),
+});
+
+const waiting = z.object({ gate: z.string(), code: z.string(), text: z.string(), until: z.string().optional() });
+const hold = z.object({ reason: z.string(), until: z.string().optional() });
+const knownBad = z.object({ digest: z.string(), reason: z.string(), updateId: z.string(), at: z.string() });
+const check = z.object({
+  name: z.string(),
+  isRequired: z.boolean(),
+  status: z.string(),
+  attempts: z.number(),
+  durationMs: z.number(),
+  output: z.string(),
+});
+
+export const statusSchema = z.object({
+  agentVersion: z.string(),
+  nodeId: z.string(),
+  compatible: z.string(),
+  labels: z.record(z.string(), z.string()),
+  phase: z.string(),
+  booted: z.string().optional(),
+  primary: z.string().optional(),
+  slots: z.array(slot).readonly(),
+  current: current.optional(),
+  last: outcome.optional(),
+  waitingFor: z.array(waiting).readonly(),
+  degraded: z.array(report).readonly(),
+  knownBad: z.array(knownBad).readonly(),
+  rollbackFloor: z.number(),
+  holdUntil: hold.optional(),
+  startedAt: z.string(),
+});
+
+export const slotsSchema = z.array(slot).readonly();
+
+export const updateSchema = z.object({
+  request,
+  outcome: outcome.optional(),
+  phase: z.string(),
+  current: current.optional(),
+});
+
+export const updatesSchema = z.array(updateSchema).readonly();
+
+export const planSchema = z.object({
+  image: z.string(),
+  digest: z.string(),
+  name: z.string(),
+  version: z.string(),
+  isAlreadyRunning: z.boolean(),
+  slot: z.string(),
+  trust: z.object({ rule: z.string(), keyIds: z.array(z.string()).readonly() }),
+  downloadBytes: z.number(),
+  writeBytes: z.number().optional(),
+  partitions: z
+    .array(
+      z.object({
+        name: z.string(),
+        layerSizeBytes: z.number(),
+        contentSizeBytes: z.number().optional(),
+        partitionSizeBytes: z.number(),
+      }),
+    )
+    .readonly(),
+  blockers: z.array(report).readonly(),
+  warnings: z.array(z.string()).readonly(),
+});
+
+export const healthSchema = z.object({
+  verdict: z.string(),
+  updateId: z.string().optional(),
+  checks: z.array(check).readonly(),
+});
+
+export const rollbackSchema = z.object({
+  id: z.string(),
+  updateId: z.string(),
+  at: z.string(),
+  slot: z.string(),
+  digest: z.string().optional(),
+  image: z.string(),
+  reason: z.string(),
+  message: z.string(),
+  evidence: z.array(z.object({ kind: z.string(), name: z.string(), text: z.string() })).readonly(),
+});
+
+export const rollbacksSchema = z.array(rollbackSchema).readonly();
+export const knownBadSchema = z.array(knownBad).readonly();
+export const holdSchema = z.object({ hold: hold.nullable() });
+
+export const eventSchema = z.object({
+  sequence: z.number(),
+  at: z.string(),
+  updateId: z.string().optional(),
+  kind: z.string(),
+  message: z.string(),
+});
+
+export const eventsSchema = z.array(eventSchema).readonly();
+export const acceptedSchema = z.object({ updateId: z.string(), isRepeated: z.boolean() });
+export const triggerAcceptedSchema = acceptedSchema.extend({ keyId: z.string(), action: z.string() });
+
+export const problemSchema = z.object({
+  code: z.string(),
+  detail: z.string(),
+  fix: z.string().optional(),
+  details: z.record(z.string(), z.unknown()).optional(),
+});
+
+export type StatusAnswer = z.infer<typeof statusSchema>;
+export type SlotAnswer = z.infer<typeof slot>;
+export type UpdateAnswer = z.infer<typeof updateSchema>;
+export type OutcomeAnswer = z.infer<typeof outcome>;
+export type PlanAnswer = z.infer<typeof planSchema>;
+export type HealthAnswer = z.infer<typeof healthSchema>;
+export type RollbackAnswer = z.infer<typeof rollbackSchema>;
+export type KnownBadAnswer = z.infer<typeof knownBad>;
+export type HoldAnswer = z.infer<typeof hold>;
+export type EventAnswer = z.infer<typeof eventSchema>;
+export type AcceptedAnswer = z.infer<typeof acceptedSchema>;

@@ -1,0 +1,150 @@
+import { type Command, Option } from 'commander';
+import { buildImage, defaultFrameSizeBytes } from '../../image/build-image.ts';
+import { parseSigningKey } from '../../image/private-key.ts';
+import { openPusher, parseLayoutLocation, pushImage } from '../../image/registry-access.ts';
+import { signInLayout, signInRegistry, type SignedResult } from '../../image/sign-image.ts';
+import { formatBytes, printable, shortDigest } from '../format-values.ts';
+import { addCommand, type CliContext, type Invocation, perform } from '../invocation.ts';
+import { collected, type NamedValue, namedValues, size, wholeNumber } from '../option-values.ts';
+import { readInput } from '../read-input.ts';
+import { accessOf, portsOf, referenceAt, type RegistryOptions, withRegistryOptions } from '../registry-options.ts';
+import { renderBuilt } from '../render-image.ts';
+import { keyLimitBytes } from './trigger.ts';
+
+/** What a node decodes at once. */
+const largestFrameBytes = 8 * 1024 * 1024;
+
+interface BuildOptions {
+  readonly name: string;
+  readonly version: string;
+  readonly compatible: readonly string[];
+  readonly partition: readonly NamedValue[];
+  readonly output: string;
+  readonly refName: string;
+  readonly rollbackIndex: number;
+  readonly minimumAgent?: string;
+  readonly agentVersion?: string;
+  readonly frameSize: number;
+  readonly level: number;
+}
+
+/** `image build`. */
+export function addBuild(image: Command, context: CliContext): void {
+  const build = addCommand(image, {
+    usage: 'build',
+    isOffline: true,
+    description: 'Build an image of partition files into an OCI layout directory.',
+    examples: [
+      'image build --name edge --version 2 --compatible acme-gw-2 --partition root=rootfs.img --output ./edge-v2',
+    ],
+  })
+    .requiredOption('--name <name>', 'name of the product')
+    .requiredOption('--version <version>', 'what people call this release')
+    .requiredOption('--compatible <kind>', 'a kind of node that may install it; repeat it for more', collected)
+    .requiredOption('--partition <name=file>', 'what goes onto a partition; repeat it for more', namedValues)
+    .requiredOption('--output <dir>', 'the layout, new or there already')
+    .option('--ref-name <name>', 'name of the image in the layout', 'latest')
+    .option('--rollback-index <n>', 'grows with security fixes; nodes refuse lower ones', wholeNumber(0, 2 ** 31), 0)
+    .option('--minimum-agent <version>', 'the oldest kaon that can install it')
+    .option('--agent-version <version>', 'the kaon inside the image')
+    .addOption(
+      new Option('--frame-size <size>', 'content of one frame: unit of verification')
+        .argParser(size(4096, largestFrameBytes))
+        .default(defaultFrameSizeBytes, '1MiB'),
+    )
+    .option('--level <n>', 'zstd level', wholeNumber(1, 19), 3);
+  perform<BuildOptions>(build, context, async (invocation) => {
+    const { options } = invocation;
+    const built = await buildImage({
+      name: options.name,
+      version: options.version,
+      compatible: options.compatible,
+      rollbackIndex: options.rollbackIndex,
+      minimumAgent: options.minimumAgent,
+      agentVersion: options.agentVersion,
+      partitions: options.partition.map(({ name, value }) => ({ name, file: value })),
+      outputDirectory: options.output,
+      refName: options.refName,
+      frameSizeBytes: options.frameSize,
+      level: options.level,
+    });
+    invocation.print({ ...built, output: options.output }, renderBuilt(built, options.output));
+    return 0;
+  });
+}
+
+/** `image push`. */
+export function addPush(image: Command, context: CliContext): void {
+  const push = addCommand(image, {
+    usage: 'push <layout> <reference>',
+    isOffline: true,
+    description: 'Copy an image and its signatures from a layout (DIR[:NAME], or oci-archive:FILE) to a registry.',
+    examples: [
+      'image push ./edge-v2 registry.acme.io/os/edge:v2',
+      'image push oci-archive:edge.tar registry.acme.io/os/edge:v2',
+    ],
+  });
+  perform<RegistryOptions>(withRegistryOptions(push), context, async (invocation) => {
+    const layout = invocation.argument(0);
+    const from = /^oci(?:-archive)?:/.test(layout) ? layout : `oci:${layout}`;
+    const reference = referenceAt(invocation, 1);
+    const { io } = invocation;
+    const copied = await pushImage(
+      from,
+      reference,
+      accessOf(invocation),
+      portsOf(invocation),
+      ({ digest, sizeBytes }, isThere) => {
+        const verb = isThere ? 'there already' : 'uploading';
+        io.err(`${verb}: ${shortDigest(digest)} (${formatBytes(sizeBytes)})\n`);
+      },
+      io.interrupted,
+    );
+    const count = copied.signatureTags.length;
+    const text = `pushed ${reference.repository}@${copied.digest}, ${count} signature objects, ${formatBytes(copied.uploadedBytes)} uploaded`;
+    invocation.print({ repository: reference.repository, ...copied }, `${printable(text)}\n`);
+    return 0;
+  });
+}
+
+interface SignOptions extends RegistryOptions {
+  readonly key: string;
+  readonly layout?: string;
+}
+
+/** `image sign`. */
+export function addSign(image: Command, context: CliContext): void {
+  const sign = addCommand(image, {
+    usage: 'sign <reference>',
+    isOffline: true,
+    description: 'Sign an image in a registry, or in a layout before it is pushed, beside the signatures it has.',
+    examples: [
+      'image sign --key release-1.key registry.acme.io/os/edge:v2',
+      'image sign --key release-1.key --layout ./edge-v2 registry.acme.io/os/edge:v2',
+    ],
+  })
+    .requiredOption('--key <file>', 'the private key, PEM')
+    .option('--layout <dir[:name]>', 'sign the image in this layout, for the repository of the reference');
+  perform<SignOptions>(withRegistryOptions(sign), context, async (invocation) => {
+    const signed = await signReference(invocation);
+    const text = `signed ${signed.digest} with key ${signed.keyFingerprint}; the signature is at tag ${signed.tag}`;
+    invocation.print(signed, `${printable(text)}\n`);
+    return 0;
+  });
+}
+
+async function signReference(invocation: Invocation<SignOptions>): Promise<SignedResult> {
+  const { options, deps, io } = invocation;
+  const reference = referenceAt(invocation, 0);
+  const key = parseSigningKey(options.key, await readInput(deps, options.key, keyLimitBytes));
+  if (options.layout !== undefined) {
+    const { directory, refName } = parseLayoutLocation(options.layout);
+    return signInLayout(directory, refName, reference, key, io.interrupted);
+  }
+  const pusher = await openPusher(reference, accessOf(invocation), portsOf(invocation));
+  try {
+    return await signInRegistry(pusher, reference, key, io.interrupted);
+  } finally {
+    pusher.close();
+  }
+}

@@ -1,0 +1,120 @@
+import type { Command } from 'commander';
+import type { KaonConfig } from '../../config/config.ts';
+import { imageConfigFile, loadConfig, readKeyFile } from '../../config/load-config.ts';
+import type { Reference } from '../../core/image-format/reference.ts';
+import { inspectImage } from '../../image/inspect-image.ts';
+import { openImageSource, type RegistryAccess } from '../../image/registry-access.ts';
+import { judgeImage, policyOfKeys, policyOfRules } from '../../image/trust-access.ts';
+import { CliError } from '../exit-codes.ts';
+import { addCommand, type CliContext, type Invocation, perform } from '../invocation.ts';
+import { type NamedValue, namedValues } from '../option-values.ts';
+import { accessOf, portsOf, referenceAt, type RegistryOptions, withRegistryOptions } from '../registry-options.ts';
+import { renderInspected, renderVerified } from '../render-image.ts';
+
+interface InspectOptions extends RegistryOptions {
+  readonly from?: string;
+}
+
+interface VerifyOptions extends InspectOptions {
+  readonly key?: readonly NamedValue[];
+  readonly config?: string;
+  readonly deep?: boolean;
+}
+
+const fromText = 'read it from oci:DIR[:NAME] or oci-archive:FILE[:NAME] instead of the registry';
+
+/** `image inspect`. */
+export function addInspect(image: Command, context: CliContext): void {
+  const inspect = addCommand(image, {
+    usage: 'inspect <reference>',
+    isOffline: true,
+    description: 'Show what an image says of itself; its signatures are counted, not verified.',
+    examples: [
+      'image inspect registry.acme.io/os/edge:v2',
+      'image inspect registry.acme.io/os/edge:v2 --from oci:./edge-v2',
+    ],
+  }).option('--from <source>', fromText);
+  perform<InspectOptions>(withRegistryOptions(inspect), context, async (invocation) => {
+    const reference = referenceAt(invocation, 0);
+    const { options, io } = invocation;
+    const opened = await openImageSource(reference, options.from, accessOf(invocation), portsOf(invocation));
+    try {
+      const found = await inspectImage(opened.source, reference, io.interrupted);
+      invocation.print(found, renderInspected(found));
+      return 0;
+    } finally {
+      opened.close();
+    }
+  });
+}
+
+/** `image verify`. */
+export function addVerify(image: Command, context: CliContext): void {
+  const verify = addCommand(image, {
+    usage: 'verify <reference>',
+    isOffline: true,
+    description: 'Judge the signatures of an image, by the keys that are named or by the trust rules of a node.',
+    examples: [
+      'image verify registry.acme.io/os/edge:v2 --key release-1=release-1.pub',
+      'image verify registry.acme.io/os/edge:v2 --config /etc/kaon/kaon.yaml --deep',
+    ],
+  })
+    .option('--from <source>', fromText)
+    .option('--key <name=file>', 'a public key, PEM, one of which must have signed; repeat it for more', namedValues)
+    .option('--config <file>', 'the configuration of the node whose trust rules decide')
+    .option('--deep', 'fetch the layers as well, and check their digests');
+  perform<VerifyOptions>(withRegistryOptions(verify), context, verifyReference);
+}
+
+async function verifyReference(invocation: Invocation<VerifyOptions>): Promise<number> {
+  const { options, io } = invocation;
+  const reference = referenceAt(invocation, 0);
+  const { policy, access } = await judgementOf(invocation, reference);
+  const opened = await openImageSource(reference, options.from, access, portsOf(invocation));
+  try {
+    const isDeep = options.deep === true;
+    const { verified, refusal } = await judgeImage(opened.source, reference, policy, isDeep, io.interrupted);
+    if (refusal !== undefined) {
+      if (options.json !== true) io.out(renderVerified(verified));
+      throw new CliError(refusal.code, refusal.message, { details: { ...verified }, cause: refusal });
+    }
+    invocation.print(verified, renderVerified(verified));
+    return 0;
+  } finally {
+    opened.close();
+  }
+}
+
+/** The policy that the options name, and how the registry is reached under it. */
+async function judgementOf(invocation: Invocation<VerifyOptions>, reference: Reference) {
+  const { key: keys = [], config: configFile } = invocation.options;
+  if (keys.length > 0 === (configFile !== undefined)) {
+    throw new CliError('usage-invalid', 'cannot verify the image: want either --key or --config', {
+      fix: 'Name keys with --key NAME=FILE, or a configuration with --config FILE.',
+    });
+  }
+  if (configFile === undefined) {
+    return { policy: policyOfKeys(await readKeys(keys), reference), access: accessOf(invocation) };
+  }
+  const config = await loadConfig({ mainFile: configFile, imageFile: imageConfigFile });
+  const files = Object.entries(config.trust.keys).map(([name, { file }]) => ({ name, value: file }));
+  return {
+    policy: policyOfRules(await readKeys(files), config.trust.rules),
+    access: nodeAccess(accessOf(invocation), config, reference.registry),
+  };
+}
+
+function readKeys(keys: readonly NamedValue[]) {
+  return Promise.all(keys.map(async ({ name, value }) => ({ id: name, pem: await readKeyFile(value) })));
+}
+
+/** What the node knows of the registry, where the options say nothing. */
+function nodeAccess(given: RegistryAccess, { registries }: KaonConfig, registry: string): RegistryAccess {
+  const known = Object.hasOwn(registries, registry) ? registries[registry] : undefined;
+  return {
+    authFile: given.authFile ?? known?.authFile,
+    caFile: given.caFile ?? known?.caFile,
+    isInsecureHttp: given.isInsecureHttp || known?.isInsecureHttpAllowed === true,
+    proxy: known?.proxy,
+  };
+}

@@ -1,0 +1,39 @@
+import { errorTable, isErrorCode } from '../core/errors.ts';
+import type { PlanAnswer } from './answers.ts';
+import { formatBytes, printable } from './format-values.ts';
+import { renderPairs, renderTable } from './render-table.ts';
+
+/** What an update would do, and what stands in its way. */
+export function renderPlan(plan: PlanAnswer): string {
+  const head = renderPairs([
+    ['image', plan.image],
+    ['digest', plan.digest],
+    ['release', `${plan.name} ${plan.version}`],
+    ['trusted by', `rule ${plan.trust.rule}, signed with ${plan.trust.keyIds.join(', ')}`],
+    ['slot', plan.slot],
+    ['download', formatBytes(plan.downloadBytes)],
+    ['write', plan.writeBytes === undefined ? 'not stated by the image' : formatBytes(plan.writeBytes)],
+  ]);
+  const partitions = renderTable(
+    ['PARTITION', 'DOWNLOAD', 'CONTENT', 'ROOM'],
+    plan.partitions.map(({ name, layerSizeBytes, contentSizeBytes, partitionSizeBytes }) => [
+      name,
+      formatBytes(layerSizeBytes),
+      contentSizeBytes === undefined ? '' : formatBytes(contentSizeBytes),
+      formatBytes(partitionSizeBytes),
+    ]),
+  );
+  const warnings = plan.warnings.map((warning) => `warning: ${printable(warning)}\n`).join('');
+  return `${head}\n${partitions}\n${warnings}${verdictText(plan)}`;
+}
+
+function verdictText({ isAlreadyRunning, blockers }: PlanAnswer): string {
+  if (isAlreadyRunning) return 'already running: nothing would be done\n';
+  if (blockers.length === 0) return 'nothing stands in its way\n';
+  return blockers
+    .map(({ code, message }) => {
+      const fix = isErrorCode(code) ? `  fix: ${errorTable[code].fix}\n` : '';
+      return `blocked: ${printable(message)} (${printable(code)})\n${fix}`;
+    })
+    .join('');
+}

@@ -1,0 +1,88 @@
+import type { OutcomeAnswer, SlotAnswer, StatusAnswer } from './answers.ts';
+import { phaseLine } from './follow-update.ts';
+import { formatBytes, formatTime, printable, shortDigest } from './format-values.ts';
+import { percentOf } from './progress-bar.ts';
+import { renderPairs, renderTable } from './render-table.ts';
+
+/** The slots as a table. */
+export function renderSlots(slots: readonly SlotAnswer[]): string {
+  return renderTable(
+    ['SLOT', 'STATE', 'BOOTED', 'BOOTS NEXT', 'TRIES', 'VERSION', 'DIGEST', 'WRITTEN', 'COMMITTED'],
+    slots.map(({ name, state, isBooted, isPrimary, triesLeft, deployment }) => [
+      name,
+      state,
+      isBooted ? 'yes' : 'no',
+      isPrimary ? 'yes' : 'no',
+      state === 'trial' ? String(triesLeft) : '',
+      deployment?.version ?? '',
+      shortDigest(deployment?.digest),
+      formatTime(deployment?.writtenAt),
+      formatTime(deployment?.committedAt),
+    ]),
+  );
+}
+
+/** Everything that the status tells, what boots and what is waited for in words. */
+export function renderStatus(status: StatusAnswer): string {
+  const labels = Object.entries(status.labels).map(([name, value]) => `${name}=${value}`);
+  const pairs = renderPairs([
+    ['node', `${status.nodeId}, ${[status.compatible, ...labels].join(', ')}`],
+    ['agent', `kaon ${status.agentVersion}, since ${formatTime(status.startedAt)}`],
+    ['boots', bootsText(status)],
+    [
+      'floor',
+      status.rollbackFloor === 0 ? undefined : `images below rollbackIndex ${status.rollbackFloor} are refused`,
+    ],
+    ['update', currentText(status)],
+    ['last', status.last === undefined ? undefined : outcomeText(status.last)],
+    ['known bad', knownBadText(status)],
+  ]);
+  return [
+    pairs,
+    status.slots.length === 0 ? '' : `\n${renderSlots(status.slots)}`,
+    ...listText('waiting for', status.waitingFor.map(waitingText)),
+    ...listText(
+      'degraded',
+      status.degraded.map(({ message, code }) => `${message} (${code})`),
+    ),
+  ].join('');
+}
+
+/** What runs, and what the next boot tries. */
+export function bootsText({ booted, primary, slots }: StatusAnswer): string {
+  if (booted === undefined) return 'not known: the loader cannot be read now';
+  if (primary === undefined) return `slot ${booted} runs; the loader names no slot for the next boot`;
+  if (booted === primary) return `slot ${booted} runs, and boots next`;
+  const tries = slots.find(({ name }) => name === primary)?.triesLeft;
+  return `slot ${booted} runs; slot ${primary} is tried at the next boot${tries === undefined ? '' : ` (${tries} tries left)`}`;
+}
+
+/** How an update ended, in one line. */
+export function outcomeText(outcome: OutcomeAnswer): string {
+  const { updateId, kind, result, code, message, at } = outcome;
+  const why = code === undefined ? '' : `: ${message ?? code} (${code})`;
+  return `${kind} ${updateId} ${result} at ${formatTime(at)}${why}`;
+}
+
+function currentText({ current }: StatusAnswer): string {
+  if (current === undefined) return 'none under way';
+  const { request, phase, target, progress, lastError } = current;
+  const what = `${request.id}: ${request.image}, until ${request.until}; ${phaseLine(phase, target?.slot)}`;
+  const bytes =
+    progress === undefined
+      ? ''
+      : `, ${percentOf(progress.fetchedBytes, progress.layerSizeBytes)} % (${formatBytes(progress.fetchedBytes)} of ${formatBytes(progress.layerSizeBytes)})`;
+  return `${what}${bytes}${lastError === undefined ? '' : `; last error: ${lastError.message}`}`;
+}
+
+function knownBadText({ knownBad }: StatusAnswer): string | undefined {
+  return knownBad.length === 0 ? undefined : `${knownBad.length} images, see kaonctl known-bad`;
+}
+
+function waitingText({ text, until }: StatusAnswer['waitingFor'][number]): string {
+  return until === undefined ? text : `${text} (until ${formatTime(until)})`;
+}
+
+function listText(title: string, lines: readonly string[]): readonly string[] {
+  return lines.length === 0 ? [] : [`\n${title}:\n`, ...lines.map((line) => `  - ${printable(line)}\n`)];
+}

@@ -1,0 +1,235 @@
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { runCli } from '../../../agent/cli/program.ts';
+import type { RegistryAuthOptions } from '../../fakes/registry-auth.ts';
+import { type EmbeddedRegistry, startRegistry } from '../../fakes/registry.ts';
+import { patternBytes } from '../../fakes/sample-image.ts';
+import { RecordingIo, testDeps } from '../../unit/cli/recording-io.ts';
+
+let folder = '';
+const registries: EmbeddedRegistry[] = [];
+const at = (name: string) => join(folder, name);
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'kaon-cli-images-'));
+  await writeFile(at('root.img'), patternBytes(300_000, 3));
+});
+afterEach(async () => {
+  await Promise.all(registries.splice(0).map((registry) => registry.close()));
+  await rm(folder, { recursive: true });
+});
+
+async function run(...argv: readonly string[]) {
+  const io = new RecordingIo();
+  return { io, exitCode: await runCli(argv, io, testDeps()) };
+}
+
+/** Runs a command that must succeed; its JSON. */
+async function done<T = Record<string, unknown>>(...argv: readonly string[]): Promise<T> {
+  const { io, exitCode } = await run(...argv, '--json');
+  expect(io.stderr.split('\n').filter((line) => line.startsWith('kaonctl:'))).toEqual([]);
+  expect(exitCode).toBe(0);
+  return io.json() as T;
+}
+
+async function startFor(auth?: RegistryAuthOptions): Promise<{ registry: EmbeddedRegistry; reference: string }> {
+  const registry = await startRegistry(auth === undefined ? {} : { auth });
+  registries.push(registry);
+  return { registry, reference: `${registry.host}/os/edge:v2` };
+}
+
+const buildArgs = () => [
+  ...['image', 'build', '--name', 'edge', '--version', '2', '--compatible', 'acme-gw-2', '--compatible', 'acme-gw-3'],
+  ...['--partition', `root=${at('root.img')}`, '--output', at('layout'), '--frame-size', '64KiB'],
+];
+
+async function keys(...names: readonly string[]): Promise<void> {
+  for (const name of names) await done('keygen', '--output', at(name));
+}
+
+describe('from partition files to a verified image', () => {
+  it('in a registry: build, push, sign, inspect, verify', async () => {
+    const { reference } = await startFor();
+    await keys('release');
+    const built = await done<{ digest: string }>(...buildArgs());
+    const pushed = await done('image', 'push', at('layout'), reference, '--insecure-http');
+    expect(pushed).toMatchObject({ digest: built.digest, signatureTags: [] });
+    const again = await run('image', 'push', at('layout'), reference, '--insecure-http');
+    expect(again.io.stderr).toMatch(/^there already: sha256:/m);
+    expect(again.io.stdout).toContain('0 B uploaded');
+
+    const verify = ['image', 'verify', reference, '--insecure-http', '--key', `release=${at('release.pub')}`];
+    expect((await run(...verify)).exitCode).toBe(65);
+    const signed = await done('image', 'sign', '--key', at('release.key'), reference, '--insecure-http');
+    expect(signed).toMatchObject({ digest: built.digest });
+    expect(await done('image', 'inspect', reference, '--insecure-http')).toMatchObject({
+      manifestDigest: built.digest,
+      config: { name: 'edge', version: '2', compatible: ['acme-gw-2', 'acme-gw-3'] },
+      layers: [{ name: 'root', contentSizeBytes: 300_000, encoding: 'zstd' }],
+      signatures: [{}],
+    });
+    const verified = await done(...verify, '--deep');
+    expect(verified).toMatchObject({ digest: built.digest, checkedLayers: [{}] });
+    expect((await run(...verify)).io.stdout).toMatch(/^trusted: signed with release$/m);
+  });
+
+  it('offline: signed in the layout, pushed with its signatures, verified in both places', async () => {
+    const { reference } = await startFor();
+    await keys('release');
+    const { digest } = await done<{ digest: string }>(...buildArgs(), '--ref-name', 'v2');
+    await done('image', 'sign', '--key', at('release.key'), '--layout', `${at('layout')}:v2`, reference);
+    const verify = ['image', 'verify', reference, '--key', `release=${at('release.pub')}`];
+    expect(await done(...verify, '--from', `oci:${at('layout')}`)).toMatchObject({ digest });
+    const pushed = await done('image', 'push', `${at('layout')}:v2`, reference, '--insecure-http');
+    expect(pushed).toMatchObject({ signatureTags: [`${digest.replace(':', '-')}.sig`] });
+    expect(await done(...verify, '--insecure-http')).toMatchObject({ digest });
+  });
+
+  it.each([
+    ['by nobody', [], 'signature-missing'],
+    ['by a stranger', ['stranger'], 'signer-untrusted'],
+  ] as const)('signed %s is refused with its code, exit 65', async (_who, signers, code) => {
+    const reference = 'registry.acme.io/os/edge:v2';
+    await keys('release', 'stranger');
+    await done(...buildArgs());
+    for (const signer of signers) {
+      await done('image', 'sign', '--key', at(`${signer}.key`), '--layout', at('layout'), reference);
+    }
+    const from = ['--from', `oci:${at('layout')}`];
+    const verify = ['image', 'verify', reference, ...from, '--key', `release=${at('release.pub')}`];
+    const { io, exitCode } = await run(...verify, '--json');
+    expect(exitCode).toBe(65);
+    expect(io.json()).toMatchObject({ error: { code, details: { explanation: { verdict: { isTrusted: false } } } } });
+    const plain = await run(...verify);
+    expect(plain.io.stdout).toMatch(/^not trusted$/m);
+    expect(plain.io.stderr).toContain(`code: ${code} (exit 65)`);
+  });
+
+  it("is judged by a node's own rules with --config", async () => {
+    const reference = 'registry.acme.io/os/edge:v2';
+    await keys('release');
+    await done(...buildArgs());
+    await done('image', 'sign', '--key', at('release.key'), '--layout', at('layout'), reference);
+    const config = at('kaon.yaml');
+    const slot = (name: string) =>
+      `  ${name}: {bootName: ${name.toUpperCase()}, partitions: {root: {device: /dev/${name}}}}`;
+    const text = (prefix: string) =>
+      [
+        'formatVersion: 1',
+        'node: {compatible: acme-gw-2}',
+        `stateDir: ${folder}`,
+        'slots:',
+        slot('a'),
+        slot('b'),
+        `bootloader: {type: grub, environment: ${at('grubenv')}}`,
+        'trust:',
+        `  keys: {release-1: {file: ${at('release.pub')}}}`,
+        `  rules: [{prefix: ${prefix}, require: {keys: [release-1], atLeast: 1}}]`,
+        '',
+      ].join('\n');
+    const verify = ['image', 'verify', reference, '--from', `oci:${at('layout')}`, '--config', config];
+    await writeFile(config, text('registry.acme.io/os'));
+    expect(await done(...verify)).toMatchObject({ explanation: { verdict: { keyIds: ['release-1'] } } });
+    await writeFile(config, text('registry.acme.io/other'));
+    expect((await run(...verify)).io.stderr).toContain('code: trust-rule-missing');
+    expect((await run(...verify, '--key', `x=${at('release.pub')}`)).exitCode).toBe(64);
+  });
+
+  it('is refused by a registry without the credentials, and let in with them', async () => {
+    const { reference } = await startFor({ kind: 'basic', username: 'ci', password: 'p:w' });
+    await done(...buildArgs());
+    const push = ['image', 'push', at('layout'), reference, '--insecure-http'];
+    expect((await run(...push)).exitCode).toBe(77);
+    const auth = Buffer.from('ci:p:w').toString('base64');
+    const host = reference.split('/')[0] ?? '';
+    await writeFile(at('auth.json'), JSON.stringify({ auths: { [host]: { auth } } }), { mode: 0o600 });
+    await done(...push, '--auth-file', at('auth.json'));
+    const io = new RecordingIo({ environment: { REGISTRY_AUTH_FILE: at('auth.json') } });
+    expect(await runCli(['image', 'inspect', reference, '--insecure-http'], io, testDeps())).toBe(0);
+  });
+
+  it('ends with Ctrl-C, exit 130', async () => {
+    const { reference } = await startFor();
+    await done(...buildArgs());
+    const io = new RecordingIo();
+    io.onErr = () => io.interrupt();
+    expect(await runCli(['image', 'push', at('layout'), reference, '--insecure-http'], io, testDeps())).toBe(130);
+  });
+});
+
+describe('what is named wrongly', () => {
+  it.each([
+    [['image', 'inspect', 'registry.acme.io/UPPER'], 65],
+    [['image', 'inspect', 'registry.acme.io/os/edge:v2', '--from', 'oci:/nowhere'], 65],
+    [['image', 'verify', 'registry.acme.io/os/edge:v2'], 64],
+    [['image', 'verify', 'registry.acme.io/os/edge:v2', '--key', 'x=/nowhere.pub'], 78],
+    [['image', 'verify', 'registry.acme.io/os/edge:v2', '--config', '/nowhere/kaon.yaml'], 78],
+    [['image', 'sign', '--key', '/nowhere.key', 'registry.acme.io/os/edge:v2'], 64],
+    [['image', 'inspect', 'registry.acme.io/os/edge:v2', '--ca-file', '/nowhere.pem'], 78],
+  ])('%j exits %d with a fix', async (argv, exitCode) => {
+    const found = await run(...argv);
+    expect(found.exitCode).toBe(exitCode);
+    expect(found.io.stderr).toMatch(/^kaonctl: cannot .*\nfix: .+\ncode: /);
+    expect(found.io.stdout).toBe('');
+  });
+
+  it('a partition file that is missing or empty is told by its name', async () => {
+    await writeFile(at('root.img'), '');
+    const { io, exitCode } = await run(...buildArgs());
+    expect(exitCode).toBe(64);
+    expect(io.stderr).toContain('root.img for partition root: it is empty');
+  });
+});
+
+describe('keys', () => {
+  it.each(['ed25519', 'ecdsa-p256'])('of %s are made once: the private one for its owner alone', async (algorithm) => {
+    await done('keygen', '--output', at('k'), '--algorithm', algorithm);
+    const before = await readFile(at('k.key'), 'utf8');
+    expect((await stat(at('k.key'))).mode & 0o777).toBe(0o600);
+    const { io, exitCode } = await run('keygen', '--output', at('k'));
+    expect(exitCode).toBe(64);
+    expect(io.stderr).toContain('never overwritten');
+    expect(await readFile(at('k.key'), 'utf8')).toBe(before);
+  });
+
+  it('that are public do not sign', async () => {
+    await keys('release');
+    const sign = ['image', 'sign', '--key', at('release.pub'), '--layout', at('layout'), 'registry.acme.io/os/edge:v2'];
+    expect((await run(...sign)).io.stderr).toContain('code: key-invalid');
+  });
+});
+
+describe('a trigger', () => {
+  const image = `registry.acme.io/os/edge@sha256:${'1'.repeat(64)}`;
+  const sign = (...more: readonly string[]) => [
+    ...['trigger', 'sign', '--key', at('fleet.key'), '--action', 'stage', '--sequence', '42', '--expires-in', '1h'],
+    ...more,
+  ];
+
+  it('says what it was asked to say, in its envelope', async () => {
+    await keys('fleet');
+    const output = at('trigger.json');
+    await done(...sign('--image', image, '--node-id', 'node-1', '--compatible', 'acme-gw-2', '--output', output));
+    const envelope = JSON.parse(await readFile(output, 'utf8')) as { payload: string };
+    expect(JSON.parse(Buffer.from(envelope.payload, 'base64').toString())).toEqual({
+      formatVersion: 1,
+      image,
+      action: 'stage',
+      sequence: 42,
+      expiresAt: new Date(1_750_000_000_000 + 3_600_000).toISOString(),
+      node: { id: 'node-1', compatible: 'acme-gw-2' },
+    });
+    const { io } = await run(...sign('--image', image));
+    expect(Object.keys(io.json() as object)).toContain('payload');
+  });
+
+  it('without a digest is not signed, nor with a key of another kind', async () => {
+    await keys('fleet');
+    expect((await run(...sign('--image', 'registry.acme.io/os/edge:v2'))).exitCode).toBe(64);
+    await done('keygen', '--output', at('ec'), '--algorithm', 'ecdsa-p256');
+    const { io } = await run(...sign('--image', image, '--key', at('ec.key')));
+    expect(io.stderr).toContain('code: key-invalid');
+  });
+});

@@ -1,0 +1,77 @@
+import { spawn } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { currentIn, written } from '../../unit/cli/samples.ts';
+import { TestDaemon } from './daemon.ts';
+
+const source = fileURLToPath(new URL('../../../agent/kaonctl.ts', import.meta.url));
+const launcher = fileURLToPath(new URL('../../../package/bin/kaonctl.js', import.meta.url));
+
+/** Runs a program of ours with this Node; `onErr` sees stderr as it comes, with the process. */
+async function runProgram(
+  program: string,
+  argv: readonly string[],
+  onErr: (stderr: string, kill: (signal: NodeJS.Signals) => void) => void = () => undefined,
+) {
+  const child = spawn(process.execPath, [program, ...argv], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const seen = { stdout: '', stderr: '' };
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (seen.stdout += text));
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    seen.stderr += text;
+    onErr(seen.stderr, (signal) => child.kill(signal));
+  });
+  const exitCode = await new Promise<number | null>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', resolve);
+  });
+  return { exitCode, ...seen };
+}
+
+describe('the program', () => {
+  it('prints the version of package.json', async () => {
+    const manifest = await readFile(new URL('../../../package.json', import.meta.url), 'utf8');
+    const { version } = JSON.parse(manifest) as { version: string };
+    expect(await runProgram(source, ['--version'])).toEqual({ exitCode: 0, stdout: `${version}\n`, stderr: '' });
+  });
+
+  it('starts by its launcher', async () => {
+    const { exitCode, stdout } = await runProgram(launcher, ['--help']);
+    expect(exitCode).toBe(0);
+    expect(stdout).toContain('Usage: kaonctl [options] [command]');
+  });
+
+  it('ends quietly when nobody reads on', async () => {
+    const child = spawn('sh', ['-c', '"$0" "$1" explain | head -n 1', process.execPath, source]);
+    const seen = { stdout: '', stderr: '' };
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (seen.stdout += text));
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (seen.stderr += text));
+    await new Promise((resolve) => child.once('close', resolve));
+    expect(seen).toEqual({ stdout: expect.stringMatching(/^CODE .*\n$/) as string, stderr: '' });
+  });
+});
+
+describe('Ctrl-C', () => {
+  let daemon: TestDaemon;
+  beforeEach(async () => {
+    daemon = await TestDaemon.start();
+  });
+  afterEach(() => daemon.remove());
+
+  it('leaves the update alone, and exits 130', async () => {
+    let isInterrupted = false;
+    const argv = ['update', 'registry.acme.io/os/edge:v2', '--socket', daemon.socket];
+    const current = currentIn('writing', { progress: written(400) });
+    const { exitCode, stderr } = await runProgram(source, argv, (seen, kill) => {
+      if (seen.includes('40 %') && !isInterrupted) {
+        isInterrupted = true;
+        kill('SIGINT');
+      } else if (seen.includes('accepted') && !seen.includes('writing')) {
+        daemon.control.become({ phase: 'writing', current }, { phase: 'writing', current });
+      }
+    });
+    expect(exitCode).toBe(130);
+    expect(stderr).toContain('update u-1 goes on');
+    expect(daemon.control.asked.some((one) => one.startsWith('cancel'))).toBe(false);
+  });
+});

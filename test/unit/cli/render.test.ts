@@ -1,0 +1,203 @@
+import { describe, expect, it } from 'vitest';
+import { type PlanAnswer, planSchema } from '../../../agent/cli/answers.ts';
+import { renderHealth } from '../../../agent/cli/render-health.ts';
+import {
+  renderEvent,
+  renderHistory,
+  renderKnownBad,
+  renderRollback,
+  renderRollbacks,
+} from '../../../agent/cli/render-history.ts';
+import { renderPlan } from '../../../agent/cli/render-plan.ts';
+import { bootsText, renderStatus } from '../../../agent/cli/render-status.ts';
+import { renderPairs, renderTable } from '../../../agent/cli/render-table.ts';
+import { currentIn, digest, slot, statusAnswer, updateAnswer, written } from './samples.ts';
+
+const escape = '\u001b[31mred\u202e';
+
+describe('the status', () => {
+  it('says what runs and what boots next', () => {
+    expect(bootsText(statusAnswer())).toBe('slot a runs, and boots next');
+    const armed = statusAnswer({ primary: 'b', slots: [slot('a'), slot('b', { state: 'trial', triesLeft: 2 })] });
+    expect(bootsText(armed)).toBe('slot a runs; slot b is tried at the next boot (2 tries left)');
+    expect(bootsText(statusAnswer({ booted: undefined }))).toContain('not known');
+  });
+
+  it('shows the update under way with its phase, bytes and last error', () => {
+    const lastError = { code: 'registry-unreachable', message: 'cannot fetch it: no route' } as const;
+    const current = currentIn('writing', { progress: written(420), lastError });
+    const text = renderStatus(statusAnswer({ phase: 'writing', current }));
+    expect(text).toMatch(/^update: +u-1: registry.acme.io\/os\/edge:v2, until committed; writing: slot b, 42 %/m);
+    expect(text).toContain('last error: cannot fetch it: no route');
+  });
+
+  it('says what is waited for, and why the agent is degraded', () => {
+    const text = renderStatus(
+      statusAnswer({
+        waitingFor: [{ gate: 'hold', code: 'update-held', text: 'the shop is open', untilMs: 0 }],
+        degraded: [{ code: 'journal-failed', message: 'cannot write the journal: no room' }],
+      }),
+    );
+    expect(text).toContain('waiting for:\n  - the shop is open (until 1970-01-01 00:00:00Z)\n');
+    expect(text).toContain('degraded:\n  - cannot write the journal: no room (journal-failed)\n');
+  });
+
+  it('tells how the last update ended', () => {
+    const last = {
+      updateId: 'u-0',
+      kind: 'install',
+      result: 'rolled-back',
+      atMs: 0,
+      digest,
+      code: 'health-failed',
+    } as const;
+    expect(renderStatus(statusAnswer({ last: { ...last, message: 'web failed' } }))).toMatch(
+      /^last: +install u-0 rolled-back at 1970-01-01 00:00:00Z: web failed \(health-failed\)$/m,
+    );
+  });
+
+  it('has no way to move the cursor, whoever wrote its texts', () => {
+    const current = currentIn('writing');
+    const text = renderStatus(
+      statusAnswer({
+        nodeId: escape,
+        compatible: escape,
+        labels: { [escape]: escape },
+        current: { ...current, request: { ...current.request, image: escape } },
+        waitingFor: [{ gate: 'hold', code: 'update-held', text: escape, untilMs: undefined }],
+        degraded: [{ code: 'internal', message: escape }],
+        holdUntil: { reason: escape, untilMs: undefined },
+      }),
+    );
+    expect(text).not.toContain('\u001b');
+    expect(text).not.toContain('\u202e');
+    expect(text).toContain('?[31mred?');
+  });
+});
+
+describe('a plan', () => {
+  const plan: PlanAnswer = planSchema.parse({
+    image: 'registry.acme.io/os/edge:v2',
+    digest,
+    name: 'edge',
+    version: '2',
+    isAlreadyRunning: false,
+    slot: 'b',
+    trust: { rule: 'registry.acme.io/os', keyIds: ['release-1'] },
+    downloadBytes: 2048,
+    partitions: [{ name: 'root', layerSizeBytes: 2048, partitionSizeBytes: 8192 }],
+    blockers: [],
+    warnings: [],
+  });
+
+  it('shows bytes, trust and room, and that the content is not stated', () => {
+    const text = renderPlan(plan);
+    expect(text).toMatch(/^trusted by: +rule registry.acme.io\/os, signed with release-1$/m);
+    expect(text).toMatch(/^write: +not stated by the image$/m);
+    expect(text).toMatch(/^root +2.0 KiB +- +8.0 KiB$/m);
+    expect(text).toMatch(/nothing stands in its way\n$/);
+  });
+
+  it('shows each blocker with its fix, and that a running image needs nothing', () => {
+    const blockers = [{ code: 'known-bad', message: 'cannot install it: it rolled back' }];
+    expect(renderPlan({ ...plan, blockers })).toContain(
+      'blocked: cannot install it: it rolled back (known-bad)\n  fix: Find out why',
+    );
+    expect(renderPlan({ ...plan, isAlreadyRunning: true })).toContain('already running');
+  });
+});
+
+describe('rollbacks', () => {
+  const rollback = {
+    id: 'r-1',
+    updateId: 'u-1',
+    at: '1970-01-01T00:00:00.000Z',
+    slot: 'b',
+    digest,
+    image: 'registry.acme.io/os/edge:v2',
+    reason: 'never-booted',
+    message: 'it never came up',
+    evidence: [{ kind: 'health-check', name: 'web', text: `line one\nline two ${escape}\n` }],
+  };
+
+  it('show the reason with the code of the outcome, and what each check said', () => {
+    const text = renderRollback(rollback);
+    expect(text).toMatch(/^reason: +never-booted \(boot-tries-exhausted\)$/m);
+    expect(text).toContain('health-check web:\n  | line one\n  | line two ?[31mred?\n');
+    expect(renderRollbacks([rollback, rollback]).match(/^rollback: /gm)).toHaveLength(2);
+  });
+
+  it('that have no evidence say so, and so does a node without any', () => {
+    expect(renderRollback({ ...rollback, evidence: [] })).toContain('no evidence was found');
+    expect(renderRollbacks([])).toBe('no rollback yet\n');
+  });
+});
+
+describe('other lists', () => {
+  it('say when they are empty', () => {
+    expect(renderHistory([])).toBe('no update yet\n');
+    expect(renderKnownBad([])).toBe('no image is known to be bad\n');
+  });
+
+  it('show an update by its result, or by the phase it is in', () => {
+    const text = renderHistory([updateAnswer({ phase: 'trial' })]);
+    expect(text).toMatch(/^u-1 +install +2025-06-15 15:06:40Z +operator +trial +- +registry/m);
+  });
+
+  it('read times in either form of the wire', () => {
+    const entry = { digest, reason: 'health-failed', updateId: 'u-1' };
+    expect(renderKnownBad([{ ...entry, at: '1970-01-02T00:00:00.000Z' }])).toContain('1970-01-02 00:00:00Z');
+    expect(renderKnownBad([{ ...entry, at: '1970-01-03T00:00:00.000Z' }])).toContain('1970-01-03 00:00:00Z');
+  });
+
+  it('show an event in one line, whatever it says', () => {
+    const event = {
+      sequence: 7,
+      at: '1970-01-01T00:00:00.000Z',
+      updateId: 'u-1',
+      kind: 'slot-written',
+      message: 'one\ntwo',
+    };
+    expect(renderEvent(event)).toBe('7 1970-01-01 00:00:00Z slot-written [u-1] one two\n');
+  });
+});
+
+it('health shows what a failed check said, and nothing of one that passed', () => {
+  const check = { isRequired: true, attempts: 3, durationMs: 65_000 };
+  const text = renderHealth({
+    verdict: 'failed',
+    updateId: 'u-1',
+    checks: [
+      { ...check, name: 'web', status: 'failed', output: '503\nno database' },
+      { ...check, name: 'disk', status: 'passed', output: 'plenty' },
+    ],
+  });
+  expect(text).toMatch(/^health: the trial failed \(update u-1\)$/m);
+  expect(text).toMatch(/^web +failed +yes +3 +1m 05s$/m);
+  expect(text).toContain('web said:\n  | 503\n  | no database\n');
+  expect(text).not.toContain('plenty');
+});
+
+describe('tables', () => {
+  it('are as wide as their longest cell, without blanks at the end', () => {
+    expect(
+      renderTable(
+        ['A', 'LONG'],
+        [
+          ['wide cell', ''],
+          ['x', 'y'],
+        ],
+      ),
+    ).toBe('A          LONG\nwide cell  -\nx          y\n');
+  });
+
+  it('of pairs leave out what has no value', () => {
+    expect(
+      renderPairs([
+        ['a', '1'],
+        ['long', undefined],
+        ['bcd', '2'],
+      ]),
+    ).toBe('a:   1\nbcd: 2\n');
+  });
+});
