@@ -1,0 +1,221 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { closeSync, existsSync, openSync } from 'node:fs';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { get } from 'node:http';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+
+export type NodeSlot = 'a' | 'b';
+
+const programs = fileURLToPath(new URL('../../package/bin/', import.meta.url));
+const maxBootsInARow = 12;
+
+/** What a system does once the firmware started it: it stays up, or it panics at once. */
+export interface BootedSystem {
+  readonly version: string;
+  readonly staysUp: boolean;
+}
+
+/** The parts of a node that differ from test to test. */
+export interface SimulatedNodeParts {
+  /** Everything of the node lies below it. */
+  readonly folder: string;
+  /** One start of the firmware: it counts, and says which slot starts. */
+  readonly firmware: () => Promise<NodeSlot>;
+  /** What lies in a slot; `undefined`: nothing that starts. */
+  readonly systemIn: (slot: NodeSlot) => Promise<BootedSystem | undefined>;
+  /** Hears what the firmware does. */
+  readonly say?: (line: string) => void;
+  readonly agentOptions?: readonly string[];
+}
+
+/**
+ * A node whose agent is real: kaond and kaon-slotd as child processes, and everything around them simulated. It reboots
+ * when kaon-slotd runs its reboot command. Its configuration is `etc/kaon.yaml` in the folder.
+ */
+export class SimulatedNode {
+  readonly folder: string;
+  /** `slot:version` of each boot. */
+  readonly boots: string[] = [];
+  readonly #parts: SimulatedNodeParts;
+  #agent: ChildProcess | undefined;
+  #booted: NodeSlot = 'a';
+  #bootId = '';
+  #isOff = false;
+  #watch: Promise<void> = Promise.resolve();
+
+  constructor(parts: SimulatedNodeParts) {
+    this.folder = parts.folder;
+    this.#parts = parts;
+  }
+
+  get socket(): string {
+    return join(this.folder, 'run/kaon.sock');
+  }
+
+  get booted(): NodeSlot {
+    return this.#booted;
+  }
+
+  /** Makes the directories, and writes the configuration. */
+  async provision(config: string): Promise<void> {
+    for (const name of ['run', 'etc', 'state', 'slotd']) await mkdir(join(this.folder, name), { recursive: true });
+    await this.configure(config);
+  }
+
+  /** Writes the configuration; the agent reads it when it starts, kaon-slotd at each request. */
+  async configure(config: string): Promise<void> {
+    await writeFile(join(this.folder, 'etc/kaon.yaml'), config);
+  }
+
+  /** Boots until a system stays up; from then on each reboot that the agent asks for boots again. */
+  async powerOn(): Promise<void> {
+    this.#isOff = false;
+    await this.#boot();
+    this.#watch = this.#followReboots();
+  }
+
+  /** Ends everything that was started, in order. */
+  async powerOff(): Promise<void> {
+    this.#isOff = true;
+    await this.#watch;
+    await this.endAgent('SIGTERM');
+  }
+
+  /** Ends the agent, and with SIGKILL its kaon-slotd as well. */
+  async endAgent(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
+    if (signal === 'SIGKILL') await this.killSlotd();
+    const agent = this.#agent;
+    if (agent === undefined || agent.exitCode !== null || agent.signalCode !== null) return;
+    const ended = new Promise((resolve) => agent.once('exit', resolve));
+    agent.kill(signal);
+    await ended;
+  }
+
+  /** Starts the agent again in the same boot, as systemd does. */
+  async restartAgent(): Promise<void> {
+    await this.endAgent('SIGTERM');
+    this.#startAgent();
+  }
+
+  /** Kills the kaon-slotd that the agent started; resolves to whether there was one. */
+  async killSlotd(): Promise<boolean> {
+    const pid = this.#agent?.pid;
+    if (pid === undefined) return false;
+    const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => '');
+    const pids = children.split(' ').filter((text) => text !== '');
+    for (const child of pids) process.kill(Number(child), 'SIGKILL');
+    return pids.length > 0;
+  }
+
+  /** What the agent and kaon-slotd wrote so far. */
+  async log(): Promise<string> {
+    return readFile(join(this.folder, 'agent.log'), 'utf8').catch(() => '');
+  }
+
+  /** A resource of the agent's API; `undefined` while nobody answers. */
+  async read(path: string): Promise<unknown> {
+    return new Promise((resolve) => {
+      const request = get({ socketPath: this.socket, path, timeout: 20_000 }, (response) => {
+        let text = '';
+        response.setEncoding('utf8').on('data', (piece: string) => (text += piece));
+        response.once('error', () => resolve(undefined));
+        response.once('end', () => resolve(response.statusCode === 200 ? (JSON.parse(text) as unknown) : undefined));
+      });
+      request.once('timeout', () => request.destroy());
+      request.once('error', () => resolve(undefined));
+    });
+  }
+
+  /** Runs the real kaonctl against this node. `onText` hears what it writes as it comes. */
+  async kaonctl(
+    args: readonly string[],
+    onText: (text: string) => void = () => undefined,
+  ): Promise<{ readonly exitCode: number; readonly stdout: string; readonly stderr: string }> {
+    const child = spawn(process.execPath, [join(programs, 'kaonctl.js'), ...args], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, KAON_SOCKET: this.socket },
+    });
+    const texts = { stdout: '', stderr: '' };
+    for (const name of ['stdout', 'stderr'] as const) {
+      child[name].setEncoding('utf8').on('data', (text: string) => {
+        texts[name] += text;
+        onText(text);
+      });
+    }
+    const exitCode = await new Promise<number>((resolve, reject) => {
+      child.once('error', reject);
+      child.once('close', (code) => resolve(code ?? 1));
+    });
+    return { exitCode, ...texts };
+  }
+
+  async #followReboots(): Promise<void> {
+    const asked = join(this.folder, 'run/reboot');
+    while (!this.#isOff) {
+      await delay(20);
+      if (!existsSync(asked)) continue;
+      await rm(asked);
+      await this.endAgent('SIGTERM');
+      await this.#boot();
+    }
+  }
+
+  async #boot(): Promise<void> {
+    for (let count = 0; count < maxBootsInARow; count += 1) {
+      const slot = await this.#parts.firmware();
+      const system = await this.#parts.systemIn(slot);
+      const version = system?.version ?? 'nothing';
+      this.boots.push(`${slot}:${version}`);
+      if (system?.staysUp !== true) {
+        this.#parts.say?.(`firmware: slot ${slot}, ${version} … kernel panic, reset`);
+        continue;
+      }
+      this.#parts.say?.(`firmware: slot ${slot}, ${version} is up`);
+      this.#booted = slot;
+      this.#bootId = randomUUID();
+      this.#startAgent();
+      return;
+    }
+    throw new Error(`the node did not come up in ${maxBootsInARow} boots`);
+  }
+
+  #startAgent(): void {
+    const run = join(this.folder, 'run');
+    const options = {
+      '--config': join(this.folder, 'etc/kaon.yaml'),
+      '--image-config': join(this.folder, 'etc/image.yaml'),
+      '--state-dir': join(this.folder, 'state'),
+      '--slotd-socket': join(run, 'slotd.sock'),
+      '--slotd-state-dir': join(this.folder, 'slotd'),
+      '--booted-slot': this.#booted,
+      '--boot-id': this.#bootId,
+      '--reboot-command': JSON.stringify(['touch', join(run, 'reboot')]),
+    };
+    const log = openSync(join(this.folder, 'agent.log'), 'a');
+    this.#agent = spawn(
+      process.execPath,
+      [
+        join(programs, 'kaond.js'),
+        '--spawn-slotd',
+        ...Object.entries(options).flat(),
+        ...(this.#parts.agentOptions ?? []),
+      ],
+      { stdio: ['ignore', log, log] },
+    );
+    closeSync(log);
+  }
+}
+
+/** Waits until `read` gives something, for at most `limitMs`. */
+export async function until<T>(what: string, limitMs: number, read: () => Promise<T | undefined>): Promise<T> {
+  const endMs = performance.now() + limitMs;
+  for (;;) {
+    const found = await read();
+    if (found !== undefined) return found;
+    if (performance.now() > endMs) throw new Error(`waited ${limitMs / 1000} s in vain for ${what}`);
+    await delay(25);
+  }
+}
