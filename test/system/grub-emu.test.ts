@@ -1,56 +1,12 @@
-import { execFile } from 'node:child_process';
-import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { promisify } from 'node:util';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { decodeEnvironment, encodeEnvironment, type Variable } from '../../bootloader/grubenv.ts';
 import { bootGrub } from '../fakes/grub-firmware.ts';
+import { bootRealGrub } from './real-grub.ts';
 
-const run = promisify(execFile);
 const script = { dialect: 'kaon', names: ['A', 'B'], full: 4 } as const;
-const ourScript = join(import.meta.dirname, '../../bootloader/scripts/grub.cfg');
-
-let folder = '';
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'kaon-grub-'));
-});
-afterAll(async () => {
-  await rm(folder, { recursive: true });
-});
 
 function block(values: Readonly<Record<string, string>>): Uint8Array {
   return encodeEnvironment(Object.entries(values), [['saved_entry', '0']], 1024);
-}
-
-/** Lets GRUB itself run our script against a disk with `environment` (and `shadow`), and reads the disk afterwards. */
-async function bootRealGrub(
-  environment: Uint8Array,
-  shadow: Uint8Array | undefined,
-): Promise<{ readonly started: string; readonly block: Uint8Array }> {
-  const node = await mkdtemp(join(folder, 'node-'));
-  const grub = join(node, 'tree/boot/grub');
-  await mkdir(grub, { recursive: true });
-  await mkdir(join(node, 'prefix'));
-  await copyFile(ourScript, join(grub, 'grub.cfg'));
-  await writeFile(join(grub, 'grubenv'), environment);
-  if (shadow !== undefined) await writeFile(join(grub, 'grubenv.kaon'), shadow);
-  const disk = join(node, 'disk');
-  await run('mke2fs', ['-q', '-t', 'ext2', '-d', join(node, 'tree'), disk, '4M']);
-  await writeFile(join(node, 'device.map'), `(hd0) ${disk}\n`);
-  await writeFile(
-    join(node, 'prefix/grub.cfg'),
-    'set prefix=(hd0)/boot/grub\nsource (hd0)/boot/grub/grub.cfg\necho "[chosen $kaon_slot]"\nexit\n',
-  );
-  // GRUB's emulator wants a terminal.
-  const command = `grub-emu -r host -m ${join(node, 'device.map')} -d ${join(node, 'prefix')}`;
-  const { stdout } = await run('script', ['-qc', command, '/dev/null'], {
-    timeout: 30_000,
-    env: { ...process.env, TERM: 'linux' },
-  });
-  const started = /\[chosen ([A-Z]*)\]/.exec(stdout)?.[1] ?? 'nothing';
-  await run('debugfs', ['-R', `dump /boot/grub/grubenv ${join(node, 'after')}`, disk]);
-  return { started, block: await readFile(join(node, 'after')) };
 }
 
 const sound = { ORDER: 'A B', A_OK: '1', A_LEFT: '4', B_OK: '0', B_LEFT: '0', kaon_trial: '-', kaon_tries: '0' };
@@ -72,7 +28,7 @@ const cases: readonly (readonly [string, Readonly<Record<string, string>>])[] = 
 describe('grub.cfg, run by GRUB itself', () => {
   it.each(cases)('does with %s what the simulation does', { timeout: 60_000 }, async (_name, values) => {
     const expected = bootGrub(script, block(values));
-    const real = await bootRealGrub(block(values), undefined);
+    const real = await bootRealGrub(block(values));
     expect(real.started).toBe(expected.started);
     expect(sorted(real.block)).toEqual(sorted(expected.block));
   });
@@ -85,7 +41,7 @@ describe('grub.cfg, run by GRUB itself', () => {
   });
 
   it('boots the first slot when there is nothing to read at all', { timeout: 60_000 }, async () => {
-    expect((await bootRealGrub(new Uint8Array(1024), undefined)).started).toBe('A');
+    expect((await bootRealGrub(new Uint8Array(1024))).started).toBe('A');
   });
 });
 
