@@ -41,6 +41,7 @@ export class SimulatedNode {
   readonly boots: string[] = [];
   readonly #parts: SimulatedNodeParts;
   #agent: ChildProcess | undefined;
+  readonly #orphans: number[] = [];
   #booted: NodeSlot = 'a';
   #bootId = '';
   #isOff = false;
@@ -82,11 +83,22 @@ export class SimulatedNode {
     this.#isOff = true;
     await this.#watch;
     await this.endAgent('SIGTERM');
+    this.#endOrphans();
   }
 
   /** Ends the agent, and with SIGKILL its kaon-slotd as well. */
   async endAgent(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
     if (signal === 'SIGKILL') await this.killSlotd();
+    await this.#end(signal);
+  }
+
+  /** Kills the agent and leaves its kaon-slotd alone, which may be at work. */
+  async killAgentAlone(): Promise<void> {
+    this.#orphans.push(...(await this.#children()));
+    await this.#end('SIGKILL');
+  }
+
+  async #end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
     const agent = this.#agent;
     if (agent === undefined || agent.exitCode !== null || agent.signalCode !== null) return;
     const ended = new Promise((resolve) => agent.once('exit', resolve));
@@ -102,12 +114,19 @@ export class SimulatedNode {
 
   /** Kills the kaon-slotd that the agent started; resolves to whether there was one. */
   async killSlotd(): Promise<boolean> {
-    const pid = this.#agent?.pid;
-    if (pid === undefined) return false;
-    const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => '');
-    const pids = children.split(' ').filter((text) => text !== '');
-    for (const child of pids) process.kill(Number(child), 'SIGKILL');
+    const pids = await this.#children();
+    pids.forEach(killIfAlive);
     return pids.length > 0;
+  }
+
+  async #children(): Promise<readonly number[]> {
+    const pid = this.#agent?.pid;
+    if (pid === undefined) return [];
+    const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => '');
+    return children
+      .split(' ')
+      .filter((text) => text !== '')
+      .map(Number);
   }
 
   /** What the agent and kaon-slotd wrote so far. */
@@ -159,8 +178,14 @@ export class SimulatedNode {
       if (!existsSync(asked)) continue;
       await rm(asked);
       await this.endAgent('SIGTERM');
+      this.#endOrphans();
       await this.#boot();
     }
+  }
+
+  /** No process outlives a boot. */
+  #endOrphans(): void {
+    this.#orphans.splice(0).forEach(killIfAlive);
   }
 
   async #boot(): Promise<void> {
@@ -206,6 +231,15 @@ export class SimulatedNode {
       { stdio: ['ignore', log, log] },
     );
     closeSync(log);
+  }
+}
+
+function killIfAlive(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch (error) {
+    // ESRCH: it ended by itself.
+    if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error;
   }
 }
 

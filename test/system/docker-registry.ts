@@ -9,6 +9,9 @@ export interface RealRegistry {
   /** `127.0.0.1:PORT` */
   readonly host: string;
   readonly stop: () => Promise<void>;
+  /** Stops it from answering, its connections kept, until `resume`. */
+  readonly pause: () => void;
+  readonly resume: () => void;
 }
 
 async function freePort(): Promise<number> {
@@ -47,6 +50,8 @@ export async function startDockerRegistry(directory: string, name: string, auth 
   await untilListening(port, child);
   return {
     host: `127.0.0.1:${port}`,
+    pause: () => void child.kill('SIGSTOP'),
+    resume: () => void child.kill('SIGCONT'),
     stop: async () => {
       const ended = new Promise((resolve) => child.once('exit', resolve));
       child.kill('SIGKILL');

@@ -105,6 +105,7 @@ health:
   deadline: 60s
   checks:
     - { name: service, kind: http, url: "http://127.0.0.1:${(this.#service.address() as AddressInfo).port}/", timeout: 30s, interval: 200ms, retries: 1 }
+update: { retry: { base: 1s } }
 api: { socket: ${this.folder}/run/kaon.sock }
 ${changes}`);
     await this.node.powerOn();
