@@ -4,9 +4,10 @@ import { pino } from 'pino';
 import { readAgentVersion } from './compose/agent-version.ts';
 import { buildSlotService } from './compose/build-slot-service.ts';
 import { loadNodeConfig } from './compose/load-node-config.ts';
+import { runProgram } from './compose/run-program.ts';
 import { parseSlotdOptions, slotdHelp, type SlotdOptions } from './compose/slotd-options.ts';
 import { readKeyFile } from './config/load-config.ts';
-import { AgentError, errorTable, reportOf } from './core/errors.ts';
+import { AgentError, reportOf } from './core/errors.ts';
 import type { SlotService } from './core/ports.ts';
 import { SystemClock } from './host/system-clock.ts';
 import { SlotdServer } from './slotd/server.ts';
@@ -73,7 +74,7 @@ async function listen(server: Server, options: SlotdOptions): Promise<void> {
 }
 
 /** Serves until it was idle for long enough or is told to end. */
-async function serve(options: SlotdOptions): Promise<void> {
+async function serve(options: SlotdOptions): Promise<number> {
   const clock = new SystemClock();
   const slotd = new SlotdServer(
     serviceFactory(options),
@@ -107,22 +108,14 @@ async function serve(options: SlotdOptions): Promise<void> {
   for (const socket of sockets) socket.destroy();
   const endMs = clock.monotonicMs() + endLimitMs;
   while (slotd.active > 0 && clock.monotonicMs() < endMs) await clock.sleep(20, new AbortController().signal);
+  return 0;
 }
 
-async function main(): Promise<number> {
-  try {
-    const options = parseSlotdOptions(process.argv.slice(2), process.env);
-    if (typeof options === 'string') {
-      process.stdout.write(options === 'help' ? slotdHelp : `${agentVersion}\n`);
-      return 0;
-    }
-    await serve(options);
-    return 0;
-  } catch (error) {
-    const { code, message } = reportOf(error);
-    log.fatal({ err: error, code }, message);
-    return errorTable[code].exitCode;
-  }
-}
-
-process.exit(await main());
+const exitCode = await runProgram({
+  log,
+  version: agentVersion,
+  help: slotdHelp,
+  parse: () => parseSlotdOptions(process.argv.slice(2), process.env),
+  run: serve,
+});
+process.exit(exitCode);

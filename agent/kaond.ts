@@ -4,6 +4,7 @@ import { readAgentVersion } from './compose/agent-version.ts';
 import { kaondHelp, type KaondOptions, parseKaondOptions } from './compose/kaond-options.ts';
 import { loadTriggerKeys, loadTrustPolicy } from './compose/load-trust.ts';
 import { runAgent } from './compose/run-agent.ts';
+import { runProgram } from './compose/run-program.ts';
 import { loadConfig } from './config/load-config.ts';
 import { errorTable, reportOf } from './core/errors.ts';
 import { ProcessCommandRunner } from './host/process-command-runner.ts';
@@ -32,7 +33,7 @@ async function checkConfig({ config, imageConfig }: KaondOptions): Promise<numbe
   }
 }
 
-async function serve(options: KaondOptions): Promise<void> {
+async function serve(options: KaondOptions): Promise<number> {
   const { slotdSocket, spawnSlotd } = options;
   const spawning =
     spawnSlotd === undefined
@@ -51,27 +52,18 @@ async function serve(options: KaondOptions): Promise<void> {
   const around = { options, slots: new SlotdClient(connect), clock, log, notifier, agentVersion, factsWorker };
   try {
     while ((await runAgent(around, stopping.signal)) === 'start-over') continue;
+    return 0;
   } finally {
     await notifier.stopping();
     await spawning?.close();
   }
 }
 
-async function main(): Promise<number> {
-  try {
-    const options = parseKaondOptions(process.argv.slice(2), process.env);
-    if (typeof options === 'string') {
-      process.stdout.write(options === 'help' ? kaondHelp : `${agentVersion}\n`);
-      return 0;
-    }
-    if (options.isCheckOnly) return await checkConfig(options);
-    await serve(options);
-    return 0;
-  } catch (error) {
-    const { code, message } = reportOf(error);
-    log.fatal({ err: error, code }, message);
-    return errorTable[code].exitCode;
-  }
-}
-
-process.exit(await main());
+const exitCode = await runProgram({
+  log,
+  version: agentVersion,
+  help: kaondHelp,
+  parse: () => parseKaondOptions(process.argv.slice(2), process.env),
+  run: (options) => (options.isCheckOnly ? checkConfig(options) : serve(options)),
+});
+process.exit(exitCode);

@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 import { imageConfigFile, nodeConfigFile } from '../config/load-config.ts';
 import { AgentError } from '../core/errors.ts';
+import { parseStrictly } from './run-program.ts';
 import { parseCommand } from './slotd-options.ts';
 
 /** What kaond is started with. */
@@ -41,7 +42,7 @@ export function parseKaondOptions(
   argv: readonly string[],
   environment: NodeJS.ProcessEnv,
 ): KaondOptions | 'help' | 'version' {
-  const { values } = parseStrictly(argv);
+  const { values } = parseOptions(argv);
   if (values.help === true) return 'help';
   if (values.version === true) return 'version';
   const config = values.config ?? nodeConfigFile;
@@ -87,9 +88,9 @@ function slotdArguments(values: SlotdValues): readonly string[] {
   return values['allow-file-slots'] === true ? [...given, '--allow-file-slots'] : given;
 }
 
-function parseStrictly(argv: readonly string[]) {
-  try {
-    return parseArgs({
+function parseOptions(argv: readonly string[]) {
+  return parseStrictly('kaond', () =>
+    parseArgs({
       args: [...argv],
       options: {
         config: { type: 'string' },
@@ -106,9 +107,6 @@ function parseStrictly(argv: readonly string[]) {
         help: { type: 'boolean' },
         version: { type: 'boolean' },
       },
-    });
-  } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new AgentError('usage-invalid', `cannot start kaond: ${reason}; see --help`, { cause });
-  }
+    }),
+  );
 }

@@ -1,6 +1,7 @@
 import { dirname } from 'node:path';
 import { parseArgs } from 'node:util';
 import { AgentError } from '../core/errors.ts';
+import { parseStrictly } from './run-program.ts';
 import type { SlotName } from '../core/update-state.ts';
 import { imageConfigFile, nodeConfigFile } from '../config/load-config.ts';
 
@@ -43,7 +44,7 @@ export function parseSlotdOptions(
   argv: readonly string[],
   environment: NodeJS.ProcessEnv,
 ): SlotdOptions | 'help' | 'version' {
-  const { values } = parseStrictly(argv);
+  const { values } = parseOptions(argv);
   if (values.help === true) return 'help';
   if (values.version === true) return 'version';
   const booted = values['booted-slot'];
@@ -65,9 +66,9 @@ export function parseSlotdOptions(
   };
 }
 
-function parseStrictly(argv: readonly string[]) {
-  try {
-    return parseArgs({
+function parseOptions(argv: readonly string[]) {
+  return parseStrictly('kaon-slotd', () =>
+    parseArgs({
       args: [...argv],
       options: {
         config: { type: 'string' },
@@ -81,11 +82,8 @@ function parseStrictly(argv: readonly string[]) {
         help: { type: 'boolean' },
         version: { type: 'boolean' },
       },
-    });
-  } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new AgentError('usage-invalid', `cannot start kaon-slotd: ${reason}; see --help`, { cause });
-  }
+    }),
+  );
 }
 
 /** A program and its arguments, as JSON. Throws `usage-invalid`. */
