@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { pino } from 'pino';
 import { readAgentVersion } from './compose/agent-version.ts';
+import { buildImageSources } from './compose/image-sources.ts';
 import { kaondHelp, type KaondOptions, parseKaondOptions } from './compose/kaond-options.ts';
 import { loadTriggerKeys, loadTrustPolicy } from './compose/load-trust.ts';
 import { runAgent } from './compose/run-agent.ts';
@@ -9,6 +10,7 @@ import { loadConfig } from './config/load-config.ts';
 import { errorTable, reportOf } from './core/errors.ts';
 import { ProcessCommandRunner } from './host/process-command-runner.ts';
 import { SystemClock } from './host/system-clock.ts';
+import { SystemRandom } from './host/system-random.ts';
 import { SlotdClient } from './slotd/client.ts';
 import { socketConnector, SpawningConnector } from './slotd/connect-slotd.ts';
 import { SystemdNotifier } from './systemd/notifier.ts';
@@ -23,8 +25,12 @@ const factsWorker = new URL(`./host/system-facts-worker${extension}`, import.met
 async function checkConfig({ config, imageConfig }: KaondOptions): Promise<number> {
   try {
     const found = await loadConfig({ mainFile: config, imageFile: imageConfig });
-    await Promise.all([loadTrustPolicy(found.trust), loadTriggerKeys(found.triggers)]);
-    process.stdout.write(`${config}: the configuration and its keys can be used\n`);
+    await Promise.all([
+      loadTrustPolicy(found.trust),
+      loadTriggerKeys(found.triggers),
+      buildImageSources(found.registries, new SystemClock(), new SystemRandom()),
+    ]);
+    process.stdout.write(`${config}: the configuration, its keys and its certificates can be used\n`);
     return 0;
   } catch (error) {
     const { code, message } = reportOf(error);

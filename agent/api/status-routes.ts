@@ -5,7 +5,7 @@ import { parseRequest, slotParams, statusQuery } from './requests.ts';
 import { toWire } from './wire.ts';
 
 /** Status, slots and health: what is read and never asked for anything. */
-export function addStatusRoutes(app: FastifyInstance, control: AgentControl): void {
+export function addStatusRoutes(app: FastifyInstance, control: AgentControl, hostFacts: () => unknown): void {
   app.get('/v1/status', async (request, reply) => {
     const { wait } = parseRequest(statusQuery, request.query, 'query');
     const seen = versionOf(request.headers['if-none-match']);
@@ -15,7 +15,7 @@ export function addStatusRoutes(app: FastifyInstance, control: AgentControl): vo
     const version = control.statusVersion();
     void reply.header('etag', etagOf(version)).header('cache-control', 'no-cache');
     if (seen === version) return reply.code(304).send();
-    return toWire(await control.status());
+    return { ...toWire(await control.status()), host: hostFacts() };
   });
 
   app.get('/v1/slots', async () => toWire((await control.status()).slots));

@@ -77,6 +77,18 @@ const check = z.object({
   output: z.string(),
 });
 
+const host = z.object({
+  hostname: z.string(),
+  architecture: z.string(),
+  uptimeMs: z.number(),
+  memoryTotalBytes: z.number(),
+  memoryAvailableBytes: z.number(),
+  stateDirAvailableBytes: z.number().optional(),
+  system: z
+    .object({ osName: z.string().optional(), osVersion: z.string().optional(), kernel: z.string().optional() })
+    .optional(),
+});
+
 export const statusSchema = z.object({
   agentVersion: z.string(),
   nodeId: z.string(),
@@ -94,6 +106,8 @@ export const statusSchema = z.object({
   rollbackFloor: z.number(),
   holdUntil: hold.optional(),
   startedAt: z.string(),
+  /** Only for people: an agent that sends something else is no reason to show nothing. */
+  host: host.optional().catch(undefined),
 });
 
 export const slotsSchema = z.array(slot).readonly();

@@ -1,6 +1,6 @@
 import type { OutcomeAnswer, SlotAnswer, StatusAnswer } from './answers.ts';
 import { phaseLine } from './follow-update.ts';
-import { formatBytes, formatTime, printable, shortDigest } from './format-values.ts';
+import { formatBytes, formatDuration, formatTime, printable, shortDigest } from './format-values.ts';
 import { percentOf } from './progress-bar.ts';
 import { renderPairs, renderTable } from './render-table.ts';
 
@@ -27,6 +27,7 @@ export function renderStatus(status: StatusAnswer): string {
   const labels = Object.entries(status.labels).map(([name, value]) => `${name}=${value}`);
   const pairs = renderPairs([
     ['node', `${status.nodeId}, ${[status.compatible, ...labels].join(', ')}`],
+    ['host', hostText(status)],
     ['agent', `kaon ${status.agentVersion}, since ${formatTime(status.startedAt)}`],
     ['boots', bootsText(status)],
     [
@@ -46,6 +47,21 @@ export function renderStatus(status: StatusAnswer): string {
       status.degraded.map(({ message, code }) => `${message} (${code})`),
     ),
   ].join('');
+}
+
+function hostText({ host }: StatusAnswer): string | undefined {
+  if (host === undefined) return undefined;
+  const { hostname, architecture, system, stateDirAvailableBytes: room } = host;
+  const os = [system?.osName, system?.osVersion].filter((part) => part !== undefined).join(' ');
+  return [
+    hostname,
+    ...(os === '' ? [] : [os]),
+    ...(system?.kernel === undefined ? [] : [`Linux ${system.kernel}`]),
+    architecture,
+    `up ${formatDuration(host.uptimeMs)}`,
+    `${formatBytes(host.memoryAvailableBytes)} of ${formatBytes(host.memoryTotalBytes)} memory free`,
+    ...(room === undefined ? [] : [`${formatBytes(room)} free for state`]),
+  ].join(', ');
 }
 
 /** What runs, and what the next boot tries. */

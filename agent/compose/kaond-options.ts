@@ -2,7 +2,7 @@ import { parseArgs } from 'node:util';
 import { imageConfigFile, nodeConfigFile } from '../config/load-config.ts';
 import { AgentError } from '../core/errors.ts';
 import { parseStrictly } from './run-program.ts';
-import { parseCommand } from './slotd-options.ts';
+import { parseSlotdOptions } from './slotd-options.ts';
 
 /** What kaond is started with. */
 export interface KaondOptions {
@@ -50,9 +50,15 @@ export function parseKaondOptions(
   const slotdSocket = values['slotd-socket'] ?? '/run/kaon-slotd.sock';
   const forSlotd = slotdArguments(values);
   const isSpawning = values['spawn-slotd'] ?? false;
-  if (forSlotd.length > 0 && !isSpawning) {
-    throw new AgentError('usage-invalid', `cannot start kaond: ${forSlotd[0] ?? ''} wants --spawn-slotd`);
+  if (forSlotd.first !== undefined && !isSpawning) {
+    throw new AgentError('usage-invalid', `cannot start kaond: ${forSlotd.first} wants --spawn-slotd`);
   }
+  const spawnSlotd = [
+    ...['--listen', slotdSocket, '--config', config, '--image-config', imageConfig],
+    ...forSlotd.argv,
+  ];
+  // What kaon-slotd would refuse is refused here, where somebody reads it.
+  parseSlotdOptions(spawnSlotd, {});
   const bootId = values['boot-id'];
   if (bootId !== undefined && !/^[0-9a-f-]{1,36}$/.test(bootId)) {
     throw new AgentError('usage-invalid', 'cannot start kaond: --boot-id wants up to 36 of 0-9, a-f and -');
@@ -62,9 +68,7 @@ export function parseKaondOptions(
     imageConfig,
     defaultStateDir: values['state-dir'] ?? environment['STATE_DIRECTORY'] ?? '/var/lib/kaon',
     slotdSocket,
-    spawnSlotd: isSpawning
-      ? ['--listen', slotdSocket, '--config', config, '--image-config', imageConfig, ...forSlotd]
-      : undefined,
+    spawnSlotd: isSpawning ? spawnSlotd : undefined,
     bootId,
     isCheckOnly: values['check-config'] ?? false,
   };
@@ -77,15 +81,18 @@ interface SlotdValues {
   readonly 'allow-file-slots'?: boolean | undefined;
 }
 
-function slotdArguments(values: SlotdValues): readonly string[] {
-  const pairs = [
-    ['--state-dir', values['slotd-state-dir']],
-    ['--booted-slot', values['booted-slot']],
-    ['--reboot-command', values['reboot-command']],
-  ] as const;
-  if (values['reboot-command'] !== undefined) parseCommand('--reboot-command', values['reboot-command']);
-  const given = pairs.flatMap(([name, value]) => (value === undefined ? [] : [name, value]));
-  return values['allow-file-slots'] === true ? [...given, '--allow-file-slots'] : given;
+/** The options for kaon-slotd by its own names, and the first of them by the name that it has here. */
+function slotdArguments(values: SlotdValues): { readonly argv: readonly string[]; readonly first: string | undefined } {
+  const given = [
+    { own: '--slotd-state-dir', handed: ['--state-dir', values['slotd-state-dir']] },
+    { own: '--booted-slot', handed: ['--booted-slot', values['booted-slot']] },
+    { own: '--reboot-command', handed: ['--reboot-command', values['reboot-command']] },
+    { own: '--allow-file-slots', handed: [values['allow-file-slots'] === true ? '--allow-file-slots' : undefined] },
+  ].flatMap(({ own, handed }) => {
+    const argv = handed.filter((part) => part !== undefined);
+    return argv.length === handed.length ? [{ own, argv }] : [];
+  });
+  return { argv: given.flatMap(({ argv }) => argv), first: given[0]?.own };
 }
 
 function parseOptions(argv: readonly string[]) {

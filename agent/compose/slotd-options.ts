@@ -87,7 +87,7 @@ function parseOptions(argv: readonly string[]) {
 }
 
 /** A program and its arguments, as JSON. Throws `usage-invalid`. */
-export function parseCommand(option: string, text: string): readonly string[] {
+function parseCommand(option: string, text: string): readonly string[] {
   let value: unknown;
   try {
     value = JSON.parse(text);

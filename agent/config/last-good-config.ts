@@ -1,5 +1,5 @@
 import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { z } from 'zod';
 import type { KaonConfig } from './config.ts';
 import { type ConfigTexts, parseConfig } from './parse-config.ts';
@@ -32,7 +32,19 @@ export async function saveLastGoodConfig(directory: string, agentVersion: string
   }
   // Power lost before: the earlier copy stands. After: the new one.
   await rename(fresh, path);
-  for (const { name } of (await newestFirst(directory)).slice(keptFiles)) await rm(join(directory, name));
+  await syncDirectory(directory);
+  // Whatever the clock says that it is, the copy just written stays: a node without a clock boots in 1970.
+  const others = (await newestFirst(directory)).filter(({ name }) => name !== basename(path));
+  for (const { name } of others.slice(keptFiles - 1)) await rm(join(directory, name));
+}
+
+async function syncDirectory(directory: string): Promise<void> {
+  const handle = await open(directory, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
 }
 
 /** The configuration that parsed last, of this version of the agent where there is one; `undefined` when there is none. */

@@ -26,7 +26,7 @@ function row(httpStatus: number, exitCode: number, isRetryable: boolean, title: 
 export const errorTable = {
   'usage-invalid': row(400, 64, false, 'The request is not well formed', 'Correct the field that the message names.'),
   'body-too-large': row(413, 64, false, 'The request is too large', 'Send less; the message names the limit.'),
-  'resource-not-found': row(404, 64, false, 'No such resource', 'See /openapi.json or kaonctl --help.'),
+  'resource-not-found': row(404, 64, false, 'No such resource', 'See kaonctl --help for what there is.'),
   'idempotency-key-reused': row(409, 65, false, 'The idempotency key was used for another request', 'Use a new key.'),
   'config-invalid': row(500, 78, false, 'The configuration is not valid', 'Run kaond --check-config and correct the named path.'),
   'key-invalid': row(500, 78, false, 'A key cannot be used', 'Put a PEM public key (Ed25519, P-256 or RSA of 2048 bits or more) at the named path.'),

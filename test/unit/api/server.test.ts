@@ -46,6 +46,7 @@ describe('reading', () => {
       ],
       knownBad: [{ digest, reason: 'health-failed' }],
     });
+    expect(body).toMatchObject({ host: { uptime: 1 } });
     expect(body).not.toHaveProperty('current');
     expect(body).not.toHaveProperty('startedAtMs');
   });

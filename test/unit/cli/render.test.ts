@@ -9,6 +9,7 @@ import {
   renderRollbacks,
 } from '../../../agent/cli/render-history.ts';
 import { renderPlan } from '../../../agent/cli/render-plan.ts';
+import { statusSchema } from '../../../agent/cli/answers.ts';
 import { bootsText, renderStatus } from '../../../agent/cli/render-status.ts';
 import { renderPairs, renderTable } from '../../../agent/cli/render-table.ts';
 import { currentIn, digest, slot, statusAnswer, updateAnswer, written } from './samples.ts';
@@ -40,6 +41,26 @@ describe('the status', () => {
     );
     expect(text).toContain('waiting for:\n  - the shop is open (until 1970-01-01 00:00:00Z)\n');
     expect(text).toContain('degraded:\n  - cannot write the journal: no room (journal-failed)\n');
+  });
+
+  it('shows the machine, as far as it is known', () => {
+    const known = {
+      hostname: 'pole-7',
+      architecture: 'arm64',
+      uptimeMs: 90_000,
+      memoryTotalBytes: 1024 ** 3,
+      memoryAvailableBytes: 512 * 1024 ** 2,
+    };
+    const system = { osName: 'Hadron', osVersion: '2', kernel: '6.12' };
+    const full = { ...statusAnswer(), host: { ...known, stateDirAvailableBytes: 1024 ** 2, system } };
+    expect(renderStatus(full)).toContain(
+      'pole-7, Hadron 2, Linux 6.12, arm64, up 1m 30s, 512 MiB of 1.0 GiB memory free, 1.0 MiB free for state\n',
+    );
+    expect(renderStatus({ ...statusAnswer(), host: known })).toContain('pole-7, arm64, up 1m 30s');
+  });
+
+  it('shows the status of an agent that says something else of its machine', () => {
+    expect(statusSchema.parse({ ...statusAnswer(), host: { hostname: 7 } }).host).toBeUndefined();
   });
 
   it('tells how the last update ended', () => {

@@ -1,7 +1,30 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { AgentError, errorTable, isErrorCode, reportOf } from '../../../agent/core/errors.ts';
 
+/** Where the codes are defined; everything else uses them. */
+const definitions = [
+  'agent/core/errors.ts',
+  'agent/core/error-codes.ts',
+  'bootloader/errors.ts',
+  'partitions/errors.ts',
+];
+
+function readSources(): string {
+  return ['agent', 'bootloader', 'partitions']
+    .flatMap((folder) => readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((name) => join(folder, name)))
+    .filter((path) => path.endsWith('.ts') && !definitions.includes(path))
+    .map((path) => readFileSync(path, 'utf8'))
+    .join('\n');
+}
+
 describe('the errors table', () => {
+  it('has no code that nothing uses', () => {
+    const sources = readSources();
+    expect(Object.keys(errorTable).filter((code) => !sources.includes(`'${code}'`))).toEqual([]);
+  });
+
   it.each(Object.entries(errorTable))('%s has sound columns', (code, row) => {
     expect(code).toMatch(/^[a-z]+(-[a-z]+)*$/);
     expect(row.httpStatus).toBeGreaterThanOrEqual(200);

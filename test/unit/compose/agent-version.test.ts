@@ -1,0 +1,9 @@
+import { readFileSync } from 'node:fs';
+import { expect, it } from 'vitest';
+import { readAgentVersion } from '../../../agent/compose/agent-version.ts';
+
+it("the agent's version is that of package.json", () => {
+  const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
+  expect(readAgentVersion()).toBe(version);
+  expect(version).toMatch(/^\d+\.\d+\.\d+/);
+});
