@@ -75,7 +75,14 @@ async function stepsOf(dialect: CrashPlan['dialect'], behaviour: Behaviour): Pro
   return (await run({ dialect, cuts: [], fates: 'lost' }, behaviour)).world.steps;
 }
 
-const behaviours: readonly Behaviour[] = ['healthy', 'fails-health', 'hangs', 'dies-early', 'no-agent'];
+const behaviours: readonly Behaviour[] = [
+  'healthy',
+  'fails-health',
+  'hangs',
+  'dies-early',
+  'no-agent',
+  'fails-then-no-agent',
+];
 const dialects = ['kaon', 'rauc'] as const;
 
 describe('an update that nothing disturbs', () => {

@@ -22,7 +22,9 @@ export type Behaviour =
   /** panics before any userspace */
   | 'dies-early'
   /** boots fine, and has no working agent */
-  | 'no-agent';
+  | 'no-agent'
+  /** as `fails-health` in its first boot, and as `no-agent` in every later one */
+  | 'fails-then-no-agent';
 
 /** An image of the simulated registry. */
 export interface CrashImage {

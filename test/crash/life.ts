@@ -41,6 +41,7 @@ export async function live(world: World, update: UpdateRequest | undefined): Pro
   let wanted = update;
   let trialBoots = 0;
   let trialCuts = 0;
+  let hadAgent = false;
   for (let count = 0; count < maxBoots; count += 1) {
     const slot = world.boot();
     if (slot === 'rescue') {
@@ -58,7 +59,9 @@ export async function live(world: World, update: UpdateRequest | undefined): Pro
     const isTrial = await isInTrial(world, slot);
     if (isTrial) trialBoots += 1;
     if (image.behaviour === 'dies-early' || image.behaviour === 'hangs') continue;
-    if (image.behaviour === 'no-agent') {
+    const isAgentDead = image.behaviour === 'fails-then-no-agent' && hadAgent;
+    hadAgent ||= image.behaviour === 'fails-then-no-agent';
+    if (image.behaviour === 'no-agent' || isAgentDead) {
       // The guard reboots a trial that nobody marked good; a slot that is not in trial just runs.
       if (isTrial) continue;
       return { end: 'no-agent', booted: slot, state: undefined, boots, violations };
