@@ -1,6 +1,7 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { startRegistry } from '../fakes/registry.ts';
 import { makeSystem, type SystemFiles } from './demo-images.ts';
 import { DemoNode } from './demo-node.ts';
@@ -124,11 +125,13 @@ function summarize(scenario: Scenario, seconds: number): boolean {
 }
 
 async function keep(node: DemoNode, repository: string): Promise<void> {
+  const program = fileURLToPath(new URL('../../package/bin/kaonctl.js', import.meta.url));
   print(`\nThe node goes on. Talk to it, and end it with Ctrl-C:
   export KAON_SOCKET=${node.node.socket}
-  node package/bin/kaonctl.js status
-  node package/bin/kaonctl.js update ${repository}:v2
-  node package/bin/kaonctl.js rollbacks
+  alias kaonctl='${process.execPath} ${program}'
+  kaonctl status
+  kaonctl update ${repository}:v2
+  kaonctl rollbacks
   curl --unix-socket ${node.node.socket} http://kaon/v1/status
 Its files are in ${node.folder}, its log is agent.log there.
 `);
