@@ -35,6 +35,8 @@ export interface BootloaderCapabilities {
   readonly atomicity: 'sector' | 'copies' | 'rename' | 'variable';
   /** Whether the loader counts a try before any userspace runs, so that a dead kernel is counted too. */
   readonly countsBeforeUserspace: boolean;
+  /** Whether each boot of a proven slot consumes a marker: then every boot shows that the loader can write back. */
+  readonly countsProven: boolean;
 }
 
 /**

@@ -46,6 +46,7 @@ export class GrubBootloader implements Bootloader {
       armed: 'durable',
       atomicity: 'sector',
       countsBeforeUserspace: true,
+      countsProven: true,
     };
   }
 

@@ -106,6 +106,7 @@ export const statusSchema = z.object({
   rollbackFloor: z.number(),
   holdUntil: hold.optional(),
   startedAt: z.string(),
+  hasLoaderCounted: z.boolean().optional(),
   /** Only for people: an agent that sends something else is no reason to show nothing. */
   host: host.optional().catch(undefined),
 });

@@ -28,6 +28,7 @@ export function examine(status: StatusAnswer, nowMs: number): readonly Finding[]
     { name: 'daemon', result: 'ok', text: `kaond ${status.agentVersion} answers` },
     ...degradedFindings(status),
     loaderFinding(status),
+    ...countingFindings(status),
     bootedFinding(status),
     nextBootFinding(status),
     fallbackFinding(status),
@@ -54,6 +55,14 @@ function loaderFinding({ slots, booted }: StatusAnswer): Finding {
     return { name, result: 'fail', text: 'the loader cannot be read', fix: 'See journalctl -u kaon-slotd.' };
   }
   return { name, result: 'ok', text: slots.map((slot) => `slot ${slot.name} is ${slot.loaderState}`).join(', ') };
+}
+
+function countingFindings({ hasLoaderCounted }: StatusAnswer): readonly Finding[] {
+  const name = 'boot counting';
+  if (hasLoaderCounted === undefined) return [];
+  if (hasLoaderCounted) return [{ name, result: 'ok', text: 'the loader counted this boot' }];
+  const fix = 'Put its environment where it can write: ext or FAT on a plain disk, no LVM, RAID or btrfs.';
+  return [{ name, result: 'fail', text: 'the loader did not count this boot: a trial would never fall back', fix }];
 }
 
 function bootedFinding({ slots, phase }: StatusAnswer): Finding {

@@ -92,7 +92,7 @@ export async function assembleAgent(parts: AgentParts): Promise<Agent> {
   );
   health.follow({ phase: 'idle' }, runner.state);
   for (const event of startEvents(started, parts)) for (const reporter of reporters) reporter.report(event);
-  const control = controlOf(parts, { runner, judge, nodeReader, events, health }, ownFaults);
+  const control = controlOf(parts, { runner, judge, nodeReader, events, health }, ownFaults, started);
   return { runner, server: serverOf(parts, control), started, faults };
 }
 
@@ -105,6 +105,7 @@ function controlOf(
   parts: AgentParts,
   made: Pick<ControlPorts, 'runner' | 'judge' | 'nodeReader' | 'events' | 'health'>,
   ownFaults: readonly ErrorReport[],
+  { hasLoaderCounted }: Started,
 ): AgentControlService {
   const { state, slots, clock, random, agentVersion, nodeId, config } = parts;
   return new AgentControlService({
@@ -119,6 +120,7 @@ function controlOf(
     node: { ...config.node, id: nodeId },
     degraded: [...ownFaults],
     startedAtMs: clock.nowMs(),
+    hasLoaderCounted,
   });
 }
 
@@ -191,7 +193,10 @@ export function standingFault({ code, message }: ErrorReport): CheckResult {
   };
 }
 
-function startEvents({ snapshot, wasLoaderRepaired }: Started, { clock, faults, agentVersion, bootId }: AgentParts) {
+function startEvents(
+  { snapshot, wasLoaderRepaired, hasLoaderCounted }: Started,
+  { clock, faults, agentVersion, bootId }: AgentParts,
+) {
   const atMs = clock.nowMs();
   const event = (kind: string, message: string, details = {}) => ({
     atMs,
@@ -205,6 +210,9 @@ function startEvents({ snapshot, wasLoaderRepaired }: Started, { clock, faults, 
     ...(snapshot.rebuiltBecause === undefined ? [] : [event('journal-rebuilt', snapshot.rebuiltBecause)]),
     ...(wasLoaderRepaired
       ? [event('loader-repaired', "the loader's environment could not be read and was made anew")]
+      : []),
+    ...(hasLoaderCounted === false
+      ? [event('loader-not-counting', 'the loader did not count this boot: a trial would never fall back')]
       : []),
     ...faults.map(({ code, message }) => event('agent-degraded', message, { code })),
   ];

@@ -52,6 +52,8 @@ export interface StatusView {
   readonly rollbackFloor: number;
   readonly holdUntil: HoldView | undefined;
   readonly startedAtMs: number;
+  /** `false`: the loader did not count this boot, so a trial would never fall back. Absent when it can't be told. */
+  readonly hasLoaderCounted?: boolean | undefined;
 }
 
 /** An operator's hold. */

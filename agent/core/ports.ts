@@ -108,6 +108,8 @@ export interface NodeBoot {
   readonly booted: SlotName;
   readonly boot: BootStatus;
   readonly maxTries: number;
+  /** Whether each boot of a proven slot shows that the loader counts. */
+  readonly countsProven?: boolean | undefined;
   /** Sizes of the partitions that an image has to cover. */
   readonly partitionSizes: Readonly<Record<SlotName, Readonly<Record<string, number>>>>;
   /** Slots with a device that can't be looked at; their sizes are then missing above. */

@@ -22,6 +22,8 @@ export interface BootRecord {
   readonly firstSeenAtMs: number;
   /** Whether the agent saw this boot end in an orderly way. */
   readonly isEndedCleanly: boolean;
+  /** Whether the loader was seen to count this boot; absent when that could not be told. */
+  readonly hasLoaderCounted?: boolean | undefined;
 }
 
 /** Why an update went back, with what is known. */

@@ -21,6 +21,7 @@ export interface StatusInput {
   readonly progress: WriteProgress | undefined;
   readonly degraded: readonly ErrorReport[];
   readonly startedAtMs: number;
+  readonly hasLoaderCounted: boolean | undefined;
   readonly nowMs: number;
 }
 
@@ -53,6 +54,7 @@ export function statusOf(input: StatusInput): StatusView {
     rollbackFloor: facts.rollbackFloor,
     holdUntil: activeHold(facts, input.nowMs),
     startedAtMs: input.startedAtMs,
+    hasLoaderCounted: input.hasLoaderCounted,
   };
 }
 

@@ -33,6 +33,7 @@ const nodeBoot = z.object({
     slots: z.object({ a: slotState, b: slotState }),
   }),
   maxTries: z.int(),
+  countsProven: z.boolean().optional(),
   partitionSizes: z.object({ a: z.record(z.string(), z.number()), b: z.record(z.string(), z.number()) }),
   unreadable: z.object({ a: errorReport.optional(), b: errorReport.optional() }).optional(),
   faults: z.array(errorReport).optional(),

@@ -52,6 +52,7 @@ export class LocalSlotService implements SlotService {
       booted: this.#booted,
       boot,
       maxTries: this.#bootloader.capabilities.maxTries,
+      countsProven: this.#bootloader.capabilities.countsProven,
       partitionSizes: { a: a.sizes, b: b.sizes },
       ...(a.fault === undefined && b.fault === undefined ? {} : { unreadable: { a: a.fault, b: b.fault } }),
     };

@@ -36,6 +36,7 @@ const bootSchema: z.ZodType<BootRecord> = z.looseObject({
   slot,
   firstSeenAtMs: z.number(),
   isEndedCleanly: z.boolean(),
+  hasLoaderCounted: z.boolean().optional(),
 });
 
 const rollbackSchema: z.ZodType<RollbackRecord> = z.looseObject({

@@ -67,6 +67,7 @@ export interface ControlPorts {
   /** Why the agent starts no update; grows, never shrinks. */
   readonly degraded: ErrorReport[];
   readonly startedAtMs: number;
+  readonly hasLoaderCounted: boolean | undefined;
 }
 
 /** Answers the API: checks what may be asked now, saves it by the runner, and reads the rest. */
@@ -96,6 +97,7 @@ export class AgentControlService implements AgentControl {
       progress: events.progressNow,
       degraded: fault === undefined ? degraded : [...degraded, fault],
       startedAtMs: this.#ports.startedAtMs,
+      hasLoaderCounted: this.#ports.hasLoaderCounted,
       nowMs: clock.nowMs(),
     });
   }
@@ -111,7 +113,8 @@ export class AgentControlService implements AgentControl {
   async plan(input: UpdateInput, signal: AbortSignal): Promise<PlanView> {
     const { judge, runner } = this.#ports;
     const { deployments } = runner.memory;
-    return planOf(input.image, await judge.judge(parseReference(input.image), input.from, deployments, signal));
+    const judged = await judge.judge(parseReference(input.image), input.from, deployments, signal);
+    return planOf(input.image, judged, this.#ports.hasLoaderCounted);
   }
 
   async startUpdate(input: UpdateInput, idempotencyKey: string | undefined): Promise<Accepted> {

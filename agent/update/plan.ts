@@ -3,7 +3,7 @@ import type { PlanView } from '../core/control.ts';
 import type { JudgedImage } from './judge-image.ts';
 
 /** What installing `judged` would mean. */
-export function planOf(image: string, judged: JudgedImage): PlanView {
+export function planOf(image: string, judged: JudgedImage, hasLoaderCounted: boolean | undefined): PlanView {
   const { trusted, node, blockers } = judged;
   const slot = inactiveSlot(node.booted);
   const sizes = node.partitionSizes[slot];
@@ -28,17 +28,25 @@ export function planOf(image: string, judged: JudgedImage): PlanView {
       partitionSizeBytes: sizes[name] ?? 0,
     })),
     blockers: judged.isAlreadyRunning ? [] : blockers,
-    warnings: warningsOf(judged),
+    warnings: warningsOf(judged, hasLoaderCounted),
   };
 }
 
-function warningsOf({ node, isAlreadyRunning, trusted }: JudgedImage): readonly string[] {
+function warningsOf(
+  { node, isAlreadyRunning, trusted }: JudgedImage,
+  hasLoaderCounted: boolean | undefined,
+): readonly string[] {
   if (isAlreadyRunning) return [];
   const slot = inactiveSlot(node.booted);
   const warnings: string[] = [];
   if (node.boot.slots[slot].state === 'good') {
     warnings.push(
       `slot ${slot} holds a bootable image now; from the first write until the commit there is no fallback but slot ${node.booted}`,
+    );
+  }
+  if (hasLoaderCounted === false) {
+    warnings.push(
+      'the loader did not count this boot: it cannot write back, so a trial that fails would never fall back',
     );
   }
   if (node.maxTries === 1) {

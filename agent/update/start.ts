@@ -1,5 +1,6 @@
 import { type ErrorReport, reportOf } from '../core/errors.ts';
 import type { Clock, EvidenceCollector, Journal, JournalSnapshot, NodeBoot, SlotService } from '../core/ports.ts';
+import { hasLoaderCounted } from '../core/loader-counting.ts';
 import { recover } from '../core/recover.ts';
 import type { UpdateRules } from '../core/update-events.ts';
 import type { SlotName, UpdateState } from '../core/update-state.ts';
@@ -12,6 +13,8 @@ export interface Started {
   /** What could not be read; the agent then runs degraded. */
   readonly faults: readonly ErrorReport[];
   readonly wasLoaderRepaired: boolean;
+  /** See `hasLoaderCounted` of the core. */
+  readonly hasLoaderCounted: boolean | undefined;
 }
 
 export interface StartPorts {
@@ -37,20 +40,28 @@ export async function start(ports: StartPorts): Promise<Started> {
   });
   const { node, wasLoaderRepaired } = await readNode(ports, snapshot, faults);
   if (node === undefined) {
-    return { state: snapshot.state ?? { phase: 'idle' }, snapshot, node, faults, wasLoaderRepaired };
+    const state = snapshot.state ?? { phase: 'idle' as const };
+    return { state, snapshot, node, faults, wasLoaderRepaired, hasLoaderCounted: undefined };
   }
   const state = await recoverState(ports, snapshot, node);
+  const counted = hasLoaderCounted(node, ports.bootId, snapshot.boots, wasLoaderRepaired);
   if (faults.length === 0) {
     await ports.journal.save({
       state,
       ...(state.phase === 'idle' || state === snapshot.state ? {} : { request: state.update }),
-      boot: { bootId: ports.bootId, slot: node.booted, firstSeenAtMs: ports.clock.nowMs(), isEndedCleanly: false },
+      boot: {
+        bootId: ports.bootId,
+        slot: node.booted,
+        firstSeenAtMs: ports.clock.nowMs(),
+        isEndedCleanly: false,
+        ...(counted === undefined ? {} : { hasLoaderCounted: counted }),
+      },
     });
   }
   // Saved first: what the loader did is judged before its counters change.
   const isDue = isProven(node.booted, state) && node.boot.slots[node.booted].state === 'unrenewed';
   const latest = isDue ? await renewed(ports, node, faults) : node;
-  return { state, snapshot, node: latest, faults, wasLoaderRepaired };
+  return { state, snapshot, node: latest, faults, wasLoaderRepaired, hasLoaderCounted: counted };
 }
 
 /** The node with its booted slot's markers renewed, or as it was, with the fault: it still runs and shows its status. */

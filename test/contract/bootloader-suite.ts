@@ -130,6 +130,12 @@ function describeBoots(makeNode: MakeNode, { tries, countsProven }: LoaderTraits
 }
 
 function describeVerbs(makeNode: MakeNode, { tries, countsProven }: LoaderTraits): void {
+  it('declares what its boots show', async () => {
+    const { loader } = await makeNode(nothing);
+    expect(loader.capabilities.countsProven).toBe(countsProven);
+    expect(loader.capabilities.maxTries).toBeGreaterThanOrEqual(tries);
+  });
+
   it('refuses what would leave nothing to boot, and changes nothing', async () => {
     const { loader } = await makeNode(nothing);
     const before = await loader.readStatus();

@@ -24,7 +24,7 @@ export class MemoryBootloader implements Bootloader {
   }
 
   get capabilities(): BootloaderCapabilities {
-    return { maxTries: 9, armed: 'durable', atomicity: 'variable', countsBeforeUserspace: true };
+    return { maxTries: 9, armed: 'durable', atomicity: 'variable', countsBeforeUserspace: true, countsProven: true };
   }
 
   /** One boot by the loader's rules; the slot that starts. */

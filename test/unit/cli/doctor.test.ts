@@ -115,4 +115,10 @@ describe('the verdict over a boot', () => {
       code: 'boot-env-corrupt',
     });
   });
+
+  it('looks at whether the loader counts, where that is known', () => {
+    expect(finding(statusAnswer(), 'boot counting')).toBeUndefined();
+    expect(finding(statusAnswer({ hasLoaderCounted: true }), 'boot counting')?.result).toBe('ok');
+    expect(finding(statusAnswer({ hasLoaderCounted: false }), 'boot counting')).toMatchObject({ result: 'fail' });
+  });
 });

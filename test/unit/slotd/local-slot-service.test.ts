@@ -417,6 +417,7 @@ describe('the node', () => {
         slots: { a: { state: 'good', triesLeft: 4 }, b: { state: 'bad', triesLeft: 0 } },
       },
       maxTries: 9,
+      countsProven: true,
       partitionSizes: { a: { root: 16_384, boot: 12_288 }, b: { root: 16_384, boot: 12_288 } },
     });
   });

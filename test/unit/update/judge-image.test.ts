@@ -77,9 +77,15 @@ describe('judging an image', () => {
 });
 
 describe('a plan', () => {
-  async function warnings(image: TestImage, node = soundNode): Promise<string> {
-    return planOf('v2', await judgeOf(image, node).judge.judge(reference, undefined, {}, never)).warnings.join('\n');
+  async function warnings(image: TestImage, node = soundNode, hasLoaderCounted?: boolean): Promise<string> {
+    const judged = await judgeOf(image, node).judge.judge(reference, undefined, {}, never);
+    return planOf('v2', judged, hasLoaderCounted).warnings.join('\n');
   }
+
+  it('warns of a loader that was seen not to count', async () => {
+    expect(await warnings(testImage('v2'), soundNode, false)).toContain('would never fall back');
+    expect(await warnings(testImage('v2'), soundNode, true)).toBe('');
+  });
 
   it('warns where a trial has one try', async () => {
     expect(await warnings(testImage('v2'), { ...soundNode, maxTries: 1 })).toContain('one try');
@@ -90,7 +96,7 @@ describe('a plan', () => {
     const root = { name: 'root', layerDigest: digest, layerSizeBytes: 10, contentSizeBytes: undefined };
     const image = testImage('v2', { partitions: [root] });
     expect(await warnings(image)).toContain('does not state the size');
-    const plan = planOf('v2', await judgeOf(image).judge.judge(reference, undefined, {}, never));
+    const plan = planOf('v2', await judgeOf(image).judge.judge(reference, undefined, {}, never), undefined);
     expect(plan).toMatchObject({ downloadBytes: 10, writeBytes: undefined });
   });
 });

@@ -22,6 +22,15 @@ describe('a start', () => {
     expect(started.faults).toEqual([]);
   });
 
+  it('sees whether the loader counts, and remembers it over a restart in the same boot', async () => {
+    const node = nodeWith();
+    node.reboot();
+    expect((await node.startAgent()).started.hasLoaderCounted).toBe(true);
+    const again = await node.startAgent();
+    expect(again.started.hasLoaderCounted).toBe(true);
+    expect(await again.control.status()).toMatchObject({ hasLoaderCounted: true });
+  });
+
   it('keeps an idle node in its slot over any number of boots', async () => {
     const node = nodeWith('v2');
     await node.install('v2');
@@ -168,7 +177,7 @@ describe('a start', () => {
     node.reboot();
     await node.startAgent();
     expect((await node.journal.load()).boots).toEqual([
-      { bootId: 'boot-1', slot: 'a', firstSeenAtMs: node.clock.nowMs(), isEndedCleanly: false },
+      { bootId: 'boot-1', slot: 'a', firstSeenAtMs: node.clock.nowMs(), isEndedCleanly: false, hasLoaderCounted: true },
     ]);
   });
 });

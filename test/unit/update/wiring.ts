@@ -278,6 +278,7 @@ export class TestAgent {
       node: { id: 'node-1', compatible: 'acme-gw-2', labels: { site: 'oslo' } },
       degraded: [...started.faults, ...(options.degraded ?? [])],
       startedAtMs: clock.nowMs(),
+      hasLoaderCounted: started.hasLoaderCounted,
     });
   }
 
