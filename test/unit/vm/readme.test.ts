@@ -1,0 +1,19 @@
+import { readFileSync } from 'node:fs';
+import { expect, it } from 'vitest';
+import { machineNames } from '../../vm/machine-names.ts';
+import { scenarios } from '../../vm/scenarios.ts';
+
+/** The first cells of the table whose head begins with `head`. */
+function rowsOf(text: string, head: string): readonly string[] {
+  const lines = text.split('\n');
+  const start = lines.findIndex((line) => line.startsWith(`| ${head} |`));
+  const rest = lines.slice(start + 2);
+  const end = rest.findIndex((line) => !line.startsWith('|'));
+  return rest.slice(0, end).map((line) => line.split('|')[1]?.trim() ?? '');
+}
+
+it('the matrix of real boots has the names that its README has', () => {
+  const text = readFileSync(new URL('../../vm/README.md', import.meta.url), 'utf8');
+  expect(rowsOf(text, 'scenario')).toEqual(scenarios.map(({ name }) => name));
+  expect(rowsOf(text, 'machine')).toEqual(machineNames);
+});

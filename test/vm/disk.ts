@@ -1,0 +1,99 @@
+import { chown, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { run, shell } from './shell.ts';
+
+const sectorBytes = 512;
+const mebibyte = 1024 * 1024;
+
+/** Partitions in the order of their places on the disk; GRUB's core image has one of its own on BIOS machines. */
+export const partitions = {
+  core: { number: 5, firstMiB: 1, sizeMiB: 1, type: 'ef02' },
+  esp: { number: 1, firstMiB: 2, sizeMiB: 64, type: 'ef00' },
+  'slot-a': { number: 2, firstMiB: 66, sizeMiB: 384, type: '8304' },
+  'slot-b': { number: 3, firstMiB: 450, sizeMiB: 400, type: '8304' },
+  data: { number: 4, firstMiB: 850, sizeMiB: 128, type: '8300' },
+} as const;
+
+export type PartitionName = keyof typeof partitions;
+
+export const diskMiB = 980;
+
+/** Where a partition begins on the disk, in bytes. */
+export function offsetOf(name: PartitionName): number {
+  return partitions[name].firstMiB * mebibyte;
+}
+
+/** A disk with its partitions, and nothing in them but the ESP's empty file system. */
+export async function makeDisk(path: string): Promise<void> {
+  const options = Object.entries(partitions).flatMap(([name, { number, firstMiB, sizeMiB, type }]) => {
+    const first = (firstMiB * mebibyte) / sectorBytes;
+    const last = first + (sizeMiB * mebibyte) / sectorBytes - 1;
+    return [`--new=${number}:${first}:${last}`, `--typecode=${number}:${type}`, `--change-name=${number}:${name}`];
+  });
+  await shell(`truncate -s ${diskMiB}M ${path}`);
+  await run('sgdisk', '--clear', '--set-alignment=1', ...options, path);
+  const esp = `${path}.esp`;
+  await shell(`
+    truncate -s ${partitions.esp.sizeMiB}M ${esp}
+    mkfs.vfat -F 32 -s 1 -n ESP ${esp} >/dev/null
+  `);
+  await putPartition(path, 'esp', esp);
+  await shell(`rm ${esp}`);
+}
+
+/** Writes a file's bytes over a partition. */
+export async function putPartition(disk: string, name: PartitionName, file: string): Promise<void> {
+  const dd = `dd if=${file} of=${disk} bs=1M seek=${offsetOf(name)} oflag=seek_bytes conv=notrunc,sparse status=none`;
+  await shell(dd);
+}
+
+/** Copies a partition into a file. */
+export async function getPartition(disk: string, name: PartitionName, file: string): Promise<void> {
+  const { firstMiB, sizeMiB } = partitions[name];
+  await shell(`dd if=${disk} of=${file} bs=1M skip=${firstMiB} count=${sizeMiB} conv=sparse status=none`);
+}
+
+/** An ext4 file system of a tree, as large as `sizeMiB`. */
+export async function makeFileSystem(tree: string, file: string, sizeMiB: number): Promise<void> {
+  await shell(`rm -f ${file}; mke2fs -q -t ext4 -d ${tree} ${file} ${sizeMiB}M`);
+}
+
+/** Puts a file onto the ESP, its folders made where they are missing. */
+export async function putOnEsp(disk: string, file: string, path: string): Promise<void> {
+  const image = `${disk}@@${offsetOf('esp')}`;
+  const folders = path.split('/').slice(0, -1);
+  for (let count = 1; count <= folders.length; count += 1) {
+    await shell(`mmd -i ${image} -D s ::/${folders.slice(0, count).join('/')} 2>/dev/null || true`);
+  }
+  await run('mcopy', '-o', '-i', image, file, `::/${path}`);
+}
+
+/** A file of the ESP. */
+export async function readFromEsp(disk: string, path: string): Promise<string> {
+  return run('mtype', '-i', `${disk}@@${offsetOf('esp')}`, `::/${path}`);
+}
+
+/** The data partition with the scenario's script, and the state directories of both daemons. */
+export async function putData(disk: string, work: string, scenario: string): Promise<void> {
+  const tree = join(work, 'data');
+  await shell(`rm -rf ${tree}`);
+  for (const name of ['vm', 'kaon', 'kaon-slotd']) await mkdir(join(tree, name), { recursive: true });
+  await writeFile(join(tree, 'vm/scenario.sh'), scenario);
+  // The id that systemd-sysusers gave to kaon in the tree.
+  const passwd = await readFile(join(work, 'root/etc/passwd'), 'utf8');
+  const [, uid = '', gid = ''] = /^kaon:[^:]*:(\d+):(\d+):/m.exec(passwd) ?? [];
+  await chown(join(tree, 'kaon'), Number(uid), Number(gid));
+  const file = join(work, 'data.img');
+  await makeFileSystem(tree, file, partitions.data.sizeMiB);
+  await putPartition(disk, 'data', file);
+}
+
+/** A file of the data partition; `undefined` when there is none. */
+export async function readFromData(disk: string, work: string, path: string): Promise<string | undefined> {
+  const file = join(work, 'read-data.img');
+  await getPartition(disk, 'data', file);
+  // What the guest had not replayed yet counts, too.
+  await shell(`e2fsck -fy ${file} >/dev/null 2>&1 || true`);
+  const text = await run('debugfs', '-R', `cat ${path}`, file).catch(() => '');
+  return text === '' ? undefined : text;
+}

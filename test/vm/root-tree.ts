@@ -1,0 +1,132 @@
+import { existsSync } from 'node:fs';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { run, shell } from './shell.ts';
+
+const repository = fileURLToPath(new URL('../..', import.meta.url));
+
+const packages = [
+  ...['usr-is-merged', 'systemd', 'systemd-sysv', 'systemd-boot', 'udev', 'dbus', 'kmod', 'libstdc++6', 'e2fsprogs'],
+  ...['iproute2', 'util-linux', 'bash'],
+];
+
+/** What only slows a guest of this kind down, or waits for what is not there. */
+const masked = [
+  ...['systemd-logind.service', 'getty@tty1.service', 'serial-getty@ttyS0.service', 'systemd-update-utmp.service'],
+  ...['systemd-update-utmp-runlevel.service', 'systemd-machine-id-commit.service', 'ldconfig.service'],
+  ...['systemd-journal-catalog-update.service', 'systemd-networkd-wait-online.service', 'systemd-hwdb-update.service'],
+  ...['apt-daily.timer', 'apt-daily-upgrade.timer', 'dpkg-db-backup.timer', 'fstrim.timer', 'e2scrub_all.timer'],
+  ...['e2scrub_reap.service', 'dev-hugepages.mount', 'dev-mqueue.mount', 'sys-kernel-debug.mount'],
+  ...['sys-kernel-tracing.mount', 'proc-sys-fs-binfmt_misc.automount', 'systemd-binfmt.service'],
+];
+
+const modules = [
+  ...['fat', 'vfat', 'nls_ascii', 'nls_cp437', 'nls_iso8859-1', 'efivarfs', 'virtio', 'virtio_ring', 'virtio_pci'],
+  ...['virtio_pci_modern_dev', 'virtio_pci_legacy_dev', 'virtio_net', 'net_failover', 'failover', 'autofs4', 'softdog'],
+];
+
+/**
+ * A Debian with systemd, a real kernel and kaon, as somebody would build it: the distribution's part is kept in `cache`,
+ * kaon is installed by its own installer. Resolves to the tree.
+ */
+export async function buildRootTree(cache: string, work: string): Promise<string> {
+  const tree = join(work, 'root');
+  await mkdir(tree, { recursive: true });
+  await shell(`tar -C ${tree} -xpf ${await distributionTar(cache)}`);
+  await shell(`cd ${repository} && node package/install.ts --root ${tree} --with-node`, {
+    PATH: `${repository}/node_modules/.bin:${process.env['PATH'] ?? ''}`,
+  });
+  for (const unit of masked) await shell(`ln -sf /dev/null ${tree}/etc/systemd/system/${unit}`);
+  await configure(tree);
+  return tree;
+}
+
+async function distributionTar(cache: string): Promise<string> {
+  await mkdir(cache, { recursive: true });
+  const tar = join(cache, 'distribution.tar');
+  if (existsSync(tar)) return tar;
+  const building = join(cache, 'building');
+  await rm(building, { recursive: true, force: true });
+  await mkdir(building, { recursive: true });
+  await run(
+    'mmdebstrap',
+    '--quiet',
+    '--variant=essential',
+    '--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr',
+    `--include=${packages.join(',')}`,
+    ...['doc', 'man', 'locale', 'info'].map((name) => `--dpkgopt=path-exclude=/usr/share/${name}/*`),
+    'bookworm',
+    join(building, 'root'),
+  );
+  await shell(`
+    cd ${building}
+    # The image package is a name for the kernel of the day.
+    kernel=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/.*Depends: //p' | head -n 1)
+    apt-get download -qq "$kernel"
+    dpkg -x linux-image-*.deb kernel
+    version=$(ls kernel/lib/modules)
+    cp kernel/boot/vmlinuz-* root/boot/vmlinuz
+    mkdir -p root/usr/lib/modules/$version
+    cp kernel/lib/modules/$version/modules.builtin* kernel/lib/modules/$version/modules.order root/usr/lib/modules/$version/
+    for name in ${modules.join(' ')}; do
+      file=$(find kernel/lib/modules/$version -name "$name.ko*" | head -n 1)
+      [ -z "$file" ] || install -D "$file" "root/usr/\${file#kernel/}"
+    done
+    chroot root depmod "$version"
+    rm -rf root/usr/lib/udev/hwdb* root/etc/udev/hwdb* root/var/cache/apt root/var/lib/apt/lists root/usr/share/zoneinfo
+    tar -C root -cpf ${tar}.new .
+    mv ${tar}.new ${tar}
+  `);
+  await rm(building, { recursive: true, force: true });
+  return tar;
+}
+
+/** What makes the tree this node: its configuration, its mounts, its network, and the script of the scenario. */
+async function configure(tree: string): Promise<void> {
+  await mkdir(join(tree, 'efi'), { recursive: true });
+  await mkdir(join(tree, 'data'), { recursive: true });
+  const fstab = [
+    'PARTLABEL=esp /efi vfat umask=0077,sync 0 0',
+    'PARTLABEL=data /data ext4 defaults 0 0',
+    'tmpfs /tmp tmpfs mode=1777 0 0',
+    '/data/kaon /var/lib/kaon none bind,x-systemd.requires-mounts-for=/data 0 0',
+    '/data/kaon-slotd /var/lib/kaon-slotd none bind,x-systemd.requires-mounts-for=/data 0 0',
+  ];
+  const files: Readonly<Record<string, string>> = {
+    'etc/fstab': `${fstab.join('\n')}\n`,
+    'etc/hostname': 'edge\n',
+    'etc/machine-id': '',
+    'etc/systemd/network/80-dhcp.network': '[Match]\nName=e*\n[Network]\nDHCP=yes\n',
+    'etc/modules-load.d/vm.conf': 'virtio_net\nvfat\n',
+    'etc/systemd/system.conf.d/vm.conf': '[Manager]\nDefaultTimeoutStopSec=15s\nShowStatus=no\n',
+    'etc/systemd/journald.conf.d/vm.conf':
+      '[Journal]\nStorage=volatile\nForwardToConsole=yes\nTTYPath=/dev/ttyS0\nMaxLevelConsole=info\n',
+    // The guard's own times are for nodes; the table of its decisions is what is tested.
+    'etc/systemd/system/kaon-trial-guard.timer.d/vm.conf': '[Timer]\nOnBootSec=\nOnBootSec=60s\n',
+    'etc/kaon/units.env': 'KAON_GRUB_ENVIRONMENT=/efi/grub/grubenv\n',
+    'usr/lib/systemd/system/vm-scenario.service': `[Unit]
+Description=what the scenario does in this boot
+After=kaond.service
+[Service]
+Type=oneshot
+ExecStart=/bin/bash /data/vm/scenario.sh
+StandardOutput=journal+console
+StandardError=journal+console
+TimeoutStartSec=infinity
+[Install]
+WantedBy=multi-user.target
+`,
+  };
+  for (const [name, text] of Object.entries(files)) {
+    await mkdir(join(tree, name, '..'), { recursive: true });
+    await writeFile(join(tree, name), text);
+  }
+  await mkdir(join(tree, 'var/lib/kaon'), { recursive: true });
+  await mkdir(join(tree, 'var/lib/kaon-slotd'), { recursive: true });
+  await shell(`
+    ln -sf /run/systemd/resolve/resolv.conf ${tree}/etc/resolv.conf
+    systemctl --root=${tree} enable --quiet vm-scenario.service systemd-networkd.service
+    systemctl --root=${tree} set-default --quiet multi-user.target
+  `);
+}
