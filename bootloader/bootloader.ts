@@ -31,8 +31,8 @@ export interface BootloaderCapabilities {
   readonly maxTries: number;
   /** `durable`: arming survives until the next boot; `at-reboot`: one-shot, armed as the last act of the reboot. */
   readonly armed: 'durable' | 'at-reboot';
-  /** What makes one change atomic under power loss. */
-  readonly atomicity: 'sector' | 'copies' | 'rename' | 'variable';
+  /** What makes one change atomic under power loss; `none`: power lost in a change can lose the loader's state. */
+  readonly atomicity: 'sector' | 'copies' | 'rename' | 'variable' | 'none';
   /** Whether the loader counts a try before any userspace runs, so that a dead kernel is counted too. */
   readonly countsBeforeUserspace: boolean;
   /** Whether each boot of a proven slot consumes a marker: then every boot shows that the loader can write back. */

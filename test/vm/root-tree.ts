@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -8,7 +9,7 @@ const repository = fileURLToPath(new URL('../..', import.meta.url));
 
 const packages = [
   ...['usr-is-merged', 'systemd', 'systemd-sysv', 'systemd-boot', 'udev', 'dbus', 'kmod', 'libstdc++6', 'e2fsprogs'],
-  ...['iproute2', 'util-linux', 'bash'],
+  ...['iproute2', 'util-linux', 'bash', 'curl'],
 ];
 
 /** What only slows a guest of this kind down, or waits for what is not there. */
@@ -44,7 +45,11 @@ export async function buildRootTree(cache: string, work: string): Promise<string
 
 async function distributionTar(cache: string): Promise<string> {
   await mkdir(cache, { recursive: true });
-  const tar = join(cache, 'distribution.tar');
+  const made = createHash('sha256')
+    .update([...packages, ...modules].join(' '))
+    .digest('hex')
+    .slice(0, 16);
+  const tar = join(cache, `distribution-${made}.tar`);
   if (existsSync(tar)) return tar;
   const building = join(cache, 'building');
   await rm(building, { recursive: true, force: true });
