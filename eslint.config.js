@@ -26,7 +26,7 @@ const arrows = [
     values: ['agent/core', 'agent/oci', 'agent/trust', 'partitions'],
     types: ['bootloader'],
   },
-  { folder: 'agent/cli', values: ['agent/core', 'agent/image', 'agent/config'], types: ['agent/api'] },
+  { folder: 'agent/cli', values: ['agent/core', 'agent/image', 'agent/config'], types: ['agent/api', 'bootloader'] },
   // A part of the composition roots: it may import all, and nobody but the roots imports it.
   { folder: 'agent/compose', isRoot: true },
 ];

@@ -1,4 +1,6 @@
 import { readFileSync } from 'node:fs';
+import { detectLoaders } from '../bootloader/detect.ts';
+import { readLoaderFacts } from '../bootloader/read-loader-facts.ts';
 import type { CliDeps } from './cli/invocation.ts';
 import type { Io } from './cli/io.ts';
 import { runCli } from './cli/program.ts';
@@ -39,6 +41,7 @@ const deps: CliDeps = {
   version: readVersion(),
   random: new SystemRandom(),
   platform: { os: 'linux', architecture: architectures[process.arch] ?? process.arch, variant: undefined },
+  detectLoaders: async () => detectLoaders(await readLoaderFacts()),
   openInput: () => process.stdin as AsyncIterable<Buffer>,
 };
 

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import type { DetectedLoader } from '../../bootloader/detect.ts';
 import type { Platform } from '../core/image-format/manifest.ts';
 import type { Random } from '../core/ports.ts';
 import { ApiClient, defaultSocketPath } from './client.ts';
@@ -11,6 +12,8 @@ export interface CliDeps {
   readonly random: Random;
   /** Which image of an index is meant. */
   readonly platform: Platform;
+  /** What this system shows of its loader. */
+  readonly detectLoaders: () => Promise<readonly DetectedLoader[]>;
   /** stdin, for `-` in place of a file. */
   readonly openInput: () => AsyncIterable<Uint8Array>;
 }

@@ -1,4 +1,5 @@
 import { Command, CommanderError } from 'commander';
+import { addBootloaderCommands } from './commands/bootloader.ts';
 import { addDoctorCommand } from './commands/doctor.ts';
 import { addEventsCommand } from './commands/events.ts';
 import { addExplainCommand } from './commands/explain.ts';
@@ -17,7 +18,7 @@ import type { Io } from './io.ts';
 
 const groups = [
   ['On the node, over the daemon:', [addStatusCommands, addUpdateCommands, addStepCommands, addHistoryCommands]],
-  ['Operating:', [addHoldCommands, addEventsCommand, addDoctorCommand, addExplainCommand]],
+  ['Operating:', [addHoldCommands, addEventsCommand, addDoctorCommand, addBootloaderCommands, addExplainCommand]],
   ['Making images and triggers, anywhere:', [addKeygenCommand, addImageCommands, addTriggerCommands]],
 ] as const;
 

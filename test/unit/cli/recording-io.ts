@@ -54,6 +54,7 @@ export function testDeps(input = ''): CliDeps {
     version: '1.2.3',
     random: new SeededRandom(),
     platform: { os: 'linux', architecture: 'amd64', variant: undefined },
+    detectLoaders: async () => [],
     openInput: async function* () {
       yield Buffer.from(input);
     },

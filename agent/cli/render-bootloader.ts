@@ -1,0 +1,14 @@
+import type { DetectedLoader } from '../../bootloader/detect.ts';
+import { printable } from './format-values.ts';
+
+/** The loaders that were found, with their reasons and what to configure. */
+export function renderDetected(found: readonly DetectedLoader[]): string {
+  if (found.length === 0) return 'no loader was found that kaon knows\n';
+  return found
+    .map(({ type, confidence, reasons, settings }) => {
+      const lines = reasons.map((reason) => `  - ${printable(reason)}\n`).join('');
+      const pairs = Object.entries({ type, ...settings }).map(([name, value]) => `${name}: ${printable(value)}`);
+      return `${type}, ${confidence}:\n${lines}  configure with: bootloader: { ${pairs.join(', ')} }\n`;
+    })
+    .join('');
+}

@@ -1,0 +1,107 @@
+/** What a node shows of its loader. Read by `readLoaderFacts`; everything in it is optional evidence. */
+export interface LoaderFacts {
+  readonly isUefi: boolean;
+  /** The EFI variable LoaderInfo, which the loader that started this boot left; `systemd-boot 252.39`. */
+  readonly loaderInfo: string | undefined;
+  /** GRUB environment blocks that were found, with the names of their variables. */
+  readonly grubEnvironments: readonly { readonly path: string; readonly variables: readonly string[] }[];
+  /** Where `loader/loader.conf` or `loader/entries` was found. */
+  readonly loaderDirectories: readonly string[];
+  /** The text of /etc/fw_env.config. */
+  readonly fwEnvConfig: string | undefined;
+  /** Where an autoboot.txt was found. */
+  readonly autobootFiles: readonly string[];
+  /** The model of the device tree. */
+  readonly model: string | undefined;
+  /** The kernel's command line. */
+  readonly commandLine: string;
+}
+
+/** A loader that this node may have. */
+export interface DetectedLoader {
+  readonly type: 'grub' | 'systemd-boot' | 'uboot' | 'tryboot' | 'efi';
+  /** `certain`: it started this boot. `likely`: it is set up for slots. `possible`: it is there. */
+  readonly confidence: 'certain' | 'likely' | 'possible';
+  /** Why, in words. */
+  readonly reasons: readonly string[];
+  /** What belongs under `bootloader` in the configuration. */
+  readonly settings: Readonly<Record<string, string>>;
+}
+
+const order = { certain: 0, likely: 1, possible: 2 } as const;
+
+/** Which loaders a node may have, the surest first, each with the reasons for it. */
+export function detectLoaders(facts: LoaderFacts): readonly DetectedLoader[] {
+  const found = [...grub(facts), ...systemdBoot(facts), ...tryboot(facts), ...uboot(facts), ...efi(facts)];
+  return found.sort((one, other) => order[one.confidence] - order[other.confidence]);
+}
+
+function grub({ grubEnvironments, commandLine }: LoaderFacts): readonly DetectedLoader[] {
+  return grubEnvironments.map(({ path, variables }) => {
+    const has = (name: string) => variables.includes(name);
+    const isBooted = /^BOOT_IMAGE=/m.test(commandLine) || commandLine.includes(' BOOT_IMAGE=');
+    const reasons = [`${path} is an environment block of GRUB`];
+    if (isBooted) reasons.push('the kernel was told BOOT_IMAGE, as GRUB does');
+    const isKaon = has('ORDER') && variables.some((name) => name.endsWith('_LEFT'));
+    const isRauc = has('ORDER') && variables.some((name) => name.endsWith('_TRY'));
+    if (isKaon) reasons.push('it has the variables of kaon’s grub.cfg');
+    if (isRauc) reasons.push('it has the variables of RAUC’s grub.cfg');
+    const confidence = isKaon || isRauc ? (isBooted ? 'certain' : 'likely') : 'possible';
+    const dialect: Readonly<Record<string, string>> = isRauc && !isKaon ? { dialect: 'rauc' } : {};
+    return { type: 'grub', confidence, reasons, settings: { environment: path, ...dialect } };
+  });
+}
+
+function systemdBoot({ loaderInfo, loaderDirectories }: LoaderFacts): readonly DetectedLoader[] {
+  const isBooted = loaderInfo?.startsWith('systemd-boot') === true;
+  const reasons = [
+    ...(isBooted ? [`the loader of this boot says that it is ${loaderInfo}`] : []),
+    ...loaderDirectories.map((path) => `${path} holds entries of the Boot Loader Specification`),
+  ];
+  if (reasons.length === 0) return [];
+  const [directory] = loaderDirectories;
+  const settings: Readonly<Record<string, string>> = directory === undefined ? {} : { directory };
+  return [{ type: 'systemd-boot', confidence: isBooted ? 'certain' : 'possible', reasons, settings }];
+}
+
+function tryboot({ autobootFiles, model }: LoaderFacts): readonly DetectedLoader[] {
+  const isPi = model?.startsWith('Raspberry Pi') === true;
+  const [file] = autobootFiles;
+  if (file === undefined || !isPi) return [];
+  return [
+    {
+      type: 'tryboot',
+      confidence: 'likely',
+      reasons: [`the machine is a ${model}`, `${file} selects the partition that its firmware boots`],
+      settings: { file },
+    },
+  ];
+}
+
+function uboot({ fwEnvConfig }: LoaderFacts): readonly DetectedLoader[] {
+  if (fwEnvConfig === undefined) return [];
+  const lines = fwEnvConfig.split('\n').filter((line) => /^\s*[^#\s]/.test(line));
+  if (lines.length === 0) return [];
+  const copies =
+    lines.length > 1 ? 'two copies, so that a change of it is safe' : 'one copy, which a power cut may tear';
+  return [
+    {
+      type: 'uboot',
+      confidence: 'likely',
+      reasons: ['/etc/fw_env.config says where U-Boot keeps its environment', `it has ${copies}`],
+      settings: { environment: '/etc/fw_env.config' },
+    },
+  ];
+}
+
+function efi({ isUefi, loaderInfo }: LoaderFacts): readonly DetectedLoader[] {
+  if (!isUefi || loaderInfo !== undefined) return [];
+  return [
+    {
+      type: 'efi',
+      confidence: 'possible',
+      reasons: ['the firmware is UEFI, and no loader named itself: it may have started the kernel'],
+      settings: {},
+    },
+  ];
+}

@@ -1,0 +1,89 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { detectLoaders } from '../../../bootloader/detect.ts';
+import { encodeEnvironment } from '../../../bootloader/grubenv.ts';
+import { readLoaderFacts } from '../../../bootloader/read-loader-facts.ts';
+
+let root: string;
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'kaon-detect-'));
+});
+afterEach(() => {
+  rmSync(root, { recursive: true });
+});
+
+function put(path: string, content: string | Uint8Array): void {
+  mkdirSync(dirname(join(root, path)), { recursive: true });
+  writeFileSync(join(root, path), content);
+}
+
+const detect = async () => detectLoaders(await readLoaderFacts(root));
+
+const environment = (...names: readonly string[]) =>
+  encodeEnvironment(
+    names.map((name) => [name, '1']),
+    [],
+    1024,
+  );
+
+describe('the loader of a node', () => {
+  it('is none where nothing shows one', async () => {
+    expect(await detect()).toEqual([]);
+  });
+
+  it('is GRUB in kaon’s dialect where its block has our variables and the kernel was started by it', async () => {
+    put('boot/grub/grubenv', environment('ORDER', 'A_OK', 'A_LEFT'));
+    put('proc/cmdline', 'BOOT_IMAGE=/boot/vmlinuz root=PARTLABEL=a ro\n');
+    expect(await detect()).toMatchObject([
+      { type: 'grub', confidence: 'certain', settings: { environment: '/boot/grub/grubenv' } },
+    ]);
+  });
+
+  it('is GRUB in RAUC’s dialect by its variables', async () => {
+    put('efi/grub/grubenv', environment('ORDER', 'A_OK', 'A_TRY'));
+    expect(await detect()).toMatchObject([{ type: 'grub', confidence: 'likely', settings: { dialect: 'rauc' } }]);
+  });
+
+  it('may be GRUB where its block has nothing of ours, and is not for a file that is none', async () => {
+    put('boot/grub2/grubenv', environment('saved_entry'));
+    put('boot/grub/grubenv', 'not an environment');
+    const found = await detect();
+    expect(found).toMatchObject([{ type: 'grub', confidence: 'possible' }]);
+    expect(found[0]?.settings['environment']).toBe('/boot/grub2/grubenv');
+  });
+
+  it('is systemd-boot where it said so itself, though GRUB’s files lie about, too', async () => {
+    const variable = Buffer.concat([Buffer.from([6, 0, 0, 0]), Buffer.from('systemd-boot 252.39\0', 'utf16le')]);
+    put('sys/firmware/efi/efivars/LoaderInfo-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f', variable);
+    put('efi/loader/entries/kaon-a.conf', '');
+    put('boot/grub/grubenv', environment('saved_entry'));
+    expect(await detect()).toMatchObject([
+      { type: 'systemd-boot', confidence: 'certain', settings: { directory: '/efi' } },
+      { type: 'grub', confidence: 'possible' },
+    ]);
+  });
+
+  it('is U-Boot where fw_env.config names its environment, and says whether it has two copies', async () => {
+    put('etc/fw_env.config', '# device offset size\n/dev/mmcblk0 0x400000 0x4000\n/dev/mmcblk0 0x408000 0x4000\n');
+    expect(await detect()).toMatchObject([
+      { type: 'uboot', reasons: [expect.anything(), 'it has two copies, so that a change of it is safe'] },
+    ]);
+    put('etc/fw_env.config', '# nothing but comments\n');
+    expect(await detect()).toEqual([]);
+  });
+
+  it('is the firmware of a Raspberry Pi where it selects the partition', async () => {
+    put('proc/device-tree/model', 'Raspberry Pi 5 Model B Rev 1.0\0');
+    put('boot/firmware/autoboot.txt', '[all]\ntryboot_a_b=1\n');
+    expect(await detect()).toMatchObject([{ type: 'tryboot', settings: { file: '/boot/firmware/autoboot.txt' } }]);
+    put('proc/device-tree/model', 'Another board\0');
+    expect(await detect()).toEqual([]);
+  });
+
+  it('may be the firmware itself on UEFI where no loader named itself', async () => {
+    put('sys/firmware/efi/fw_platform_size', '64\n');
+    expect(await detect()).toMatchObject([{ type: 'efi', confidence: 'possible' }]);
+  });
+});
