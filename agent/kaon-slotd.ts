@@ -16,7 +16,9 @@ import { listenSockets } from './systemd/listen-fds.ts';
 const log = pino({ name: 'kaon-slotd', level: process.env['KAON_LOG_LEVEL'] ?? 'info' }, pino.destination(2));
 const agentVersion = readAgentVersion();
 
-/** How long a request that runs at the end may take to end in order. */
+/** How long a request that runs at the end may take to be answered, */
+const answerLimitMs = 3_000;
+/** and then, cut off, to end in order. */
 const endLimitMs = 10_000;
 
 /**
@@ -104,10 +106,15 @@ async function serve(options: SlotdOptions): Promise<number> {
   await closed;
   clearTimeout(idleTimer);
   server.close();
+  const isDoneWithin = async (limitMs: number): Promise<void> => {
+    const endMs = clock.monotonicMs() + limitMs;
+    while (slotd.active > 0 && clock.monotonicMs() < endMs) await clock.sleep(20, new AbortController().signal);
+  };
+  // Whoever asked for the reboot that ends us wants to hear that it was accepted.
+  await isDoneWithin(answerLimitMs);
   // A write in progress ends with its connection; its first blocks are zeroed on the way out.
   for (const socket of sockets) socket.destroy();
-  const endMs = clock.monotonicMs() + endLimitMs;
-  while (slotd.active > 0 && clock.monotonicMs() < endMs) await clock.sleep(20, new AbortController().signal);
+  await isDoneWithin(endLimitMs);
   return 0;
 }
 
