@@ -1,14 +1,12 @@
 import { constants } from 'node:fs';
-import { type FileHandle, open, readFile, rm } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import type { EnvironmentFile } from './environment-file.ts';
 import { BootloaderError, type BootloaderErrorCode } from './errors.ts';
 import { encodeEnvironment, environmentBytes } from './grubenv.ts';
+import { ProcessLock } from './process-lock.ts';
 
 const maxBytes = 64 * 1024;
-const lockWaitMs = 10_000;
-const lockPollMs = 25;
 
 function fail(code: BootloaderErrorCode, verb: string, path: string, cause: unknown): BootloaderError {
   const reason = cause instanceof Error ? cause.message : String(cause);
@@ -21,12 +19,12 @@ function fail(code: BootloaderErrorCode, verb: string, path: string, cause: unkn
  */
 export class DurableFile implements EnvironmentFile {
   readonly #path: string;
-  readonly #lockPath: string;
+  readonly #lock: ProcessLock;
 
   /** `lockPath` is where processes of ours keep each other out; it need not survive a boot. */
   constructor(path: string, lockPath: string) {
     this.#path = path;
-    this.#lockPath = lockPath;
+    this.#lock = new ProcessLock(lockPath);
   }
 
   async read(): Promise<Uint8Array> {
@@ -67,12 +65,7 @@ export class DurableFile implements EnvironmentFile {
   }
 
   async locked<T>(change: () => Promise<T>): Promise<T> {
-    await this.#lock();
-    try {
-      return await change();
-    } finally {
-      await rm(this.#lockPath, { force: true });
-    }
+    return this.#lock.locked(change);
   }
 
   async #with<T>(flags: string | number, use: (handle: FileHandle) => Promise<T>): Promise<T> {
@@ -82,31 +75,6 @@ export class DurableFile implements EnvironmentFile {
     } finally {
       await handle.close();
     }
-  }
-
-  async #lock(): Promise<void> {
-    for (let waitedMs = 0; waitedMs < lockWaitMs; waitedMs += lockPollMs) {
-      try {
-        const handle = await open(this.#lockPath, 'wx', 0o600);
-        await handle.write(String(process.pid)).finally(() => handle.close());
-        return;
-      } catch (cause) {
-        if (!isCode(cause, 'EEXIST')) throw fail('boot-env-write-failed', 'lock', this.#lockPath, cause);
-      }
-      if (!(await this.#removeStaleLock())) await delay(lockPollMs);
-    }
-    throw new BootloaderError('boot-env-write-failed', `cannot lock ${this.#lockPath}: another process holds it`);
-  }
-
-  /** A process that was killed leaves its lock behind; who holds it is told by its pid. */
-  async #removeStaleLock(): Promise<boolean> {
-    const text = await readFile(this.#lockPath, 'utf8').catch(() => undefined);
-    if (text === undefined) return true;
-    const pid = Number(text);
-    // An empty lock is one whose holder is between creating it and writing its pid.
-    if (text === '' || !Number.isInteger(pid) || pid === process.pid || isAlive(pid)) return false;
-    await rm(this.#lockPath, { force: true });
-    return true;
   }
 }
 
@@ -125,18 +93,4 @@ export async function createEnvironment(path: string): Promise<void> {
   } catch (cause) {
     throw fail('boot-env-write-failed', 'create', path, cause);
   }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    // Anything but "no such process" means that there is one.
-    return !isCode(error, 'ESRCH');
-  }
-}
-
-function isCode(error: unknown, code: string): boolean {
-  return error instanceof Error && 'code' in error && error.code === code;
 }

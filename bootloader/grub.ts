@@ -164,10 +164,14 @@ export class GrubBootloader implements Bootloader {
 
 const noTrial = { trial: undefined, trialTries: 0 } as const;
 
-/** Writes `next` in place and proves it by reading it back; nothing is written when `known` holds it already. */
+/** Writes `next` in place and proves it by reading it back; nothing is written when it is there already. */
 async function writeBlock(file: EnvironmentFile, next: Uint8Array, known?: Uint8Array): Promise<void> {
   const current = known ?? (await file.read());
-  if (Buffer.compare(current, next) === 0) return;
+  if (Buffer.compare(current, next) === 0) {
+    // What is there may still be unsynced: the process that wrote it can have died before its flush.
+    await file.sync();
+    return;
+  }
   // The commit point. The sectors may reach the disk apart: the first one alone carries every decision.
   await file.write(next, 0);
   await file.sync();

@@ -1,7 +1,4 @@
 import { mkdir, stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { createEnvironment, DurableFile } from '../../bootloader/durable-file.ts';
-import { GrubBootloader } from '../../bootloader/grub.ts';
 import { findBootedSlot } from '../../partitions/booted-slot.ts';
 import { LinuxSlotDevices } from '../../partitions/linux-slot-devices.ts';
 import { StreamingSlotWriter } from '../../partitions/streaming-slot-writer.ts';
@@ -14,6 +11,7 @@ import { LocalSlotService, type MintingPolicy } from '../slotd/local-slot-servic
 import { WrittenRecordsFile } from '../store/written-records-file.ts';
 import { CommandRebooter } from '../systemd/rebooter.ts';
 import { withoutServiceVariables } from '../host/service-environment.ts';
+import { buildBootloader } from './build-bootloader.ts';
 import { loadTrustPolicy } from './load-trust.ts';
 import type { SlotdOptions } from './slotd-options.ts';
 
@@ -43,20 +41,6 @@ async function findStateOnSlot({ stateDir, slots }: KaonConfig): Promise<ErrorRe
   return undefined;
 }
 
-/** The shadow that grub.cfg reads; one that the configuration names is made where it is missing. */
-async function findShadow({ dialect, environment, shadow }: KaonConfig['bootloader']): Promise<string | undefined> {
-  const path = shadow ?? (dialect === 'kaon' ? join(dirname(environment), 'grubenv.kaon') : undefined);
-  if (path === undefined) return undefined;
-  const isThere = await stat(path).then(
-    () => true,
-    () => false,
-  );
-  if (isThere) return path;
-  if (shadow === undefined) return undefined;
-  await createEnvironment(shadow);
-  return shadow;
-}
-
 /**
  * The privileged service of this node. With `fault`, or with keys that can't be used, it is degraded: it writes and arms
  * no slot. Rejects with why the booted slot or the loader's files can't be told.
@@ -73,18 +57,11 @@ export async function buildSlotService(
   const booted = options.bootedSlot ?? (await findBootedSlot({ slots: partitions, bootNames }));
   const devices = new LinuxSlotDevices({ slots: partitions, booted, areFilesAllowed: options.areFileSlotsAllowed });
   await mkdir(options.stateDir, { recursive: true, mode: 0o700 });
-  const file = (path: string, name: string) => new DurableFile(path, join(options.runtimeDir, `${name}.lock`));
-  const shadowPath = await findShadow(bootloader);
-  const layout = { dialect: bootloader.dialect, bootNames, tries: bootloader.tries };
   const trust = await loadTrustPolicy(config.trust).catch((error: unknown) => reportOf(error));
   const keysFault = 'code' in trust ? trust : undefined;
   const service = new LocalSlotService({
     booted,
-    bootloader: new GrubBootloader(
-      file(bootloader.environment, 'environment'),
-      shadowPath === undefined ? undefined : file(shadowPath, 'shadow'),
-      layout,
-    ),
+    bootloader: await buildBootloader(bootloader, bootNames, options.runtimeDir),
     devices,
     writer: new StreamingSlotWriter({ devices }),
     policy: 'code' in trust ? refusingPolicy(trust) : trust,

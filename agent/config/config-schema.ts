@@ -1,16 +1,9 @@
 import { z } from 'zod';
-import { absolutePath, duration, mapOf, name, rate, text } from './config-values.ts';
+import { bootloader } from './bootloader-schema.ts';
+import { absolutePath, duration, mapOf, name, optional, rate, text, yesOrNo } from './config-values.ts';
 import { healthSchema } from './health-schema.ts';
 
 const hour = 3_600_000;
-
-function optional<T extends z.ZodType>(schema: T) {
-  return schema.nullish().transform((value) => value ?? undefined);
-}
-
-function yesOrNo(fallback: boolean) {
-  return z.boolean('want true or false').default(fallback);
-}
 
 /** Fields that the format has and this version does not obey: silence would look like obedience. */
 function notYet<T extends z.ZodType>(schema: T, isUnused: (value: z.output<T>) => boolean) {
@@ -35,20 +28,6 @@ const slot = z.strictObject({
     .regex(/^[A-Za-z0-9_]{1,16}$/, 'want at most 16 letters, digits and underscores, as loader variables allow'),
   partitions: mapOf(partition, 16).refine((map) => Object.keys(map).length > 0, 'want at least one partition'),
 });
-
-const bootloader = z
-  .strictObject({
-    type: z.literal('grub', 'want grub, the one loader of this version'),
-    environment: absolutePath.default('/boot/grub/grubenv'),
-    shadow: optional(absolutePath),
-    dialect: z.enum(['kaon', 'rauc'], 'want kaon or rauc').default('kaon'),
-    tries: z.int('want a whole number').min(1, 'want 1 or more').max(9, 'want 9 or fewer').optional(),
-  })
-  .refine(({ dialect, tries }) => dialect !== 'rauc' || (tries ?? 1) === 1, {
-    path: ['tries'],
-    message: "want 1: RAUC's grub.cfg counts a single try (dialect kaon counts more)",
-  })
-  .transform((raw) => ({ ...raw, tries: raw.tries ?? (raw.dialect === 'rauc' ? 1 : 4) }));
 
 const rule = z
   .strictObject({

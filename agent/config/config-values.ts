@@ -58,3 +58,13 @@ export function mapOf<T extends z.ZodType>(value: T, limit: number) {
     .record(name, value, 'want a map')
     .refine((map) => Object.keys(map).length <= limit, `want at most ${limit} entries`);
 }
+
+/** A field that may be left out, or be null. */
+export function optional<T extends z.ZodType>(schema: T) {
+  return schema.nullish().transform((value) => value ?? undefined);
+}
+
+/** `true` or `false`, `fallback` where nothing is said. */
+export function yesOrNo(fallback: boolean) {
+  return z.boolean('want true or false').default(fallback);
+}

@@ -28,16 +28,36 @@ export interface SlotConfig {
   readonly partitions: Readonly<Record<string, PartitionConfig>>;
 }
 
-/** The loader and where its environment lies. */
-export interface BootloaderConfig {
+/** The loader and where its environment lies. `tries` is what a trial is armed with. */
+export type BootloaderConfig = GrubConfig | UbootConfig;
+
+/** GRUB, by its environment block. */
+export interface GrubConfig {
   readonly type: 'grub';
   readonly environment: string;
   /** Where the shadow copy of the environment is kept; `undefined`: `grubenv.kaon` beside it, if there is one. */
   readonly shadow: string | undefined;
   /** `kaon`: our grub.cfg, several tries. `rauc`: RAUC's grub.cfg, one try. */
   readonly dialect: 'kaon' | 'rauc';
-  /** Tries that a trial is armed with. */
   readonly tries: number;
+}
+
+/** U-Boot, by its environment. */
+export interface UbootConfig {
+  readonly type: 'uboot';
+  /** The fw_env.config that says where the environment lies. */
+  readonly environment: string;
+  /** `rauc`: BOOT_ORDER and BOOT_<n>_LEFT. `bootcount`: U-Boot's own counter. */
+  readonly dialect: 'rauc' | 'bootcount';
+  readonly tries: number;
+  /** How two copies are told apart: by a counter, or by an active flag (NOR flash). */
+  readonly flags: 'incremental' | 'boolean';
+  /** The variable that names the slot in the dialect `bootcount`. */
+  readonly slotVariable: string | undefined;
+  /** Updates although the environment has one copy, which power lost in a change loses. */
+  readonly isSingleCopyAllowed: boolean;
+  /** U-Boot's compiled-in environment as text, for a repair when no copy is valid; else that is refused. */
+  readonly defaults: string | undefined;
 }
 
 /** Keys by id, and the rules; `trust` of the image comes first and is never weakened by the node. */

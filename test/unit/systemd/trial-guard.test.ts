@@ -40,6 +40,7 @@ function runGuard(cmdline: string | undefined, environment: string | undefined) 
       KAON_GUARD_CMDLINE: path('cmdline'),
       KAON_GRUB_ENVIRONMENT: path('grubenv'),
       KAON_GUARD_SYSTEMCTL: path('systemctl'),
+      KAON_GUARD_PRINTENV: path('fw_printenv'),
       KAON_GUARD_SYSRQ: path('sysrq'),
       KAON_GUARD_WAIT: '0',
       KAON_GUARD_MARK: `env KAON_STATE_DIR=${directory} KAON_BOOT_ID_FILE=${path('boot_id')} ${bootEnded}`,
@@ -69,6 +70,21 @@ describe('the trial guard', () => {
   it('leaves a mark for the evidence', () => {
     runGuard(cmdline, inTrial);
     expect(readFileSync(path('boots-ended'), 'utf8')).toBe('boot-2 trial-guard\n');
+  });
+
+  it.each([
+    ['reboots a trial', 'kaon_trial=B', true],
+    ['leaves a slot alone that is not in trial', 'kaon_trial=-', false],
+  ])('asks U-Boot where there is no block of GRUB: %s', (_what, answer, isRebooted) => {
+    script('fw_printenv', `[ "$*" = kaon_trial ] && echo ${answer}`);
+    expect(runGuard(cmdline, undefined).calls.includes('reboot')).toBe(isRebooted);
+    expect(runGuard(`${cmdline} kaon.trial=B`, 'damaged').calls.includes('reboot')).toBe(isRebooted);
+  });
+
+  it('believes the command line where U-Boot has no answer', () => {
+    script('fw_printenv', 'exit 1');
+    expect(runGuard(`${cmdline} kaon.trial=B`, undefined).calls).toContain('reboot');
+    expect(runGuard(cmdline, undefined).status).toBe(1);
   });
 
   it("knows the slot by RAUC's word, too", () => {

@@ -1,0 +1,107 @@
+# kaon on U-Boot: which slot boots, counted before anything of it runs.
+#
+# Build it with: mkimage -A arm64 -T script -C none -n kaon -d boot.cmd boot.scr
+# and let bootcmd run it: load ${devtype} ${devnum}:1 ${scriptaddr} /boot.scr; source ${scriptaddr}
+#
+# The environment holds, and kaon writes:
+#   BOOT_ORDER     boot names of the slots that may boot, the preferred one first
+#   BOOT_<n>_LEFT  boots that are left to the slot, one hexadecimal digit; the running system renews it
+#   kaon_trial     the boot name of the slot in trial, or -
+#   kaon_tries     how many tries the trial was armed with
+#
+# The first slot of BOOT_ORDER with LEFT > 0 boots, and its LEFT goes down by one, saved before the kernel starts. When
+# none is left, every proven slot gets its boots back (never the one in trial), and the board resets. When the count
+# cannot be saved, the trial does not boot: it would never fall back. Without BOOT_ORDER, which is a U-Boot that runs on
+# its compiled-in environment, the slots are taken as they come and nothing is saved: kaon then repairs the environment.
+# When there is nothing to boot the script ends, and bootcmd may go on to a recovery.
+#
+# Commands: test, for and if (CONFIG_HUSH_PARSER), setenv, saveenv, load (CONFIG_CMD_FS_GENERIC), echo, reset, and booti
+# (bootz on 32 bits). No setexpr.
+#
+# Set these for the node. The partitions are those that hold /boot of each slot.
+kaon_boot=booti
+kaon_kernel=/boot/Image
+kaon_initrd=/boot/initrd.img
+kaon_dtb=/boot/board.dtb
+kaon_args="ro quiet panic=10"
+kaon_device="mmc 0"
+kaon_part_a=2
+kaon_part_b=3
+kaon_root_a=PARTLABEL=slot-a
+kaon_root_b=PARTLABEL=slot-b
+kaon_full=3
+
+kaon_slot=none
+kaon_order="${BOOT_ORDER}"
+if test -n "${BOOT_ORDER}"; then
+  for kaon_candidate in ${BOOT_ORDER}; do
+    kaon_left=0
+    if test "${kaon_candidate}" = A; then kaon_left="${BOOT_A_LEFT}"; fi
+    if test "${kaon_candidate}" = B; then kaon_left="${BOOT_B_LEFT}"; fi
+    kaon_below=none
+    for kaon_digit in 0 1 2 3 4 5 6 7 8 9 a b c d e f; do
+      if test "${kaon_slot}" = none -a "${kaon_below}" != none -a "${kaon_left}" = "${kaon_digit}"; then
+        kaon_slot=${kaon_candidate}
+        setenv BOOT_${kaon_candidate}_LEFT ${kaon_below}
+      fi
+      kaon_below=${kaon_digit}
+    done
+  done
+
+  if test "${kaon_slot}" = none; then
+    kaon_renewed=no
+    for kaon_candidate in ${BOOT_ORDER}; do
+      if test "${kaon_candidate}" != "${kaon_trial}"; then
+        setenv BOOT_${kaon_candidate}_LEFT ${kaon_full}
+        kaon_renewed=yes
+      fi
+    done
+    if test "${kaon_renewed}" = yes; then
+      echo "kaon: no boots left, the proven slots get theirs back"
+      if saveenv; then reset; fi
+    fi
+    # Not saved, or nothing proven: what is proven boots uncounted.
+    for kaon_candidate in ${BOOT_ORDER}; do
+      if test "${kaon_slot}" = none -a "${kaon_candidate}" != "${kaon_trial}"; then kaon_slot=${kaon_candidate}; fi
+    done
+  elif saveenv; then
+    echo "kaon: counted"
+  else
+    echo "kaon: cannot save the environment, no trial boots"
+    if test "${kaon_slot}" = "${kaon_trial}"; then kaon_slot=none; fi
+    for kaon_candidate in ${BOOT_ORDER}; do
+      if test "${kaon_slot}" = none -a "${kaon_candidate}" != "${kaon_trial}"; then kaon_slot=${kaon_candidate}; fi
+    done
+  fi
+  kaon_order="${kaon_slot}"
+else
+  echo "kaon: no environment, the slots are taken as they come"
+  kaon_order="A B"
+fi
+
+for kaon_slot in ${kaon_order}; do
+  if test "${kaon_slot}" = A; then
+    kaon_part=${kaon_part_a}
+    kaon_root=${kaon_root_a}
+  else
+    kaon_part=${kaon_part_b}
+    kaon_root=${kaon_root_b}
+  fi
+  if test "${kaon_slot}" != none; then
+    echo "kaon: slot ${kaon_slot}"
+    setenv bootargs "root=${kaon_root} kaon.slot=${kaon_slot} kaon.trial=${kaon_trial} ${kaon_args}"
+    kaon_ramdisk=-
+    kaon_tree=${fdtcontroladdr}
+    if load ${kaon_device}:${kaon_part} ${kernel_addr_r} ${kaon_kernel}; then
+      if load ${kaon_device}:${kaon_part} ${fdt_addr_r} ${kaon_dtb}; then kaon_tree=${fdt_addr_r}; fi
+      if load ${kaon_device}:${kaon_part} ${ramdisk_addr_r} ${kaon_initrd}; then
+        kaon_ramdisk=${ramdisk_addr_r}:${filesize}
+      fi
+      ${kaon_boot} ${kernel_addr_r} ${kaon_ramdisk} ${kaon_tree}
+    fi
+    echo "kaon: slot ${kaon_slot} does not start"
+  fi
+done
+
+# The count is saved: the next boot tries again, and then the other slot.
+if test -n "${BOOT_ORDER}" -a "${kaon_order}" != none; then reset; fi
