@@ -35,7 +35,7 @@ export async function buildRootTree(cache: string, work: string): Promise<string
   const tree = join(work, 'root');
   await mkdir(tree, { recursive: true });
   await shell(`tar -C ${tree} -xpf ${await distributionTar(cache)}`);
-  await shell(`cd ${repository} && node package/install.ts --root ${tree} --with-node`, {
+  await shell(`cd ${repository} && node package/build.ts && node package/install.ts --root ${tree} --with-node`, {
     PATH: `${repository}/node_modules/.bin:${process.env['PATH'] ?? ''}`,
   });
   for (const unit of masked) await shell(`ln -sf /dev/null ${tree}/etc/systemd/system/${unit}`);
