@@ -17,7 +17,7 @@ const machines = [
   {
     name: machineNames[1],
     firmware: 'uefi',
-    usual: ['upgrade', 'no agent', 'config refused', 'failed health', 'cut in the write', 'after a rollback'],
+    usual: ['upgrade', 'no agent', 'config refused', 'cut in the write'],
   },
 ] as const;
 
