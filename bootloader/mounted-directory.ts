@@ -1,0 +1,140 @@
+import { type FileHandle, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { BootDirectory } from './boot-directory.ts';
+import { BootloaderError, type BootloaderErrorCode } from './errors.ts';
+import { ProcessLock } from './process-lock.ts';
+
+const maxNames = 1024;
+
+/** The ESP or XBOOTLDR as the kernel mounts it. */
+export class MountedBootDirectory implements BootDirectory {
+  readonly #root: string;
+  readonly #lock: ProcessLock;
+  /** Files whose contents this process wrote and did not sync yet. */
+  readonly #unsynced = new Set<string>();
+
+  /** `lockPath` is where processes of ours keep each other out; it need not survive a boot. */
+  constructor(root: string, lockPath: string) {
+    this.#root = root;
+    this.#lock = new ProcessLock(lockPath);
+  }
+
+  async list(path: string): Promise<readonly string[]> {
+    return this.#attempt('boot-env-unreadable', 'list', path, async (full) => {
+      const entries = await readdir(full, { withFileTypes: true }).catch((error: unknown) => {
+        if (isCode(error, 'ENOENT')) return [];
+        throw error;
+      });
+      if (entries.length > maxNames) throw new Error(`it has ${entries.length} names, want at most ${maxNames}`);
+      return entries.filter((entry) => entry.isFile()).map(({ name }) => name);
+    });
+  }
+
+  async read(path: string, limitBytes: number): Promise<Uint8Array> {
+    return this.#attempt('boot-env-unreadable', 'read', path, (full) =>
+      withFile(full, 'r', async (handle) => {
+        const { size } = await handle.stat();
+        if (size > limitBytes) throw new Error(`it has ${size} bytes, want at most ${limitBytes}`);
+        const bytes = Buffer.alloc(size);
+        const { bytesRead } = await handle.read(bytes, 0, size, 0);
+        if (bytesRead !== size) throw new Error(`it ended after ${bytesRead} of ${size} bytes`);
+        return bytes;
+      }),
+    );
+  }
+
+  async writeNew(path: string, bytes: Uint8Array): Promise<void> {
+    await this.#attempt('boot-env-write-failed', 'write', path, (full) =>
+      withFile(full, 'wx', async (handle) => {
+        this.#unsynced.add(full);
+        await handle.writeFile(bytes);
+      }),
+    );
+  }
+
+  async rename(from: string, to: string): Promise<void> {
+    await this.#attempt('boot-env-write-failed', 'rename', from, async (full) => {
+      // FAT has no links and Node no rename that refuses: our own processes are kept out by the lock.
+      if (await isThere(this.#path(to))) throw new Error(`${to} is there already`);
+      await this.#move(full, to);
+    });
+  }
+
+  async replaceByRename(from: string, to: string): Promise<void> {
+    await this.#attempt('boot-env-write-failed', 'rename', from, (full) => this.#move(full, to));
+  }
+
+  async remove(path: string): Promise<void> {
+    await this.#attempt('boot-env-write-failed', 'remove', path, async (full) => {
+      await rm(full, { force: true });
+      this.#unsynced.delete(full);
+    });
+  }
+
+  async sync(path: string): Promise<void> {
+    await this.#attempt('boot-env-write-failed', 'flush', path, async (full) => {
+      for (const file of [...this.#unsynced].filter((name) => name.startsWith(`${full}/`))) {
+        await withFile(file, 'r+', (handle) => handle.sync());
+        this.#unsynced.delete(file);
+      }
+      await withFile(full, 'r', (handle) => handle.sync());
+    });
+  }
+
+  async locked<T>(change: () => Promise<T>): Promise<T> {
+    return this.#lock.locked(change);
+  }
+
+  async #move(full: string, to: string): Promise<void> {
+    const target = this.#path(to);
+    await rename(full, target);
+    if (this.#unsynced.delete(full)) this.#unsynced.add(target);
+  }
+
+  #path(path: string): string {
+    if (path !== '' && path.split('/').some((name) => name === '' || name === '.' || name === '..')) {
+      throw new Error('it is no path in the file system');
+    }
+    return join(this.#root, path);
+  }
+
+  async #attempt<T>(
+    code: BootloaderErrorCode,
+    verb: string,
+    path: string,
+    act: (full: string) => Promise<T>,
+  ): Promise<T> {
+    try {
+      return await act(this.#path(path));
+    } catch (cause) {
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      throw new BootloaderError(code, `cannot ${verb} ${path} on the boot partition: ${reason}`, {
+        details: { path, root: this.#root },
+        cause,
+      });
+    }
+  }
+}
+
+async function withFile<T>(path: string, flags: string, use: (handle: FileHandle) => Promise<T>): Promise<T> {
+  const handle = await open(path, flags, 0o644);
+  try {
+    return await use(handle);
+  } finally {
+    await handle.close();
+  }
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    (error: unknown) => {
+      if (isCode(error, 'ENOENT')) return false;
+      throw error;
+    },
+  );
+}
+
+function isCode(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code;
+}
