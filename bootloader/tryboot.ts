@@ -1,0 +1,196 @@
+import { type AutobootValues, encodeAutoboot, type OtherSlotNote, parseAutoboot } from './autoboot-txt.ts';
+import type { Bootloader, BootloaderCapabilities, BootStatus, SlotBootState, SlotName } from './bootloader.ts';
+import type { EnvironmentFile } from './environment-file.ts';
+import { BootloaderError } from './errors.ts';
+import { parseBootId, parseCell, type TrybootFacts } from './tryboot-facts.ts';
+
+interface TrybootState {
+  /** The slot of a plain boot. */
+  readonly main: SlotName;
+  readonly other: OtherSlotNote;
+}
+
+interface Found {
+  readonly bytes: Uint8Array;
+  readonly state: TrybootState;
+  readonly bootId: string;
+}
+
+const argument = '0 tryboot';
+/** No boot has it as its id: a trial that is armed in none. */
+const noBoot = '00000000';
+
+function otherSlot(slot: SlotName): SlotName {
+  return slot === 'a' ? 'b' : 'a';
+}
+
+/**
+ * The Raspberry Pi's firmware, by autoboot.txt. A trial takes place only in a reboot with `rebootArgument`: the firmware
+ * keeps its one-shot flag to itself, and clears it before anything starts.
+ */
+export class TrybootBootloader implements Bootloader {
+  readonly #file: EnvironmentFile;
+  readonly #facts: TrybootFacts;
+  readonly #partitions: Readonly<Record<SlotName, number>>;
+
+  /** `partitions` are the numbers of the slots' boot partitions. Throws `bootloader-unsupported` for impossible ones. */
+  constructor(file: EnvironmentFile, facts: TrybootFacts, partitions: Readonly<Record<SlotName, number>>) {
+    const isNumber = (value: number) => Number.isInteger(value) && value >= 1 && value <= 999;
+    if (!isNumber(partitions.a) || !isNumber(partitions.b) || partitions.a === partitions.b) {
+      throw new BootloaderError(
+        'bootloader-unsupported',
+        `cannot drive tryboot: partitions ${partitions.a} and ${partitions.b} are no two partitions`,
+      );
+    }
+    this.#file = file;
+    this.#facts = facts;
+    this.#partitions = partitions;
+  }
+
+  get capabilities(): BootloaderCapabilities {
+    return {
+      maxTries: 1,
+      armed: 'at-reboot',
+      atomicity: 'sector',
+      countsBeforeUserspace: true,
+      countsProven: false,
+    };
+  }
+
+  /** What the reboot has to be given: an argument when a trial was armed in this boot, `undefined` otherwise. */
+  async rebootArgument(): Promise<string | undefined> {
+    return isArmed(await this.#read()) ? argument : undefined;
+  }
+
+  async readStatus(): Promise<BootStatus> {
+    const found = await this.#read();
+    const { main, other } = found.state;
+    const name = otherSlot(main);
+    const isTrial = other.state === 'trial';
+    // The flag is gone with the boot after the one that armed it, whether it led to a trial or the power went before.
+    const triesLeft = isArmed(found) ? 1 : 0;
+    const rest: SlotBootState = isTrial
+      ? { state: 'trial', triesLeft }
+      : { state: other.state, triesLeft: other.state === 'good' ? 1 : 0 };
+    const good: SlotBootState = { state: 'good', triesLeft: 1 };
+    return {
+      primary: triesLeft > 0 ? name : main,
+      trial: isTrial ? name : undefined,
+      trialTries: isTrial ? 1 : 0,
+      slots: main === 'a' ? { a: good, b: rest } : { a: rest, b: good },
+    };
+  }
+
+  async markBad(slot: SlotName): Promise<void> {
+    await this.#change(({ state }) => {
+      requireFallback(state, otherSlot(slot), `mark slot ${slot} bad`);
+      return { main: otherSlot(slot), other: { state: 'bad' } };
+    });
+  }
+
+  async activate(slot: SlotName, tries: number): Promise<void> {
+    if (tries !== 1) {
+      throw new BootloaderError(
+        'bootloader-unsupported',
+        `cannot arm slot ${slot} with ${tries} tries: this loader counts 1`,
+      );
+    }
+    await this.#change(({ state, bootId }) => {
+      requireFallback(state, otherSlot(slot), `arm slot ${slot}`);
+      return { main: otherSlot(slot), other: { state: 'trial', armedIn: bootId } };
+    });
+  }
+
+  async markGood(slot: SlotName): Promise<void> {
+    await this.#change(({ state: { main, other } }) => {
+      if (slot !== main) return { main: slot, other: { state: 'good' } };
+      // A trial of the other slot goes on standing, but a plain reboot boots this one.
+      return { main, other: other.state === 'trial' ? { state: 'trial', armedIn: noBoot } : other };
+    });
+  }
+
+  async repair(booted: SlotName, isOtherGood: boolean): Promise<boolean> {
+    return this.#file.locked(async () => {
+      const bytes = await this.#file.read();
+      try {
+        await this.#stateOf(bytes);
+        return false;
+      } catch (error) {
+        if (!(error instanceof BootloaderError) || error.code !== 'boot-env-corrupt') throw error;
+      }
+      await this.#write(bytes, { main: booted, other: { state: isOtherGood ? 'good' : 'bad' } });
+      return true;
+    });
+  }
+
+  async #change(change: (found: Found) => TrybootState): Promise<void> {
+    await this.#file.locked(async () => {
+      const found = await this.#read();
+      await this.#write(found.bytes, change(found));
+    });
+  }
+
+  async #write(before: Uint8Array, { main, other }: TrybootState): Promise<void> {
+    const partition = this.#partitions[main];
+    // A tryboot of somebody else's must not boot a bad slot.
+    const trybootPartition = other.state === 'bad' ? partition : this.#partitions[otherSlot(main)];
+    const next = encodeAutoboot({ partition, trybootPartition, other }, before, before.byteLength);
+    if (Buffer.compare(before, next) !== 0) {
+      // The commit point: one sector, in place. The file's name, size and place on the disk stay as they are.
+      await this.#file.write(next, 0);
+    }
+    // What is there already may still be unsynced: the process that wrote it can have died before its flush.
+    await this.#file.sync();
+    if (Buffer.compare(await this.#file.read(), next) !== 0) {
+      throw new BootloaderError('boot-env-write-failed', 'cannot write autoboot.txt: it reads back differently');
+    }
+  }
+
+  async #read(): Promise<Found> {
+    const bytes = await this.#file.read();
+    return { bytes, state: await this.#stateOf(bytes), bootId: parseBootId(await this.#facts.bootId()) };
+  }
+
+  async #stateOf(bytes: Uint8Array): Promise<TrybootState> {
+    const values = parseAutoboot(bytes);
+    const main = this.#slotOf(values.partition);
+    if (values.trybootPartition !== undefined) this.#slotOf(values.trybootPartition);
+    return { main, other: values.other ?? (await this.#guessOther(values, main)) };
+  }
+
+  /** A file that is not ours yet: the other slot is unproven, and in trial if that is what runs. */
+  async #guessOther(values: AutobootValues, main: SlotName): Promise<OtherSlotNote> {
+    const [tryboot, partition] = [await this.#facts.tryboot(), await this.#facts.partition()];
+    const isTrial =
+      tryboot !== undefined &&
+      parseCell(tryboot) === 1 &&
+      partition !== undefined &&
+      parseCell(partition) === this.#partitions[otherSlot(main)] &&
+      parseCell(partition) === values.trybootPartition;
+    return isTrial ? { state: 'trial', armedIn: noBoot } : { state: 'bad' };
+  }
+
+  #slotOf(partition: number): SlotName {
+    if (partition === this.#partitions.a) return 'a';
+    if (partition === this.#partitions.b) return 'b';
+    throw new BootloaderError(
+      'boot-env-corrupt',
+      `cannot read autoboot.txt: it boots partition ${partition}, which is of no slot`,
+      { details: { partition } },
+    );
+  }
+}
+
+function isArmed({ state: { other }, bootId }: Found): boolean {
+  return other.state === 'trial' && other.armedIn === bootId;
+}
+
+function requireFallback({ main, other }: TrybootState, slot: SlotName, verb: string): void {
+  const state = slot === main ? 'good' : other.state;
+  if (state === 'good') return;
+  throw new BootloaderError(
+    'boot-fallback-missing',
+    `cannot ${verb}: slot ${slot} is ${state} at the loader, and nothing else would boot`,
+    { details: { slot, state } },
+  );
+}
