@@ -36,7 +36,7 @@ function serviceFactory(options: SlotdOptions): () => Promise<SlotService> {
     if (config === undefined) {
       throw new AgentError(fault?.code ?? 'config-invalid', fault?.message ?? 'cannot read the configuration');
     }
-    const keys = await Promise.all(Object.values(config.trust.keys).map(({ file }) => fingerprint(file)));
+    const keys = await Promise.all(Object.values(config.trust.keys).map(({ file }) => keyContent(file)));
     const made = JSON.stringify([config, fault?.message, keys]);
     if (last?.made !== made) {
       if (fault !== undefined) log.error({ code: fault.code }, `degraded: ${fault.message}`);
@@ -52,7 +52,7 @@ function serviceFactory(options: SlotdOptions): () => Promise<SlotService> {
 }
 
 /** What tells a key file from its next version. */
-async function fingerprint(path: string): Promise<string> {
+async function keyContent(path: string): Promise<string> {
   return readKeyFile(path).then(
     (bytes) => Buffer.from(bytes).toString('base64'),
     (error: unknown) => reportOf(error).code,

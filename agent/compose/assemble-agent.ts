@@ -6,6 +6,7 @@ import type { KaonConfig } from '../config/config.ts';
 import { AgentError, type ErrorReport } from '../core/errors.ts';
 import type { CheckResult, Clock, ImageSourceFactory, Random, SlotService, TrustPolicy } from '../core/ports.ts';
 import { defaultRules, type UpdateRules } from '../core/update-events.ts';
+import { distinctFaults } from '../core/status.ts';
 import type { UpdateState } from '../core/update-state.ts';
 import { BootEvidence } from '../evidence/boot-evidence.ts';
 import { createChecks } from '../health/create-checks.ts';
@@ -59,8 +60,12 @@ export async function assembleAgent(parts: AgentParts): Promise<Agent> {
   const rules = rulesOf(config);
   const { journal } = state;
   const started = await start({ journal, slots, evidence: evidenceOf(parts), clock, rules, bootId: parts.bootId });
-  const ownFaults = distinct([...parts.faults, ...started.faults, ...lostState(state, started)]);
-  const faults = [...ownFaults, ...(started.node?.faults ?? [])];
+  const faults = distinctFaults([
+    ...parts.faults,
+    ...started.faults,
+    ...lostState(state, started),
+    ...(started.node?.faults ?? []),
+  ]);
   const events = new EventLog(journal, (error) => log.warn({ err: error }, 'cannot store an event'));
   const health = new HealthBoard();
   const nodeReader = new NodeReader(slots, clock);
@@ -92,7 +97,7 @@ export async function assembleAgent(parts: AgentParts): Promise<Agent> {
   );
   health.follow({ phase: 'idle' }, runner.state);
   for (const event of startEvents(started, parts)) for (const reporter of reporters) reporter.report(event);
-  const control = controlOf(parts, { runner, judge, nodeReader, events, health }, ownFaults, started);
+  const control = controlOf(parts, { runner, judge, nodeReader, events, health }, faults, started);
   return { runner, server: serverOf(parts, control), started, faults };
 }
 
@@ -104,7 +109,7 @@ function judgeOf({ sources, trust, slots, state, config, agentVersion }: AgentPa
 function controlOf(
   parts: AgentParts,
   made: Pick<ControlPorts, 'runner' | 'judge' | 'nodeReader' | 'events' | 'health'>,
-  ownFaults: readonly ErrorReport[],
+  faults: readonly ErrorReport[],
   { hasLoaderCounted }: Started,
 ): AgentControlService {
   const { state, slots, clock, random, agentVersion, nodeId, config } = parts;
@@ -118,7 +123,7 @@ function controlOf(
     verifyTrigger: triggerVerifier(parts),
     agentVersion,
     node: { ...config.node, id: nodeId },
-    degraded: [...ownFaults],
+    degraded: faults,
     startedAtMs: clock.nowMs(),
     hasLoaderCounted,
   });
@@ -174,11 +179,6 @@ function lostState(state: OpenedState, { node }: Started): readonly ErrorReport[
       message: 'cannot find any state of this node in a trial: is the data partition mounted in the new image?',
     },
   ];
-}
-
-/** The same thing may be met twice, when the state is opened and when it is read. */
-function distinct(faults: readonly ErrorReport[]): readonly ErrorReport[] {
-  return [...new Map(faults.map((fault) => [fault.message, fault])).values()];
 }
 
 /** A fault of the agent as a failed required check of a trial. */

@@ -49,13 +49,18 @@ export function statusOf(input: StatusInput): StatusView {
           },
     last: state.phase === 'idle' ? state.last : undefined,
     waitingFor: waitingFor(input),
-    degraded: [...input.degraded, ...nodeFaults(boot)],
+    degraded: distinctFaults([...input.degraded, ...nodeFaults(boot)]),
     knownBad: facts.knownBad,
     rollbackFloor: facts.rollbackFloor,
     holdUntil: activeHold(facts, input.nowMs),
     startedAtMs: input.startedAtMs,
     hasLoaderCounted: input.hasLoaderCounted,
   };
+}
+
+/** Each fault once: the same thing may be met by both daemons, and when the state is opened and when it is read. */
+export function distinctFaults(faults: readonly ErrorReport[]): readonly ErrorReport[] {
+  return [...new Map(faults.map((fault) => [fault.message, fault])).values()];
 }
 
 /** What kaon-slotd says is wrong with the node. */

@@ -64,8 +64,8 @@ export interface ControlPorts {
     readonly compatible: string;
     readonly labels: Readonly<Record<string, string>>;
   };
-  /** Why the agent starts no update; grows, never shrinks. */
-  readonly degraded: ErrorReport[];
+  /** Why the agent starts no update until it is started again. */
+  readonly degraded: readonly ErrorReport[];
   readonly startedAtMs: number;
   readonly hasLoaderCounted: boolean | undefined;
 }
