@@ -1,7 +1,17 @@
 import type { TrustedDescriptor } from './trusted-descriptor.ts';
 
-/** Where the bytes of a layer come from, in order; the reader pulls, so a slow device slows the source. */
-export type LayerSource = (layerDigest: string) => AsyncIterable<Uint8Array>;
+/** A part of a layer: `sizeBytes` (at least 1) bytes from `offset` on. */
+export interface ByteRange {
+  readonly offset: number;
+  readonly sizeBytes: number;
+}
+
+/**
+ * Where the bytes of a layer come from, in order; the reader pulls, so a slow device slows the source. With `ranges`,
+ * ascending and not overlapping, their bytes come one after the other and nothing in between. One layer is read at a
+ * time, to its end.
+ */
+export type LayerSource = (layerDigest: string, ranges?: readonly ByteRange[]) => AsyncIterable<Uint8Array>;
 
 /** How far a write has come. */
 export interface WriteProgress {

@@ -1,5 +1,5 @@
 import type { BootStatus } from '../../bootloader/bootloader.ts';
-import type { WriteProgress, WrittenSlot } from '../../partitions/slot-writer.ts';
+import type { ByteRange, LayerSource, WriteProgress, WrittenSlot } from '../../partitions/slot-writer.ts';
 import type { ErrorCode, ErrorReport } from './errors.ts';
 import type { FactsData } from './facts.ts';
 import type { BootRecord, Deployment, EventRecord, RollbackRecord, UpdateRecord } from './records.ts';
@@ -8,7 +8,7 @@ import type { Reference } from './image-format/reference.ts';
 import type { EvidenceItem, Outcome, SlotName, UpdateRequest, UpdateState } from './update-state.ts';
 
 export type { Bootloader, BootStatus, SlotBootState } from '../../bootloader/bootloader.ts';
-export type { WriteProgress, WrittenSlot } from '../../partitions/slot-writer.ts';
+export type { ByteRange, LayerSource, WriteProgress, WrittenSlot } from '../../partitions/slot-writer.ts';
 export type { BootRecord, Deployment, EventRecord, RollbackRecord, UpdateRecord } from './records.ts';
 
 /** Time for the core and the runner. Wall time may jump; deadlines inside one boot use `monotonicMs`. */
@@ -58,12 +58,14 @@ export interface ImageSource {
   signatures(image: ResolvedImage, signal: AbortSignal): Promise<readonly SignatureEvidence[]>;
   /**
    * The bytes of a layer in order, gone on with after broken connections; they are not hashed here. Ends after
-   * `layer.sizeBytes` bytes, or rejects.
+   * `layer.sizeBytes` bytes, or rejects. With `ranges`, ascending, not overlapping and inside the layer: their bytes
+   * only, one range after the other.
    */
   openLayer(
     image: ResolvedImage,
     layer: Pick<Descriptor, 'digest' | 'sizeBytes'>,
     signal: AbortSignal,
+    ranges?: readonly ByteRange[],
   ): AsyncIterable<Uint8Array>;
 }
 
@@ -127,7 +129,7 @@ export interface SlotService {
   writeSlot(
     slot: SlotName,
     signed: SignedImage,
-    layers: (layerDigest: string) => AsyncIterable<Uint8Array>,
+    layers: LayerSource,
     onProgress: (progress: WriteProgress) => void,
     signal: AbortSignal,
   ): Promise<WrittenSlot>;

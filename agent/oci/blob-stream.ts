@@ -1,6 +1,6 @@
 import { AgentError } from '../core/errors.ts';
 import type { HttpAnswer } from './http-answer.ts';
-import { type ByteRange, layerTooLarge, skipOf } from './range.ts';
+import { type ClosedRange, layerTooLarge, rangesAfter, skipOf } from './range.ts';
 import { isTransient, type RetryBudget } from './retry.ts';
 
 /** A blob to be streamed. */
@@ -8,61 +8,88 @@ export interface BlobRequest {
   /** For messages. */
   readonly what: string;
   readonly sizeBytes: number;
+  /** What of it is wanted: ascending, apart, inside. */
+  readonly ranges: readonly ClosedRange[];
   /** Asks the registry anew, redirects included; `undefined` asks for the whole. Resolves to a 200, 206 or 416. */
-  open(range: ByteRange | undefined): Promise<HttpAnswer>;
+  open(range: ClosedRange | undefined): Promise<HttpAnswer>;
 }
 
-/** The bytes of one answer from `range.start` on; the connection is given up when the consumer stops. */
-async function* readAnswer(answer: HttpAnswer, request: BlobRequest, range: ByteRange | undefined) {
-  let toSkip: number;
+function sizeOf(ranges: readonly ClosedRange[]): number {
+  return ranges.reduce((sum, { start, end }) => sum + end - start + 1, 0);
+}
+
+/**
+ * The bytes of one answer that lie in `wanted`, of which the first was asked for by `range`: an answer with the whole
+ * gives them all. The connection is given up when the consumer stops, or wants nothing of what comes.
+ */
+async function* readAnswer(
+  answer: HttpAnswer,
+  request: BlobRequest,
+  range: ClosedRange | undefined,
+  wanted: readonly ClosedRange[],
+): AsyncGenerator<Uint8Array> {
+  let position: number;
   try {
     const contentRange = answer.header('content-range');
     const head = { status: answer.status, contentRange, contentLength: answer.contentLength };
-    toSkip = skipOf(head, range, request.sizeBytes, request.what);
+    position = (range?.start ?? 0) - skipOf(head, range, request.sizeBytes, request.what);
   } catch (error) {
     answer.discard();
     throw error;
   }
-  let remaining = request.sizeBytes - (range?.start ?? 0);
+  const isPart = answer.status === 206;
+  const parts = isPart ? wanted.slice(0, 1) : wanted;
+  const limitBytes = isPart ? (parts[0]?.end ?? 0) + 1 : request.sizeBytes;
+  let at = 0;
   for await (const piece of answer.stream()) {
-    const skipped = Math.min(toSkip, piece.byteLength);
-    toSkip -= skipped;
-    const rest = piece.subarray(skipped);
-    if (rest.byteLength > remaining) throw layerTooLarge(request.what, request.sizeBytes);
-    remaining -= rest.byteLength;
-    if (rest.byteLength > 0) yield rest;
+    const pieceEnd = position + piece.byteLength;
+    if (pieceEnd > limitBytes) throw layerTooLarge(request.what, request.sizeBytes);
+    for (let part = parts[at]; part !== undefined && part.start < pieceEnd; part = parts[at]) {
+      const bytes = piece.subarray(Math.max(0, part.start - position), part.end + 1 - position);
+      if (bytes.byteLength > 0) yield bytes;
+      if (part.end >= pieceEnd) break;
+      at += 1;
+    }
+    position = pieceEnd;
+    // The rest of the whole is nothing that was asked for; the end of a part is read, so that its connection serves again.
+    if (at === parts.length && !isPart && position < limitBytes) return;
   }
 }
 
 /**
- * The bytes of a blob in order, exactly `sizeBytes` of them. After a broken connection it goes on with a closed range,
- * asked from the registry itself, since a presigned link may have expired. Bytes are pulled as they are consumed.
- * Rejects when `budget` is used up; nothing is hashed here.
+ * The bytes of a blob's ranges in order, each range by a closed request. After a broken connection it goes on with a
+ * closed range, asked from the registry itself, since a presigned link may have expired. Bytes are pulled as they are
+ * consumed. Rejects when `budget` is used up; nothing is hashed here.
  */
 export async function* streamBlob(
   request: BlobRequest,
   budget: RetryBudget,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  let offset = 0;
-  while (offset < request.sizeBytes) {
-    const range = offset === 0 ? undefined : { start: offset, end: request.sizeBytes - 1 };
+  const totalBytes = sizeOf(request.ranges);
+  const isWhole = totalBytes === request.sizeBytes;
+  let doneBytes = 0;
+  while (doneBytes < totalBytes) {
+    const wanted = rangesAfter(request.ranges, doneBytes);
+    const range = isWhole && doneBytes === 0 ? undefined : wanted[0];
     try {
-      for await (const piece of readAnswer(await request.open(range), request, range)) {
-        offset += piece.byteLength;
+      const answer = await request.open(range);
+      const dueBytes = doneBytes + sizeOf(answer.status === 206 ? wanted.slice(0, 1) : wanted);
+      for await (const piece of readAnswer(answer, request, range, wanted)) {
+        doneBytes += piece.byteLength;
         budget.noteProgress(piece.byteLength);
         yield piece;
       }
-      if (offset < request.sizeBytes) {
+      if (doneBytes < dueBytes) {
         throw new AgentError(
           'download-truncated',
-          `cannot fetch ${request.what}: it ended after ${offset} of ${request.sizeBytes} bytes`,
-          { details: { receivedBytes: offset, sizeBytes: request.sizeBytes } },
+          `cannot fetch ${request.what}: it ended after ${doneBytes} of ${totalBytes} bytes`,
+          { details: { receivedBytes: doneBytes, sizeBytes: totalBytes } },
         );
       }
     } catch (error) {
       // Every byte came; that the connection then broke in place of ending takes nothing away.
-      if (offset === request.sizeBytes && isTransient(error)) return;
+      if (doneBytes === totalBytes && isTransient(error)) return;
       await budget.recover(error, signal);
     }
   }

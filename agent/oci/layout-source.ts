@@ -1,6 +1,6 @@
 import type { Descriptor, Platform } from '../core/image-format/manifest.ts';
 import type { Reference } from '../core/image-format/reference.ts';
-import type { ImageSource, ResolvedImage, SignatureEvidence } from '../core/ports.ts';
+import type { ByteRange, ImageSource, ResolvedImage, SignatureEvidence } from '../core/ports.ts';
 import { ArchiveFiles } from './archive-files.ts';
 import { Layout, layoutStore } from './layout.ts';
 import { DirectoryFiles, type LayoutFiles } from './layout-files.ts';
@@ -43,10 +43,11 @@ export class LayoutImageSource implements ImageSource {
     _image: ResolvedImage,
     layer: Pick<Descriptor, 'digest' | 'sizeBytes'>,
     signal: AbortSignal,
+    ranges?: readonly ByteRange[],
   ): AsyncGenerator<Uint8Array, void, undefined> {
     const files = await openLayoutFiles(this.#location);
     try {
-      yield* new Layout(files).stream(layer, signal);
+      yield* new Layout(files).stream(layer, signal, ranges);
     } finally {
       await files.close();
     }

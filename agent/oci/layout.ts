@@ -1,8 +1,10 @@
 import { AgentError } from '../core/errors.ts';
 import { type Descriptor, manifestLimits, parseJson, parseManifestOrIndex } from '../core/image-format/manifest.ts';
 import { formatReference, type Reference } from '../core/image-format/reference.ts';
+import type { ByteRange } from '../core/ports.ts';
 import { type ImageStore, type StoredManifest, verifyDigest } from './image-store.ts';
 import { archiveInvalid, type LayoutFiles } from './layout-files.ts';
+import { closedRanges } from './range.ts';
 
 /** The annotation of an index entry that names it (image-spec, "Annotations"). */
 export const refNameAnnotation = 'org.opencontainers.image.ref.name';
@@ -83,10 +85,11 @@ export class Layout {
     }
   }
 
-  /** The bytes of a blob of exactly `sizeBytes`, in order. Rejects with `archive-invalid` when it has another size. */
+  /** The bytes of a blob of exactly `sizeBytes`, or of its `ranges`, in order. Rejects with `archive-invalid` when it has another size. */
   async *stream(
     { digest, sizeBytes }: Pick<Descriptor, 'digest' | 'sizeBytes'>,
     signal: AbortSignal,
+    ranges?: readonly ByteRange[],
   ): AsyncGenerator<Uint8Array, void, undefined> {
     const { location } = this.files;
     signal.throwIfAborted();
@@ -96,13 +99,15 @@ export class Layout {
       if (file.sizeBytes !== sizeBytes) {
         throw archiveInvalid(location, `blob ${digest} has ${file.sizeBytes} bytes, the manifest says ${sizeBytes}`);
       }
-      for (let position = 0; position < sizeBytes;) {
-        signal.throwIfAborted();
-        const buffer = Buffer.allocUnsafe(Math.min(pieceBytes, sizeBytes - position));
-        const readBytes = await file.readAt(buffer, position);
-        if (readBytes < buffer.byteLength) throw archiveInvalid(location, `blob ${digest} ends early`);
-        position += readBytes;
-        yield buffer;
+      for (const { start, end } of closedRanges(ranges, sizeBytes)) {
+        for (let position = start; position <= end;) {
+          signal.throwIfAborted();
+          const buffer = Buffer.allocUnsafe(Math.min(pieceBytes, end + 1 - position));
+          const readBytes = await file.readAt(buffer, position);
+          if (readBytes < buffer.byteLength) throw archiveInvalid(location, `blob ${digest} ends early`);
+          position += readBytes;
+          yield buffer;
+        }
       }
     } finally {
       await file.close();

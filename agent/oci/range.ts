@@ -1,7 +1,8 @@
 import { AgentError } from '../core/errors.ts';
+import type { ByteRange } from '../core/ports.ts';
 
-/** A closed range of bytes, both ends included. */
-export interface ByteRange {
+/** A closed range of bytes, both ends included, as HTTP has it. */
+export interface ClosedRange {
   readonly start: number;
   readonly end: number;
 }
@@ -14,7 +15,7 @@ export interface RangeAnswer {
 }
 
 /** The Range header of a closed range: some registries refuse an open one. */
-export function formatRange(range: ByteRange): string {
+export function formatRange(range: ClosedRange): string {
   return `bytes=${range.start}-${range.end}`;
 }
 
@@ -22,7 +23,7 @@ function invalid(what: string, reason: string): AgentError {
   return new AgentError('registry-protocol-invalid', `cannot fetch ${what}: ${reason}`);
 }
 
-function checkPartial(answer: RangeAnswer, range: ByteRange, sizeBytes: number, what: string): void {
+function checkPartial(answer: RangeAnswer, range: ClosedRange, sizeBytes: number, what: string): void {
   const found = /^bytes (\d{1,15})-(\d{1,15})\/(\d{1,15}|\*)$/.exec(answer.contentRange?.trim() ?? '');
   const asked = formatRange(range);
   if (found === null) throw invalid(what, `the answer to ${asked} has no Content-Range that can be used`);
@@ -41,7 +42,7 @@ function checkPartial(answer: RangeAnswer, range: ByteRange, sizeBytes: number, 
  * answer, all before the range of a full one. Throws `registry-protocol-invalid`, `response-too-large`, or
  * `download-truncated` when the head says that the body is not what was asked for.
  */
-export function skipOf(answer: RangeAnswer, range: ByteRange | undefined, sizeBytes: number, what: string): number {
+export function skipOf(answer: RangeAnswer, range: ClosedRange | undefined, sizeBytes: number, what: string): number {
   if (answer.status === 206) {
     if (range === undefined) throw invalid(what, 'a part came (206) where the whole was asked');
     checkPartial(answer, range, sizeBytes, what);
@@ -61,6 +62,36 @@ export function skipOf(answer: RangeAnswer, range: ByteRange | undefined, sizeBy
     );
   }
   return range?.start ?? 0;
+}
+
+/**
+ * Checks that `ranges` are ascending, do not overlap and lie in a layer of `sizeBytes`, and joins those that touch.
+ * Without ranges: the whole. Throws a `RangeError`: they come from our own planning.
+ */
+export function closedRanges(ranges: readonly ByteRange[] | undefined, sizeBytes: number): readonly ClosedRange[] {
+  if (ranges === undefined) return sizeBytes === 0 ? [] : [{ start: 0, end: sizeBytes - 1 }];
+  const joined: { start: number; end: number }[] = [];
+  for (const { offset, sizeBytes: lengthBytes } of ranges) {
+    const last = joined.at(-1);
+    if (offset < (last === undefined ? 0 : last.end + 1) || lengthBytes < 1 || offset + lengthBytes > sizeBytes) {
+      throw new RangeError(`cannot read ${lengthBytes} bytes at ${offset} of a layer of ${sizeBytes}: out of order`);
+    }
+    const end = offset + lengthBytes - 1;
+    if (last !== undefined && last.end + 1 === offset) last.end = end;
+    else joined.push({ start: offset, end });
+  }
+  return joined;
+}
+
+/** What is left of `ranges` when their first `doneBytes` bytes have come. */
+export function rangesAfter(ranges: readonly ClosedRange[], doneBytes: number): readonly ClosedRange[] {
+  let toSkip = doneBytes;
+  for (const [index, { start, end }] of ranges.entries()) {
+    const lengthBytes = end - start + 1;
+    if (toSkip < lengthBytes) return [{ start: start + toSkip, end }, ...ranges.slice(index + 1)];
+    toSkip -= lengthBytes;
+  }
+  return [];
 }
 
 /** The error for a layer that goes on after its end. */

@@ -6,7 +6,7 @@ import type { CredentialLookup } from './credentials.ts';
 import type { HttpAnswer } from './http-answer.ts';
 import { HttpClient, type HttpRequest } from './http-client.ts';
 import type { StoredManifest } from './image-store.ts';
-import { type ByteRange, formatRange } from './range.ts';
+import { type ClosedRange, formatRange } from './range.ts';
 import { RetryBudget, type RetryPolicy, withRetries } from './retry.ts';
 import { authHostsOf, endpointOf, type RegistrySettings, type TransferLimits } from './settings.ts';
 import { statusError } from './status-error.ts';
@@ -106,7 +106,12 @@ export class RegistryClient {
   }
 
   /** Opens a blob, or a range of it. Resolves to a 200, 206 or 416; tried once only. */
-  async openBlob(name: string, digest: string, range: ByteRange | undefined, signal: AbortSignal): Promise<HttpAnswer> {
+  async openBlob(
+    name: string,
+    digest: string,
+    range: ClosedRange | undefined,
+    signal: AbortSignal,
+  ): Promise<HttpAnswer> {
     const headers = range === undefined ? {} : { range: formatRange(range) };
     const request: RegistryRequest = { method: 'GET', path: `${name}/blobs/${digest}`, headers };
     const answer = await this.send(request, { name, actions: 'pull' }, signal);

@@ -1,9 +1,10 @@
 import { AgentError } from '../core/errors.ts';
 import type { Descriptor, Platform } from '../core/image-format/manifest.ts';
 import { formatReference, type Reference } from '../core/image-format/reference.ts';
-import type { ImageSource, ResolvedImage, SignatureEvidence } from '../core/ports.ts';
+import type { ByteRange, ImageSource, ResolvedImage, SignatureEvidence } from '../core/ports.ts';
 import { streamBlob } from './blob-stream.ts';
 import type { ImageStore } from './image-store.ts';
+import { closedRanges } from './range.ts';
 import { RegistryClient, type RegistryPorts } from './registry-client.ts';
 import { resolveImage } from './resolve-image.ts';
 import type { RegistrySettings } from './settings.ts';
@@ -63,6 +64,7 @@ export class RegistryImageSource implements ImageSource {
     image: ResolvedImage,
     layer: Pick<Descriptor, 'digest' | 'sizeBytes'>,
     signal: AbortSignal,
+    ranges?: readonly ByteRange[],
   ): AsyncIterable<Uint8Array> {
     const { name, repository, registry } = image.reference;
     const client = this.#client(registry);
@@ -70,6 +72,7 @@ export class RegistryImageSource implements ImageSource {
       {
         what: `layer ${layer.digest} of ${repository}`,
         sizeBytes: layer.sizeBytes,
+        ranges: closedRanges(ranges, layer.sizeBytes),
         open: (range) => client.openBlob(name, layer.digest, range, signal),
       },
       client.budget(this.#options.limits.layerRetry),

@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream';
 import { z } from 'zod';
-import type { WriteProgress, WrittenSlot } from '../../partitions/slot-writer.ts';
+import type { LayerSource, WriteProgress, WrittenSlot } from '../../partitions/slot-writer.ts';
 import { AgentError, isErrorCode } from '../core/errors.ts';
 import type { NodeBoot, SignedImage, SlotService } from '../core/ports.ts';
 import type { SlotName } from '../core/update-state.ts';
@@ -63,7 +63,7 @@ export class SlotdClient implements SlotService {
   async writeSlot(
     slot: SlotName,
     signed: SignedImage,
-    layers: (layerDigest: string) => AsyncIterable<Uint8Array>,
+    layers: LayerSource,
     onProgress: (progress: WriteProgress) => void,
     signal: AbortSignal,
   ): Promise<WrittenSlot> {
@@ -71,7 +71,7 @@ export class SlotdClient implements SlotService {
     const handle = async (answer: SlotdAnswer, connection: Connection): Promise<void> => {
       if (answer.type === 'progress') onProgress(answer.progress);
       if (answer.type !== 'want-layer') return;
-      sourceFailure = await sendLayer(connection, layers(answer.digest));
+      sourceFailure = await sendLayer(connection, layers(answer.digest, answer.ranges));
     };
     try {
       const image = encodeSignedImage(signed);

@@ -1,6 +1,6 @@
 import type { Bootloader } from '../../bootloader/bootloader.ts';
 import type { SlotDevices } from '../../partitions/block-device.ts';
-import type { SlotWriter, WriteProgress, WrittenSlot } from '../../partitions/slot-writer.ts';
+import type { LayerSource, SlotWriter, WriteProgress, WrittenSlot } from '../../partitions/slot-writer.ts';
 import type { TrustedDescriptor } from '../../partitions/trusted-descriptor.ts';
 import { identityBlockers, inactiveSlot, type NodeIdentity, sizeBlockers } from '../core/admission.ts';
 import { AgentError, type ErrorReport, reportOf } from '../core/errors.ts';
@@ -65,7 +65,7 @@ export class LocalSlotService implements SlotService {
   async writeSlot(
     slot: SlotName,
     signed: SignedImage,
-    layers: (layerDigest: string) => AsyncIterable<Uint8Array>,
+    layers: LayerSource,
     onProgress: (progress: WriteProgress) => void,
     signal: AbortSignal,
   ): Promise<WrittenSlot> {

@@ -5,12 +5,15 @@ import { isDigest } from '../core/image-format/digest.ts';
 import type { SignedImage } from '../core/ports.ts';
 
 /** Grows when a message changes its meaning; both halves come from one package, so they must be equal. */
-export const protocolVersion = 1;
+export const protocolVersion = 2;
 
 const slot = z.enum(['a', 'b']);
 const digest = z.string().refine(isDigest, 'want a digest');
 const base64 = z.base64();
 const maxSignatures = 64;
+
+/** Ranges of one \`want-layer\`; more of them are asked for by several. */
+export const maxRanges = 4096;
 
 const signedImage = z.strictObject({
   reference: z.string().max(1024),
@@ -69,7 +72,16 @@ const fromServer = z.discriminatedUnion('type', [
     message: z.string(),
     details: z.record(z.string(), z.unknown()).optional(),
   }),
-  z.object({ type: z.literal('want-layer'), digest }),
+  z.object({
+    type: z.literal('want-layer'),
+    digest,
+    /** Only these parts of the layer; absent: all of it. */
+    ranges: z
+      .array(z.object({ offset: z.int().min(0), sizeBytes: z.int().min(1) }))
+      .min(1)
+      .max(maxRanges)
+      .optional(),
+  }),
   z.object({ type: z.literal('progress'), progress }),
 ]);
 

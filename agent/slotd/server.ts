@@ -2,7 +2,8 @@ import type { Duplex } from 'node:stream';
 import { AgentError, type ErrorReport, reportOf } from '../core/errors.ts';
 import type { SlotService } from '../core/ports.ts';
 import { Connection } from './connection.ts';
-import { decodeSignedImage, parseFromClient, parseRequest, type SlotdRequest } from './messages.ts';
+import { LayerReceiver } from './layer-receiver.ts';
+import { decodeSignedImage, parseRequest, type SlotdRequest } from './messages.ts';
 
 const progressEveryMs = 200;
 
@@ -72,10 +73,11 @@ export class SlotdServer {
   ): Promise<unknown> {
     let lastMs = Number.NEGATIVE_INFINITY;
     let lastStep = '';
+    const receiver = new LayerReceiver(connection);
     return service.writeSlot(
       request.slot,
       decodeSignedImage(request.image),
-      (digest) => receiveLayer(connection, digest),
+      receiver.source,
       (progress) => {
         const now = this.#monotonicMs();
         if (progress.step === lastStep && now - lastMs < progressEveryMs) return;
@@ -85,21 +87,6 @@ export class SlotdServer {
       },
       connection.closed,
     );
-  }
-}
-
-/** Asks kaond for a layer and yields its bytes as the writer pulls them. */
-async function* receiveLayer(connection: Connection, digest: string): AsyncGenerator<Uint8Array> {
-  await connection.send({ type: 'want-layer', digest });
-  for (;;) {
-    const frame = await connection.next();
-    if (frame === undefined) throw new AgentError('download-truncated', `cannot read layer ${digest}: kaond is gone`);
-    if (frame.kind === 'data') {
-      yield frame.bytes;
-      continue;
-    }
-    if (parseFromClient(frame.value).type === 'layer-end') return;
-    throw new AgentError('download-truncated', `cannot read layer ${digest}: its source failed`);
   }
 }
 

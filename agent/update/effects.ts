@@ -143,11 +143,12 @@ export class Effects {
     await this.#slots.writeSlot(
       target.slot,
       judged.signed,
-      (layerDigest) =>
+      (layerDigest, ranges) =>
         judged.source.openLayer(
           judged.signed.image,
           { digest: layerDigest, sizeBytes: sizes.get(layerDigest) ?? 0 },
           signal,
+          ranges,
         ),
       this.#onProgress,
       signal,

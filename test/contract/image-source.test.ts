@@ -226,6 +226,44 @@ describe.each(offers)('an image source over %s', (_name, offer) => {
     expect((await readAll(source.openLayer(image, large.layer, never))).equals(large.layer.bytes)).toBe(true);
   });
 
+  it('gives ranges of a layer, and nothing in between', async () => {
+    const large = sampleImage(['big'], 3 * 1024 * 1024 + 12, 3);
+    const { source, refer } = await offer([large]);
+    const image = await source.resolve(refer(':big'), never);
+    const { bytes, sizeBytes } = large.layer;
+    const ranges = [
+      { offset: 0, sizeBytes: 1 },
+      { offset: 1, sizeBytes: 70_000 },
+      { offset: 1_000_000, sizeBytes: 700_001 },
+      { offset: sizeBytes - 7, sizeBytes: 7 },
+    ];
+    const want = Buffer.concat(ranges.map((range) => bytes.subarray(range.offset, range.offset + range.sizeBytes)));
+    expect((await readAll(source.openLayer(image, large.layer, never, ranges))).equals(want)).toBe(true);
+    expect(await readAll(source.openLayer(image, large.layer, never, []))).toHaveLength(0);
+  });
+
+  it('refuses ranges that overlap, go back or lead out of the layer', async () => {
+    const { source, refer } = await offer([one]);
+    const image = await source.resolve(refer(':v1'), never);
+    const end = one.layer.sizeBytes;
+    for (const ranges of [
+      [
+        { offset: 0, sizeBytes: 10 },
+        { offset: 9, sizeBytes: 10 },
+      ],
+      [
+        { offset: 100, sizeBytes: 10 },
+        { offset: 0, sizeBytes: 10 },
+      ],
+      [{ offset: end - 1, sizeBytes: 2 }],
+      [{ offset: 0, sizeBytes: 0 }],
+      [{ offset: -1, sizeBytes: 2 }],
+    ]) {
+      const read = async () => readAll(source.openLayer(image, one.layer, never, ranges));
+      await expect(read()).rejects.toThrow(RangeError);
+    }
+  });
+
   it('lets a consumer stop in the middle of a layer, and serves on', async () => {
     const large = sampleImage(['big'], 3 * 1024 * 1024, 3);
     const { source, refer } = await offer([large]);

@@ -3,6 +3,7 @@ import { AgentError } from '../../agent/core/errors.ts';
 import { digestOf } from '../../agent/core/image-format/digest.ts';
 import type { Reference } from '../../agent/core/image-format/reference.ts';
 import type {
+  ByteRange,
   ImageSource,
   ResolvedImage,
   SignatureEvidence,
@@ -11,6 +12,7 @@ import type {
   TrustPolicy,
 } from '../../agent/core/ports.ts';
 import type { MintingPolicy } from '../../agent/slotd/local-slot-service.ts';
+import { cutRanges } from '../fakes/cut-ranges.ts';
 
 /** How an image behaves once it is booted. */
 export type Behaviour =
@@ -81,12 +83,16 @@ export class CrashRegistry implements ImageSource, TrustPolicy, MintingPolicy {
     return [];
   }
 
-  async *openLayer(_image: ResolvedImage, layer: { readonly digest: string }): AsyncGenerator<Uint8Array> {
+  async *openLayer(
+    _image: ResolvedImage,
+    layer: { readonly digest: string },
+    _signal: AbortSignal,
+    ranges?: readonly ByteRange[],
+  ): AsyncGenerator<Uint8Array> {
     for (const image of this.#images) {
       for (const content of Object.values(image.partitions)) {
         if (digestOf(content) === layer.digest) {
-          yield content.subarray(0, 5000);
-          yield content.subarray(5000);
+          yield* cutRanges(content, ranges);
           return;
         }
       }

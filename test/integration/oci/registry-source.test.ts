@@ -90,6 +90,56 @@ describe('a layer over a bad line', () => {
     expect((await fetchLayer(sourceFor(registry), registry)).equals(image.layer.bytes)).toBe(true);
   });
 
+  const someRanges = [
+    { offset: 100_000, sizeBytes: 50_000 },
+    { offset: 150_000, sizeBytes: 50_000 },
+    { offset: 700_000, sizeBytes: 300_000 },
+  ];
+  const someBytes = Buffer.concat([
+    image.layer.bytes.subarray(100_000, 200_000),
+    image.layer.bytes.subarray(700_000, 1_000_000),
+  ]);
+  const fetchRanges = async (registry: EmbeddedRegistry): Promise<Buffer> => {
+    const source = sourceFor(registry);
+    const pieces: Uint8Array[] = [];
+    const resolved = await resolve(source, registry);
+    for await (const piece of source.openLayer(resolved, image.layer, never, someRanges)) pieces.push(piece);
+    return Buffer.concat(pieces);
+  };
+
+  it('gives each range by one closed request, those that touch by one', async () => {
+    const registry = await start();
+    expect((await fetchRanges(registry)).equals(someBytes)).toBe(true);
+    expect(layerOf(registry).map(({ range }) => range)).toEqual(['bytes=100000-199999', 'bytes=700000-999999']);
+  });
+
+  it('goes on with what is left of a range after a broken connection', async () => {
+    const registry = await start();
+    const request = new RegExp(image.layer.digest);
+    registry.faults.add({ request, fault: { kind: 'cut', afterBytes: 60_000 }, times: 3 });
+    expect((await fetchRanges(registry)).equals(someBytes)).toBe(true);
+    expect(layerOf(registry).map(({ range }) => range)).toEqual([
+      'bytes=100000-199999',
+      'bytes=160000-199999',
+      'bytes=700000-999999',
+      'bytes=760000-999999',
+    ]);
+  });
+
+  it('takes all ranges from one answer when a registry gives the whole', async () => {
+    const registry = await start();
+    registry.faults.add({ request: new RegExp(image.layer.digest), fault: { kind: 'ignore-range' } });
+    expect((await fetchRanges(registry)).equals(someBytes)).toBe(true);
+    expect(layerOf(registry)).toHaveLength(1);
+  });
+
+  it('refuses a range answer that goes on after its end', async () => {
+    const registry = await start();
+    const fault = { kind: 'extend', byBytes: 1, isDeclared: false } as const;
+    registry.faults.add({ request: new RegExp(image.layer.digest), fault });
+    expect(await failureOf(fetchRanges(registry))).toMatchObject({ code: 'response-too-large' });
+  });
+
   it('asks the registry for a new link when a presigned one has expired', async () => {
     const registry = await start({ isRedirecting: true });
     const source = sourceFor(registry);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { formatRange, skipOf } from '../../../agent/oci/range.ts';
+import { closedRanges, formatRange, rangesAfter, skipOf } from '../../../agent/oci/range.ts';
 
 const range = { start: 100, end: 999 };
 const answer = (status: number, contentRange?: string, contentLength?: number) => ({
@@ -38,5 +38,30 @@ describe('skipOf', () => {
 
   it('asks for closed ranges', () => {
     expect(formatRange(range)).toBe('bytes=100-999');
+  });
+});
+
+describe('what is left of ranges', () => {
+  const ranges = closedRanges(
+    [
+      { offset: 5, sizeBytes: 5 },
+      { offset: 10, sizeBytes: 5 },
+      { offset: 30, sizeBytes: 10 },
+    ],
+    100,
+  );
+
+  it.each([
+    [0, [5, 14, 30, 39]],
+    [3, [8, 14, 30, 39]],
+    [10, [30, 39]],
+    [19, [39, 39]],
+    [20, []],
+  ])('after %i bytes', (doneBytes, ends) => {
+    expect(rangesAfter(ranges, doneBytes).flatMap(({ start, end }) => [start, end])).toEqual(ends);
+  });
+
+  it('is nothing of an empty layer', () => {
+    expect(closedRanges(undefined, 0)).toEqual([]);
   });
 });

@@ -3,7 +3,15 @@ import { describe, expect, it } from 'vitest';
 import { AgentError } from '../../../agent/core/errors.ts';
 import { digestOf } from '../../../agent/core/image-format/digest.ts';
 import { parseReference } from '../../../agent/core/image-format/reference.ts';
-import type { NodeBoot, SignedImage, SlotService, WriteProgress, WrittenSlot } from '../../../agent/core/ports.ts';
+import type {
+  ByteRange,
+  LayerSource,
+  NodeBoot,
+  SignedImage,
+  SlotService,
+  WriteProgress,
+  WrittenSlot,
+} from '../../../agent/core/ports.ts';
 import type { SlotName } from '../../../agent/core/update-state.ts';
 import { SlotdClient } from '../../../agent/slotd/client.ts';
 import { SlotdServer } from '../../../agent/slotd/server.ts';
@@ -41,6 +49,7 @@ class MemorySlotService implements SlotService {
   readonly asked: string[] = [];
   received: Buffer = Buffer.alloc(0);
   image: SignedImage | undefined;
+  ranges: readonly ByteRange[] | undefined;
   fail: AgentError | undefined;
 
   async readNode(): Promise<NodeBoot> {
@@ -54,12 +63,12 @@ class MemorySlotService implements SlotService {
   async writeSlot(
     slot: SlotName,
     image: SignedImage,
-    layers: (digest: string) => AsyncIterable<Uint8Array>,
+    layers: LayerSource,
     onProgress: (progress: WriteProgress) => void,
     signal: AbortSignal,
   ): Promise<WrittenSlot> {
     this.image = image;
-    for await (const piece of layers(layerDigest)) {
+    for await (const piece of layers(layerDigest, this.ranges)) {
       signal.throwIfAborted();
       this.received = Buffer.concat([this.received, piece]);
     }
@@ -150,6 +159,33 @@ describe('kaond and kaon-slotd', () => {
     expect(heard).toMatchObject([{ step: 'finish', writtenBytes: 8192 }]);
   });
 
+  it('carry the ranges of a layer that are asked for, however many', async () => {
+    const service = new MemorySlotService();
+    service.ranges = Array.from({ length: 5000 }, (_, index) => ({ offset: index * 10, sizeBytes: 1 + (index % 3) }));
+    const { client } = pair(service);
+    const content = Buffer.from(Array.from({ length: 50_010 }, (_, at) => at % 251));
+    async function* parts(_digest: string, ranges: readonly ByteRange[] = []): AsyncGenerator<Uint8Array> {
+      for (const { offset, sizeBytes } of ranges) yield content.subarray(offset, offset + sizeBytes);
+    }
+    await client.writeSlot('b', signed, parts, noProgress, never);
+    const want = service.ranges.map(({ offset, sizeBytes }) => content.subarray(offset, offset + sizeBytes));
+    expect(service.received.equals(Buffer.concat(want))).toBe(true);
+  });
+
+  it('refuse a layer that is asked for while another is being read', async () => {
+    const service = new MemorySlotService();
+    service.writeSlot = async (_slot, _image, layers) => {
+      const first = layers(layerDigest)[Symbol.asyncIterator]();
+      await first.next();
+      for await (const piece of layers(layerDigest)) expect(piece).toBeUndefined();
+      throw new Error('it was read');
+    };
+    const { client } = pair(service);
+    await expect(client.writeSlot('b', signed, () => layer('la', 'yer'), noProgress, never)).rejects.toMatchObject({
+      code: 'internal',
+    });
+  });
+
   it('carry errors with their code, message and details', async () => {
     const service = new MemorySlotService();
     service.fail = new AgentError('slot-busy', 'cannot write slot b: it is mounted', { details: { device: '/dev/x' } });
@@ -213,12 +249,12 @@ describe('kaon-slotd', () => {
   }
 
   it.each([
-    ['another protocol', { protocol: 2, method: 'read-node' }],
-    ['an unknown verb', { protocol: 1, method: 'format' }],
-    ['a slot that is none', { protocol: 1, method: 'mark-bad', slot: 'c' }],
-    ['a device', { protocol: 1, method: 'mark-bad', slot: 'a', device: '/dev/sda' }],
-    ['tries without bound', { protocol: 1, method: 'activate', slot: 'b', tries: 1_000_000 }],
-    ['a digest that is none', { protocol: 1, method: 'activate', slot: 'b', tries: 1, digest: 'sha256:x' }],
+    ['another protocol', { protocol: 1, method: 'read-node' }],
+    ['an unknown verb', { protocol: 2, method: 'format' }],
+    ['a slot that is none', { protocol: 2, method: 'mark-bad', slot: 'c' }],
+    ['a device', { protocol: 2, method: 'mark-bad', slot: 'a', device: '/dev/sda' }],
+    ['tries without bound', { protocol: 2, method: 'activate', slot: 'b', tries: 1_000_000 }],
+    ['a digest that is none', { protocol: 2, method: 'activate', slot: 'b', tries: 1, digest: 'sha256:x' }],
     ['nothing', null],
   ])('refuses a request with %s', async (_name, message) => {
     expect(await answerTo(message)).toMatchObject({ type: 'error', code: 'slotd-protocol-invalid' });

@@ -2,6 +2,7 @@ import { AgentError } from '../../../agent/core/errors.ts';
 import { digestOf } from '../../../agent/core/image-format/digest.ts';
 import type { Reference } from '../../../agent/core/image-format/reference.ts';
 import type {
+  ByteRange,
   ImageSource,
   ResolvedImage,
   SignatureEvidence,
@@ -11,6 +12,7 @@ import type {
 } from '../../../agent/core/ports.ts';
 import type { MintingPolicy } from '../../../agent/slotd/local-slot-service.ts';
 import { TrustedDescriptor } from '../../../partitions/trusted-descriptor.ts';
+import { cutRanges } from '../../fakes/cut-ranges.ts';
 
 const bytesOf = (text: string) => new TextEncoder().encode(text);
 
@@ -83,11 +85,15 @@ export class TestRegistry implements ImageSource, TrustPolicy, MintingPolicy {
     return [];
   }
 
-  async *openLayer(_image: ResolvedImage, layer: { readonly digest: string }): AsyncGenerator<Uint8Array> {
+  async *openLayer(
+    _image: ResolvedImage,
+    layer: { readonly digest: string },
+    _signal: AbortSignal,
+    ranges?: readonly ByteRange[],
+  ): AsyncGenerator<Uint8Array> {
     for (const { content } of this.#images.values()) {
       if (digestOf(content) !== layer.digest) continue;
-      yield content.subarray(0, 5000);
-      yield content.subarray(5000);
+      yield* cutRanges(content, ranges);
       return;
     }
   }

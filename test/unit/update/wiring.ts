@@ -1,6 +1,7 @@
 import { AgentError, type ErrorReport } from '../../../agent/core/errors.ts';
 import type { UpdateInput } from '../../../agent/core/control.ts';
 import type {
+  LayerSource,
   CheckResult,
   Gate,
   HealthChecks,
@@ -121,7 +122,7 @@ class SteppedSlots implements SlotService {
   async writeSlot(
     slot: SlotName,
     signed: SignedImage,
-    layers: (layerDigest: string) => AsyncIterable<Uint8Array>,
+    layers: LayerSource,
     onProgress: (progress: WriteProgress) => void,
     signal: AbortSignal,
   ): Promise<WrittenSlot> {
