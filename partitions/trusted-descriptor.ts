@@ -14,11 +14,30 @@ export interface TrustedPartition {
   readonly contentSizeBytes: number | undefined;
 }
 
+/** What a file that a loader starts is to it. */
+export type PayloadRole = 'kernel' | 'initrd' | 'uki' | 'devicetree';
+
+/** The signed facts of one file that a loader starts from its own partition; the layer's bytes are the file's. */
+export interface TrustedPayload {
+  readonly role: PayloadRole;
+  readonly layerDigest: string;
+  readonly layerSizeBytes: number;
+}
+
+/** What an image brings for a loader that cannot read a slot. */
+export interface TrustedBoot {
+  /** Initrds in the order that the loader loads them. */
+  readonly payloads: readonly TrustedPayload[];
+  /** Kernel options of the image, one line of printable ASCII. */
+  readonly options: string | undefined;
+}
+
 /** Everything the writer obeys; each field comes from signed bytes. */
 export interface TrustedFacts {
   /** Digest of the image's manifest, with the algorithm. */
   readonly manifestDigest: string;
   readonly partitions: readonly TrustedPartition[];
+  readonly boot?: TrustedBoot | undefined;
 }
 
 const minted = Symbol('minted');

@@ -5,7 +5,7 @@ import { formatBytes, printable, shortDigest } from './format-values.ts';
 import { renderPairs, renderTable } from './render-table.ts';
 
 /** What was built. */
-export function renderBuilt({ digest, partitions }: BuiltImage, output: string): string {
+export function renderBuilt({ digest, partitions, payloads }: BuiltImage, output: string): string {
   const table = renderTable(
     ['PARTITION', 'CONTENT', 'LAYER', 'LAYER DIGEST'],
     partitions.map(({ name, contentSizeBytes, layerSizeBytes, layerDigest }) => [
@@ -15,12 +15,12 @@ export function renderBuilt({ digest, partitions }: BuiltImage, output: string):
       shortDigest(layerDigest),
     ]),
   );
-  return `${table}\nbuilt ${printable(digest)} in ${printable(output)}\n`;
+  return `${table}${renderPayloads(payloads)}\nbuilt ${printable(digest)} in ${printable(output)}\n`;
 }
 
 /** What an image says of itself. */
 export function renderInspected(image: InspectedImage): string {
-  const { config, layers, signatures, manifestDigest, resolvedDigest } = image;
+  const { config, layers, boot, signatures, manifestDigest, resolvedDigest } = image;
   const head = renderPairs([
     ['digest', manifestDigest],
     ['index', resolvedDigest === manifestDigest ? undefined : resolvedDigest],
@@ -30,6 +30,7 @@ export function renderInspected(image: InspectedImage): string {
     ['rollback index', String(config.rollbackIndex)],
     ['minimum agent', config.minimumAgent],
     ['agent inside', config.agentVersion],
+    ['boot options', boot?.options],
     ['signatures', `${signatures.length}, none of them verified here`],
   ]);
   const table = renderTable(
@@ -42,7 +43,17 @@ export function renderInspected(image: InspectedImage): string {
       shortDigest(layerDigest),
     ]),
   );
-  return `${head}\n${table}`;
+  return `${head}\n${table}${renderPayloads(boot?.payloads ?? [])}`;
+}
+
+function renderPayloads(payloads: BuiltImage['payloads']): string {
+  if (payloads.length === 0) return '';
+  const rows = payloads.map(({ role, layerSizeBytes, layerDigest }) => [
+    role,
+    formatBytes(layerSizeBytes),
+    shortDigest(layerDigest),
+  ]);
+  return `\n${renderTable(['BOOT PAYLOAD', 'SIZE', 'LAYER DIGEST'], rows)}`;
 }
 
 /** Which signature counted for what, and the verdict. */

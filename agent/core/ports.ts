@@ -1,5 +1,6 @@
 import type { BootStatus } from '../../bootloader/bootloader.ts';
 import type { ByteRange, LayerSource, WriteProgress, WrittenSlot } from '../../partitions/slot-writer.ts';
+import type { TrustedBoot } from '../../partitions/trusted-descriptor.ts';
 import type { ErrorCode, ErrorReport } from './errors.ts';
 import type { FactsData } from './facts.ts';
 import type { BootRecord, Deployment, EventRecord, RollbackRecord, UpdateRecord } from './records.ts';
@@ -98,6 +99,8 @@ export interface TrustedImage {
     readonly layerSizeBytes: number;
     readonly contentSizeBytes: number | undefined;
   }[];
+  /** What it brings for a loader that cannot read a slot. */
+  readonly boot?: TrustedBoot | undefined;
 }
 
 /** The trust policy. Throws `trust-rule-missing`, `signature-…`, `signer-untrusted`, `manifest-invalid`. */

@@ -2,10 +2,12 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { encodeFrames, maxFrameBytes } from '../../partitions/frames/encode-frames.ts';
+import type { PayloadRole, TrustedPayload } from '../../partitions/trusted-descriptor.ts';
 import { AgentError } from '../core/errors.ts';
+import { bootOf } from '../core/image-format/boot-payloads.ts';
 import { parseImageConfig, partitionLayers } from '../core/image-format/image-config.ts';
 import { mediaTypes, parseManifest } from '../core/image-format/manifest.ts';
-import { LayoutWriter } from '../oci/layout-writer.ts';
+import { LayoutWriter, type StoredBlob } from '../oci/layout-writer.ts';
 
 /** What an image is built from. */
 export interface BuildInput {
@@ -17,6 +19,10 @@ export interface BuildInput {
   readonly agentVersion: string | undefined;
   /** Files that hold what goes onto the slot's partitions. */
   readonly partitions: readonly { readonly name: string; readonly file: string }[];
+  /** Files that a loader starts which cannot read a slot; initrds in the order that it loads them. */
+  readonly payloads?: readonly { readonly role: PayloadRole; readonly file: string }[];
+  /** Kernel options for those. */
+  readonly bootOptions?: string | undefined;
   /** An OCI layout, new or there already. */
   readonly outputDirectory: string;
   /** The image's name in the layout. */
@@ -36,13 +42,15 @@ export interface BuiltImage {
     readonly layerSizeBytes: number;
     readonly layerDigest: string;
   }[];
+  readonly payloads: readonly TrustedPayload[];
 }
 
 /** 1 MiB costs about three percent of size against one frame, and is small enough to verify before it is written. */
 export const defaultFrameSizeBytes = 1024 * 1024;
 
 /**
- * Builds an image into an OCI layout: a layer of independent zstd frames a partition, the signed config, the manifest.
+ * Builds an image into an OCI layout: a layer of independent zstd frames a partition, one of the file's own bytes a boot
+ * payload, the signed config, the manifest.
  * Memory does not grow with the files. The same input gives the same image. Rejects with `usage-invalid`,
  * `manifest-invalid` for what a node would refuse, or `archive-invalid` for an output directory that holds something else.
  */
@@ -51,6 +59,11 @@ export async function buildImage(input: BuildInput): Promise<BuiltImage> {
   const layout = await LayoutWriter.open(input.outputDirectory);
   const built: BuiltImage['partitions'][number][] = [];
   for (const { name, file } of input.partitions) built.push(await buildLayer(layout, name, file, input));
+  const payloads: TrustedPayload[] = [];
+  for (const { role, file } of input.payloads ?? []) {
+    const { digest, sizeBytes } = await layout.writeBlob(readContent(`the ${role}`, file));
+    payloads.push({ role, layerDigest: digest, layerSizeBytes: sizeBytes });
+  }
   const config = encodeJson({
     formatVersion: 1,
     name: input.name,
@@ -65,34 +78,64 @@ export async function buildImage(input: BuildInput): Promise<BuiltImage> {
       digest: part.contentDigest,
       sizeBytes: part.contentSizeBytes,
     })),
+    ...(payloads.length === 0 ? {} : { boot: bootJson(payloads, input.bootOptions) }),
   });
   // What a node would refuse is refused here, where it can be mended.
   const parsedConfig = parseImageConfig(config);
   const storedConfig = await layout.writeBlob(config);
-  const manifest = encodeJson({
+  const manifest = manifestOf(input, storedConfig, built, payloads);
+  const parsedManifest = parseManifest(manifest);
+  partitionLayers(parsedManifest, parsedConfig);
+  if (parsedConfig.boot !== undefined) bootOf(parsedManifest, parsedConfig.boot);
+  const { digest } = await layout.putManifest(manifest, mediaTypes.ociManifest, input.refName);
+  return { digest, partitions: built, payloads };
+}
+
+function manifestOf(
+  input: BuildInput,
+  storedConfig: StoredBlob,
+  built: BuiltImage['partitions'],
+  payloads: readonly TrustedPayload[],
+): Uint8Array {
+  return encodeJson({
     schemaVersion: 2,
     mediaType: mediaTypes.ociManifest,
     artifactType: mediaTypes.kaonArtifact,
     config: { mediaType: mediaTypes.kaonConfig, digest: storedConfig.digest, size: storedConfig.sizeBytes },
-    layers: built.map((part) => ({
-      mediaType: `${mediaTypes.kaonPartition}+zstd`,
-      digest: part.layerDigest,
-      size: part.layerSizeBytes,
-      annotations: { 'org.opencontainers.image.title': `${part.name}.img.zst` },
-    })),
+    layers: [
+      ...built.map((part) => ({
+        mediaType: `${mediaTypes.kaonPartition}+zstd`,
+        digest: part.layerDigest,
+        size: part.layerSizeBytes,
+        annotations: { 'org.opencontainers.image.title': `${part.name}.img.zst` },
+      })),
+      ...payloads.map(({ role, layerDigest, layerSizeBytes }) => ({
+        mediaType: mediaTypes.kaonBoot,
+        digest: layerDigest,
+        size: layerSizeBytes,
+        annotations: { 'org.opencontainers.image.title': role },
+      })),
+    ],
     annotations: {
       'org.opencontainers.image.title': input.name,
       'org.opencontainers.image.version': input.version,
     },
   });
-  partitionLayers(parseManifest(manifest), parsedConfig);
-  const { digest } = await layout.putManifest(manifest, mediaTypes.ociManifest, input.refName);
-  return { digest, partitions: built };
 }
 
-function checkInput({ partitions, frameSizeBytes }: BuildInput): void {
+function bootJson(payloads: readonly TrustedPayload[], options: string | undefined): unknown {
+  return {
+    payloads: payloads.map(({ role, layerDigest }) => ({ role, layer: layerDigest })),
+    ...(options === undefined ? {} : { options }),
+  };
+}
+
+function checkInput({ partitions, payloads, bootOptions, frameSizeBytes }: BuildInput): void {
   if (partitions.length === 0) {
     throw new AgentError('usage-invalid', 'cannot build the image: it has no partition; want --partition NAME=FILE');
+  }
+  if (bootOptions !== undefined && (payloads ?? []).length === 0) {
+    throw new AgentError('usage-invalid', 'cannot build the image: boot options need a kernel or a uki');
   }
   if (!Number.isInteger(frameSizeBytes) || frameSizeBytes < 1 || frameSizeBytes > maxFrameBytes) {
     throw new AgentError(
@@ -111,7 +154,7 @@ async function buildLayer(
   const hash = createHash('sha256');
   let contentSizeBytes = 0;
   async function* counted(): AsyncGenerator<Uint8Array> {
-    for await (const piece of readPartition(name, file)) {
+    for await (const piece of readContent(`partition ${name}`, file)) {
       hash.update(piece);
       contentSizeBytes += piece.byteLength;
       yield piece;
@@ -128,9 +171,9 @@ async function buildLayer(
 }
 
 /** The bytes of a regular file that is not empty. Rejects with `usage-invalid`. */
-async function* readPartition(name: string, file: string): AsyncGenerator<Uint8Array> {
+async function* readContent(what: string, file: string): AsyncGenerator<Uint8Array> {
   const refuse = (reason: string, cause?: unknown) =>
-    new AgentError('usage-invalid', `cannot read ${file} for partition ${name}: ${reason}`, { cause });
+    new AgentError('usage-invalid', `cannot read ${file} for ${what}: ${reason}`, { cause });
   let isEmpty = true;
   try {
     if (!(await stat(file)).isFile()) throw refuse('it is no regular file');

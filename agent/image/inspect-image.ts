@@ -1,3 +1,5 @@
+import type { TrustedBoot } from '../../partitions/trusted-descriptor.ts';
+import { bootOf } from '../core/image-format/boot-payloads.ts';
 import {
   parseImageConfig,
   type ImageConfig,
@@ -14,6 +16,7 @@ export interface InspectedImage {
   readonly manifestDigest: string;
   readonly config: ImageConfig;
   readonly layers: readonly PartitionLayer[];
+  readonly boot: TrustedBoot | undefined;
   readonly signatures: readonly { readonly source: string; readonly payloadBytes: number }[];
 }
 
@@ -25,12 +28,14 @@ export async function inspectImage(
 ): Promise<InspectedImage> {
   const image = await source.resolve(reference, signal);
   const config = parseImageConfig(image.configBytes);
+  const manifest = parseManifest(image.manifestBytes);
   const signatures = await source.signatures(image, signal);
   return {
     resolvedDigest: image.resolvedDigest,
     manifestDigest: image.manifestDigest,
     config,
-    layers: partitionLayers(parseManifest(image.manifestBytes), config),
+    layers: partitionLayers(manifest, config),
+    boot: config.boot && bootOf(manifest, config.boot),
     signatures: signatures.map((one) => ({ source: one.source, payloadBytes: one.payload.byteLength })),
   };
 }

@@ -29,7 +29,8 @@ export async function verifyImage(
   const explanation = policy.explain(signed);
   const checkedLayers: { digest: string; sizeBytes: number }[] = [];
   if (isDeep && explanation.verdict.isTrusted) {
-    for (const { layerDigest, layerSizeBytes } of policy.judge(signed).partitions) {
+    const { partitions, boot } = policy.judge(signed);
+    for (const { layerDigest, layerSizeBytes } of [...partitions, ...(boot?.payloads ?? [])]) {
       const layer = { digest: layerDigest, sizeBytes: layerSizeBytes };
       const hash = createHash(algorithmOf(layerDigest));
       for await (const piece of source.openLayer(image, layer, signal)) hash.update(piece);

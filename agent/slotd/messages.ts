@@ -12,7 +12,7 @@ const digest = z.string().refine(isDigest, 'want a digest');
 const base64 = z.base64();
 const maxSignatures = 64;
 
-/** Ranges of one \`want-layer\`; more of them are asked for by several. */
+/** Ranges of one `want-layer`; more of them are asked for by several. */
 export const maxRanges = 4096;
 
 const signedImage = z.strictObject({

@@ -1,4 +1,6 @@
+import type { TrustedBoot } from '../../partitions/trusted-descriptor.ts';
 import { AgentError } from '../core/errors.ts';
+import { bootOf } from '../core/image-format/boot-payloads.ts';
 import { algorithmOf, digestOf } from '../core/image-format/digest.ts';
 import {
   type ImageConfig,
@@ -13,6 +15,7 @@ import type { ResolvedImage } from '../core/ports.ts';
 export interface ImageFacts {
   readonly config: ImageConfig;
   readonly layers: readonly PartitionLayer[];
+  readonly boot: TrustedBoot | undefined;
 }
 
 function requireDigest(bytes: Uint8Array, digest: string, what: string): void {
@@ -55,5 +58,6 @@ export function checkImageBytes(image: ResolvedImage): ImageFacts {
   }
   requireDigest(image.configBytes, manifest.config.digest, 'config');
   const config = parseImageConfig(image.configBytes);
-  return { config, layers: partitionLayers(manifest, config) };
+  const layers = partitionLayers(manifest, config);
+  return { config, layers, boot: config.boot && bootOf(manifest, config.boot) };
 }

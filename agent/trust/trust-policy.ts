@@ -44,6 +44,7 @@ export class RuleTrustPolicy implements TrustPolicy {
           contentSizeBytes,
         }),
       ),
+      boot: facts.boot,
     });
     return { image, descriptor };
   }
@@ -93,7 +94,7 @@ function digestsOf(image: ResolvedImage): readonly string[] {
 
 function trustedImage(
   image: ResolvedImage,
-  { config, layers }: ImageFacts,
+  { config, layers, boot }: ImageFacts,
   rule: ResolvedRule,
   keyIds: readonly string[],
 ): TrustedImage {
@@ -114,5 +115,6 @@ function trustedImage(
       layerSizeBytes,
       contentSizeBytes,
     })),
+    boot,
   };
 }

@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander';
-import { buildImage, defaultFrameSizeBytes } from '../../image/build-image.ts';
+import { buildImage, type BuildInput, defaultFrameSizeBytes } from '../../image/build-image.ts';
 import { parseSigningKey } from '../../image/private-key.ts';
 import { openPusher, parseLayoutLocation, pushImage } from '../../image/registry-access.ts';
 import { signInLayout, signInRegistry, type SignedResult } from '../../image/sign-image.ts';
@@ -19,6 +19,11 @@ interface BuildOptions {
   readonly version: string;
   readonly compatible: readonly string[];
   readonly partition: readonly NamedValue[];
+  readonly kernel?: string;
+  readonly initrd: readonly string[];
+  readonly uki?: string;
+  readonly devicetree?: string;
+  readonly bootOptions?: string;
   readonly output: string;
   readonly refName: string;
   readonly rollbackIndex: number;
@@ -36,6 +41,7 @@ export function addBuild(image: Command, context: CliContext): void {
     description: 'Build an image of partition files into an OCI layout directory.',
     examples: [
       'image build --name edge --version 2 --compatible acme-gw-2 --partition root=rootfs.img --output ./edge-v2',
+      'image build --name edge --version 2 --compatible acme-gw-2 --partition root=rootfs.img --kernel vmlinuz --initrd initrd.img --boot-options quiet --output ./edge-v2',
     ],
   })
     .requiredOption('--name <name>', 'name of the product')
@@ -53,6 +59,7 @@ export function addBuild(image: Command, context: CliContext): void {
         .default(defaultFrameSizeBytes, '1MiB'),
     )
     .option('--level <n>', 'zstd level', wholeNumber(1, 19), 3);
+  withPayloadOptions(build);
   perform<BuildOptions>(build, context, async (invocation) => {
     const { options } = invocation;
     const built = await buildImage({
@@ -63,6 +70,8 @@ export function addBuild(image: Command, context: CliContext): void {
       minimumAgent: options.minimumAgent,
       agentVersion: options.agentVersion,
       partitions: options.partition.map(({ name, value }) => ({ name, file: value })),
+      payloads: payloadsOf(options),
+      bootOptions: options.bootOptions,
       outputDirectory: options.output,
       refName: options.refName,
       frameSizeBytes: options.frameSize,
@@ -71,6 +80,23 @@ export function addBuild(image: Command, context: CliContext): void {
     invocation.print({ ...built, output: options.output }, renderBuilt(built, options.output));
     return 0;
   });
+}
+
+function withPayloadOptions(build: Command): void {
+  build
+    .option('--kernel <file>', 'the kernel, for a loader that cannot read a slot')
+    .option('--initrd <file>', 'an initrd beside it; repeat it for more, in their order', collected, [])
+    .option('--devicetree <file>', 'a device tree beside it')
+    .option('--uki <file>', 'a unified kernel image in place of these')
+    .option('--boot-options <line>', "kernel options of the image; the node's own come behind them");
+}
+
+type Payload = NonNullable<BuildInput['payloads']>[number];
+
+function payloadsOf({ kernel, initrd, devicetree, uki }: BuildOptions): readonly Payload[] {
+  const one = (role: Payload['role'], file: string | undefined) => (file === undefined ? [] : [{ role, file }]);
+  const initrds = initrd.map((file) => ({ role: 'initrd', file }) as const);
+  return [...one('uki', uki), ...one('kernel', kernel), ...initrds, ...one('devicetree', devicetree)];
 }
 
 /** `image push`. */

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { LayerEncoding } from '../../../partitions/trusted-descriptor.ts';
 import { AgentError } from '../errors.ts';
+import { bootSchema, type ImageBoot, imageBoot } from './boot-payloads.ts';
 import { isDigest } from './digest.ts';
 import { type Manifest, manifestLimits, mediaTypes, parseJson, parseShape } from './manifest.ts';
 
@@ -19,6 +20,8 @@ export interface ImageConfig {
   /** The agent inside the image, or `undefined` where it carries none. */
   readonly agentVersion: string | undefined;
   readonly partitions: readonly ImagePartition[];
+  /** What a loader that cannot read a slot starts; `undefined` where the image brings nothing for one. */
+  readonly boot: ImageBoot | undefined;
 }
 
 /** One partition of an image, as its config states it. */
@@ -57,6 +60,7 @@ export const imageConfigSchema = z.object({
     )
     .min(1)
     .max(16),
+  boot: bootSchema.optional(),
 });
 
 /** Parses a kaon image's config. Throws `manifest-invalid` that names the path, or `response-too-large`. */
@@ -84,6 +88,7 @@ export function parseImageConfig(bytes: Uint8Array): ImageConfig {
       contentDigest: partition.digest,
       contentSizeBytes: partition.sizeBytes,
     })),
+    boot: raw.boot && imageBoot(raw.boot),
   };
 }
 
@@ -101,8 +106,8 @@ export interface PartitionLayer extends ImagePartition {
 }
 
 /**
- * Joins manifest and config: each partition of the config has exactly one layer of a known type, and no layer is left.
- * Throws `manifest-invalid`.
+ * Joins manifest and config: each partition of the config has exactly one layer of a known type, and no layer is left
+ * that neither a partition nor a boot payload names. Throws `manifest-invalid`.
  */
 export function partitionLayers(manifest: Manifest, config: ImageConfig): readonly PartitionLayer[] {
   if (manifest.config.mediaType !== mediaTypes.kaonConfig) {
@@ -112,7 +117,8 @@ export function partitionLayers(manifest: Manifest, config: ImageConfig): readon
     );
   }
   const named = new Set(config.partitions.map(({ layerDigest }) => layerDigest));
-  const stray = manifest.layers.find(({ digest: layer }) => !named.has(layer));
+  const payloads = new Set(config.boot?.payloads.map(({ layerDigest }) => layerDigest));
+  const stray = manifest.layers.find(({ digest: layer }) => !named.has(layer) && !payloads.has(layer));
   if (stray !== undefined || named.size !== config.partitions.length) {
     throw new AgentError(
       'manifest-invalid',

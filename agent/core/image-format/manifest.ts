@@ -14,6 +14,7 @@ export const mediaTypes = {
   kaonArtifact: 'application/vnd.kaon.image.v1',
   kaonConfig: 'application/vnd.kaon.config.v1+json',
   kaonPartition: 'application/vnd.kaon.partition.v1.raw',
+  kaonBoot: 'application/vnd.kaon.boot.v1.raw',
 } as const;
 
 /** A content descriptor (OCI image-spec, "OCI Content Descriptors"). Annotations are unsigned unless the manifest is. */

@@ -75,6 +75,22 @@ describe('from partition files to a verified image', () => {
     expect((await run(...verify)).io.stdout).toMatch(/^trusted: signed with release$/m);
   });
 
+  it('with a kernel and an initrd for a loader that cannot read a slot', async () => {
+    for (const [name, seed] of [
+      ['vmlinuz', 5],
+      ['initrd.img', 6],
+    ] as const) {
+      await writeFile(at(name), patternBytes(20_000, seed));
+    }
+    const boot = ['--kernel', at('vmlinuz'), '--initrd', at('initrd.img'), '--boot-options', 'quiet ro'];
+    const built = await run(...buildArgs(), ...boot);
+    expect(built.io.stdout).toMatch(/^kernel +20 KiB/m);
+    const from = ['--from', `oci:${at('layout')}`];
+    const { io } = await run('image', 'inspect', 'registry.acme.io/os/edge', ...from);
+    expect(io.stdout).toMatch(/^boot options: +quiet ro$/m);
+    expect(io.stdout).toMatch(/^initrd +20 KiB +sha256:/m);
+  });
+
   it('offline: signed in the layout, pushed with its signatures, verified in both places', async () => {
     const { reference } = await startFor();
     await keys('release');

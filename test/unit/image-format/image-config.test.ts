@@ -30,6 +30,7 @@ describe('parseImageConfig', () => {
       minimumAgent: '0.1.0',
       agentVersion: '0.2.0',
       partitions: [{ name: 'root', layerDigest: digestA, contentDigest: content, contentSizeBytes: 4096 }],
+      boot: undefined,
     });
   });
 

@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import zlib from 'node:zlib';
@@ -6,6 +6,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parseImageConfig, partitionLayers } from '../../../agent/core/image-format/image-config.ts';
 import { mediaTypes, parseManifest } from '../../../agent/core/image-format/manifest.ts';
 import { parseReference } from '../../../agent/core/image-format/reference.ts';
+import type { BuildInput } from '../../../agent/image/build-image.ts';
+import { inspectImage } from '../../../agent/image/inspect-image.ts';
 import { decodeLayer } from '../../../partitions/frames/decode-layer.ts';
 import { sha256 } from '../../fakes/sample-image.ts';
 import { buildSample, layoutSource, makeFolder, never, partitionBytes } from './samples.ts';
@@ -72,6 +74,21 @@ describe('a built image', () => {
     expect(pieces.length).toBe(Math.ceil(root.byteLength / (64 * 1024)));
   });
 
+  it('carries boot payloads as the bytes of their files, with the options for them', async () => {
+    const files = { kernel: partitionBytes(50_000, 7), initrd: partitionBytes(20_000, 8) };
+    for (const [name, bytes] of Object.entries(files)) await writeFile(join(folder.path, name), bytes);
+    const payloads = (['kernel', 'initrd'] as const).map((role) => ({ role, file: join(folder.path, role) }));
+    const built = await buildSample(folder.path, { root }, { payloads, bootOptions: 'quiet ro' });
+    expect(built.payloads).toEqual([
+      { role: 'kernel', layerDigest: sha256(files.kernel), layerSizeBytes: 50_000 },
+      { role: 'initrd', layerDigest: sha256(files.initrd), layerSizeBytes: 20_000 },
+    ]);
+    expect((await blob(built.layout, sha256(files.kernel))).equals(files.kernel)).toBe(true);
+    const inspected = await inspectImage(layoutSource(built.layout), reference, never);
+    expect(inspected.boot).toEqual({ payloads: built.payloads, options: 'quiet ro' });
+    expect(inspected.layers).toHaveLength(1);
+  });
+
   it('is the same for the same input, wherever it is built', async () => {
     const first = await buildSample(folder.path, { root, boot });
     const again = await buildSample(folder.path, { root, boot }, { outputDirectory: join(folder.path, 'again') });
@@ -115,6 +132,19 @@ describe('building an image', () => {
         message: expect.stringContaining(file) as string,
       });
     }
+  });
+
+  it('refuses boot options without a kernel, an empty kernel, and payloads that a node would refuse', async () => {
+    const build = (change: Partial<BuildInput>) => buildSample(folder.path, { root }, change);
+    await expect(build({ bootOptions: 'quiet' })).rejects.toMatchObject({ code: 'usage-invalid' });
+    const file = join(folder.path, 'payload');
+    await writeFile(file, nothing);
+    await expect(build({ payloads: [{ role: 'kernel', file }] })).rejects.toMatchObject({
+      code: 'usage-invalid',
+      message: expect.stringContaining('payload for the kernel: it is empty') as string,
+    });
+    await writeFile(file, boot);
+    await expect(build({ payloads: [{ role: 'initrd', file }] })).rejects.toMatchObject({ code: 'manifest-invalid' });
   });
 
   it('refuses an image without partitions', async () => {
