@@ -73,24 +73,27 @@ export async function readFromEsp(disk: string, path: string): Promise<string> {
   return run('mtype', '-i', `${disk}@@${offsetOf('esp')}`, `::/${path}`);
 }
 
-/** The data partition with the scenario's script, and the state directories of both daemons. */
-export async function putData(disk: string, work: string, scenario: string): Promise<void> {
-  const tree = join(work, 'data');
-  await shell(`rm -rf ${tree}`);
-  for (const name of ['vm', 'kaon', 'kaon-slotd']) await mkdir(join(tree, name), { recursive: true });
-  await writeFile(join(tree, 'vm/scenario.sh'), scenario);
+/**
+ * The data partition with the scenario's script, and the state directories of both daemons. `tree` is the node's root
+ * file system, `folder` the node's own.
+ */
+export async function putData(disk: string, folder: string, tree: string, scenario: string): Promise<void> {
+  const data = join(folder, 'data');
+  await shell(`rm -rf ${data}`);
+  for (const name of ['vm', 'kaon', 'kaon-slotd']) await mkdir(join(data, name), { recursive: true });
+  await writeFile(join(data, 'vm/scenario.sh'), scenario);
   // The id that systemd-sysusers gave to kaon in the tree.
-  const passwd = await readFile(join(work, 'root/etc/passwd'), 'utf8');
+  const passwd = await readFile(join(tree, 'etc/passwd'), 'utf8');
   const [, uid = '', gid = ''] = /^kaon:[^:]*:(\d+):(\d+):/m.exec(passwd) ?? [];
-  await chown(join(tree, 'kaon'), Number(uid), Number(gid));
-  const file = join(work, 'data.img');
-  await makeFileSystem(tree, file, partitions.data.sizeMiB);
+  await chown(join(data, 'kaon'), Number(uid), Number(gid));
+  const file = join(folder, 'data.img');
+  await makeFileSystem(data, file, partitions.data.sizeMiB);
   await putPartition(disk, 'data', file);
 }
 
 /** A file of the data partition; `undefined` when there is none. */
-export async function readFromData(disk: string, work: string, path: string): Promise<string | undefined> {
-  const file = join(work, 'read-data.img');
+export async function readFromData(disk: string, folder: string, path: string): Promise<string | undefined> {
+  const file = join(folder, 'read-data.img');
   await getPartition(disk, 'data', file);
   // What the guest had not replayed yet counts, too.
   await shell(`e2fsck -fy ${file} >/dev/null 2>&1 || true`);

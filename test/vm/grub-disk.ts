@@ -1,29 +1,75 @@
 import { open, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { offsetOf, putOnEsp } from './disk.ts';
+import type { SlotName } from '../../bootloader/bootloader.ts';
+import { offsetOf, putOnEsp, readFromEsp } from './disk.ts';
+import { tries } from './images.ts';
+import type { LoaderState, VmLoader } from './loader.ts';
 import { run } from './shell.ts';
 
 const script = fileURLToPath(new URL('../../bootloader/scripts/grub.cfg', import.meta.url));
 const modules = ['part_gpt', 'fat', 'ext2', 'normal', 'linux', 'test', 'loadenv', 'regexp', 'echo', 'reboot'];
 
-/** Puts GRUB, its script and its environment onto a disk, for a BIOS or for UEFI. */
-export async function installGrub(disk: string, work: string, firmware: 'bios' | 'uefi'): Promise<void> {
-  if (firmware === 'bios') await installBios(disk, work);
-  else await installUefi(disk, work);
+const bootNames = { a: 'A', b: 'B' } as const;
+const environmentPath = 'grub/grubenv';
+
+function grub(installFirmware: (disk: string, work: string) => Promise<void>): VmLoader {
+  return {
+    kind: 'grub',
+    configuration: `{ type: grub, environment: /efi/${environmentPath}, tries: ${tries} }`,
+    nodeFiles: { 'etc/kaon/units.env': `KAON_GRUB_ENVIRONMENT=/efi/${environmentPath}\n` },
+    install: async (disk, _tree, work) => {
+      await installFirmware(disk, work);
+      await putScript(disk, work);
+      await putEnvironments(disk, work);
+    },
+    // GRUB reads the kernel from the slot itself.
+    imageArguments: async () => [],
+    readState: async (disk) => readGrubState(await readFromEsp(disk, environmentPath)),
+  };
+}
+
+/** GRUB in a partition of its own and in the boot sector. */
+export const grubOnBios: VmLoader = grub(installBios);
+
+/** GRUB as the ESP's fallback program. */
+export const grubOnUefi: VmLoader = grub(installUefi);
+
+/** The state that an environment block holds (GRUB manual, "Environment block"). */
+export function readGrubState(environment: string): LoaderState {
+  const lines = environment.split('\n').filter((line) => /^\w+=/.test(line));
+  const values = new Map(lines.map((line) => line.split('=', 2) as [string, string]));
+  const isInTrial = (slot: SlotName) => values.get('kaon_trial') === bootNames[slot];
+  const canBoot = (slot: SlotName) => {
+    const isListed = (values.get('ORDER') ?? '').split(' ').includes(bootNames[slot]);
+    // A proven slot gets its boots back when none is left; a trial never does.
+    const isUsedUp = isInTrial(slot) && values.get(`${bootNames[slot]}_LEFT`) === '0';
+    return isListed && values.get(`${bootNames[slot]}_OK`) === '1' && !isUsedUp;
+  };
+  return {
+    trial: isInTrial('a') ? 'a' : isInTrial('b') ? 'b' : undefined,
+    canBoot: { a: canBoot('a'), b: canBoot('b') },
+    text: lines.join(' '),
+  };
+}
+
+async function putScript(disk: string, work: string): Promise<void> {
   const cfg = (await readFile(script, 'utf8'))
     .replace(/^set kaon_args=.*$/m, 'set kaon_args="rootwait ro quiet panic=5 console=ttyS0 mitigations=off nokaslr"')
-    .replace(/^set kaon_full=.*$/m, 'set kaon_full=2')
+    .replace(/^set kaon_full=.*$/m, `set kaon_full=${tries}`)
     .replace(/^set timeout=0$/m, 'set timeout=0\nserial --unit=0 --speed=115200\nterminal_output serial');
   await putText(disk, work, 'grub/grub.cfg', cfg);
+}
+
+async function putEnvironments(disk: string, work: string): Promise<void> {
   const environment = join(work, 'grubenv');
   await writeFile(environment, '');
   await run('grub-editenv', environment, 'create');
-  const values = ['ORDER=A B', 'A_OK=1', 'A_LEFT=2', 'B_OK=0', 'B_LEFT=0', 'kaon_trial=-', 'kaon_tries=0'];
+  const values = ['ORDER=A B', 'A_OK=1', `A_LEFT=${tries}`, 'B_OK=0', 'B_LEFT=0', 'kaon_trial=-', 'kaon_tries=0'];
   await run('grub-editenv', environment, 'set', ...values);
-  await putOnEsp(disk, environment, 'grub/grubenv');
+  await putOnEsp(disk, environment, environmentPath);
   await run('grub-editenv', environment, 'create');
-  await putOnEsp(disk, environment, 'grub/grubenv.kaon');
+  await putOnEsp(disk, environment, `${environmentPath}.kaon`);
 }
 
 async function putText(disk: string, work: string, path: string, text: string): Promise<void> {

@@ -3,9 +3,13 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { RealRegistry } from '../system/docker-registry.ts';
 import { makeFileSystem, partitions } from './disk.ts';
+import type { VmLoader } from './loader.ts';
 import { run, shell } from './shell.ts';
 
 const kaonctlProgram = fileURLToPath(new URL('../../package/bin/kaonctl.js', import.meta.url));
+
+/** How many boots a trial gets, and a proven slot between two that renew it. */
+export const tries = 2;
 
 /** Where the guest finds what listens on the host's loopback. */
 export const hostForGuest = '10.0.2.2';
@@ -34,102 +38,112 @@ export type Behaviour = keyof typeof behaviours;
 
 /** An image in the registry, and the file system that it puts onto a slot. */
 export interface VmImage {
+  /** Version, behaviour and signer. */
   readonly version: string;
   /** As the guest names it. */
   readonly reference: string;
   readonly file: string;
 }
 
-/** Builds images of the tree and pushes them, each once. */
+/** What signs the images: by `release.pub` nodes know the one signer, of the other they know nothing. */
+export type Signer = 'release' | 'stranger';
+
+/** Makes the keys of all signers in `folder`. */
+export async function makeKeys(folder: string): Promise<void> {
+  for (const name of ['release', 'stranger']) {
+    await run(process.execPath, kaonctlProgram, 'keygen', '--output', join(folder, name));
+  }
+}
+
+/** As the guest names a registry of the host. */
+export function seenByGuest(registry: RealRegistry): string {
+  return registry.host.replace('127.0.0.1', hostForGuest);
+}
+
+/** Builds images of the tree of one kind of nodes and pushes them, each once. */
 export class ImageShop {
-  readonly #work: string;
+  readonly #loader: VmLoader;
+  readonly #folder: string;
+  readonly #tree: string;
+  readonly #keys: string;
   readonly #registry: RealRegistry;
   readonly #made = new Map<string, Promise<VmImage>>();
 
-  constructor(work: string, registry: RealRegistry) {
-    this.#work = work;
-    this.#registry = registry;
-  }
-
-  /** As the guest names the registry. */
-  get guestRegistry(): string {
-    return this.#registry.host.replace('127.0.0.1', hostForGuest);
-  }
-
-  get publicKey(): string {
-    return join(this.#work, 'release.pub');
-  }
-
-  /** Makes the keys. */
-  async open(): Promise<void> {
-    for (const name of ['release', 'stranger']) {
-      await run(process.execPath, kaonctlProgram, 'keygen', '--output', join(this.#work, name));
-    }
-  }
-
-  /** The file system of a version, as a factory would write it to a slot. */
-  async fileSystem(version: string, behaviour: Behaviour): Promise<string> {
-    const tree = join(this.#work, `tree-${version}`);
-    const file = join(this.#work, `${version}.img`);
-    await shell(`
-      cp -a ${this.#work}/root ${tree}
-      cd ${tree}
-      echo 'VERSION=${version}' > etc/kaon-vm-release
-      ${behaviours[behaviour]}
-    `);
-    await makeFileSystem(tree, file, partitions['slot-a'].sizeMiB);
-    await shell(`rm -rf ${tree}`);
-    return file;
+  /** `folder` is its own; `keys` holds the keys of the signers. */
+  constructor(ports: { loader: VmLoader; folder: string; tree: string; keys: string; registry: RealRegistry }) {
+    this.#loader = ports.loader;
+    this.#folder = ports.folder;
+    this.#tree = ports.tree;
+    this.#keys = ports.keys;
+    this.#registry = ports.registry;
   }
 
   /** An image in the registry, signed by `signer`. */
-  push(version: string, behaviour: Behaviour, signer: 'release' | 'stranger' = 'release'): Promise<VmImage> {
+  push(version: string, behaviour: Behaviour, signer: Signer = 'release'): Promise<VmImage> {
     const name = `${version}-${behaviour}-${signer}`;
     const known = this.#made.get(name);
     if (known !== undefined) return known;
-    const made = this.#push(name, behaviour, signer);
+    const made = this.#push(version, name, behaviour, signer);
     this.#made.set(name, made);
     return made;
   }
 
-  async #push(version: string, behaviour: Behaviour, signer: string): Promise<VmImage> {
-    const file = await this.fileSystem(version, behaviour);
-    const layout = join(this.#work, `layout-${version}`);
+  async #push(version: string, name: string, behaviour: Behaviour, signer: Signer): Promise<VmImage> {
+    const tree = join(this.#folder, `tree-${name}`);
+    const file = join(this.#folder, `${name}.img`);
+    const layout = join(this.#folder, `layout-${name}`);
+    await makeVersion(this.#tree, tree, version, behaviour);
+    await makeFileSystem(tree, file, partitions['slot-a'].sizeMiB);
     await mkdir(layout, { recursive: true });
     const kaonctl = (...args: readonly string[]) => run(process.execPath, kaonctlProgram, ...args);
     await kaonctl(
       ...['image', 'build', '--name', 'edge', '--version', version, '--compatible', 'vm', '--level', '1'],
-      ...['--partition', `root=${file}`, '--output', layout],
+      ...['--partition', `root=${file}`, ...(await this.#loader.imageArguments(tree, this.#folder))],
+      ...['--output', layout],
     );
-    const onHost = `${this.#registry.host}/os/edge:${version}`;
-    await kaonctl('image', 'push', layout, onHost, '--insecure-http');
-    await kaonctl('image', 'sign', '--key', join(this.#work, `${signer}.key`), onHost, '--insecure-http');
-    await shell(`rm -rf ${layout}`);
-    return { version, reference: `${this.guestRegistry}/os/edge:${version}`, file };
+    // A tag of its own: images of one scenario may have one version.
+    const path = `os/edge:${this.#loader.kind}-${name}`;
+    await kaonctl('image', 'push', layout, `${this.#registry.host}/${path}`, '--insecure-http');
+    const key = join(this.#keys, `${signer}.key`);
+    await kaonctl('image', 'sign', '--key', key, `${this.#registry.host}/${path}`, '--insecure-http');
+    await shell(`rm -rf ${layout} ${tree}`);
+    return { version: name, reference: `${seenByGuest(this.#registry)}/${path}`, file };
   }
 }
 
-/** Puts the node's configuration into the tree: what an operator would write. */
-export async function configureNode(tree: string, guestRegistry: string, publicKey: string): Promise<void> {
-  await mkdir(join(tree, 'etc/kaon'), { recursive: true });
-  await shell(`install -m 0644 ${publicKey} ${tree}/etc/kaon/release.pub`);
-  await writeFile(
-    join(tree, 'etc/kaon/kaon.yaml'),
-    `formatVersion: 1
+/** A copy of `tree` that says which version it is, and behaves so. */
+export async function makeVersion(tree: string, copy: string, version: string, behaviour: Behaviour): Promise<void> {
+  await shell(`
+    rm -rf ${copy}
+    cp -a ${tree} ${copy}
+    cd ${copy}
+    echo 'VERSION=${version}' > etc/kaon-vm-release
+    ${behaviours[behaviour]}
+  `);
+}
+
+/** Puts the node's configuration into the tree: what an operator would write. `registry` is as the guest names it. */
+export async function configureNode(tree: string, loader: VmLoader, registry: string, keys: string): Promise<void> {
+  const configuration = `formatVersion: 1
 node: { id: vm, compatible: vm }
 slots:
   a: { bootName: A, partitions: { root: { device: /dev/disk/by-partlabel/slot-a } } }
   b: { bootName: B, partitions: { root: { device: /dev/disk/by-partlabel/slot-b } } }
-bootloader: { type: grub, environment: /efi/grub/grubenv, tries: 2 }
+bootloader: ${loader.configuration}
 trust:
   keys: { release: { file: /etc/kaon/release.pub } }
-  rules: [{ prefix: "${guestRegistry}/os", require: { keys: [release] } }]
-registries: { "${guestRegistry}": { insecureHttp: true } }
+  rules: [{ prefix: "${registry}/os", require: { keys: [release] } }]
+registries: { "${registry}": { insecureHttp: true } }
 health:
   deadline: 60s
   checks:
     - { name: well, kind: command, command: [/usr/bin/test, "!", -e, /etc/kaon-is-unhealthy], timeout: 10s, retries: 0 }
     - { name: network, kind: systemd-unit, unit: systemd-networkd.service, timeout: 20s, required: false }
-`,
-  );
+`;
+  const files = { 'etc/kaon/kaon.yaml': configuration, ...loader.nodeFiles };
+  for (const [name, text] of Object.entries(files)) {
+    await mkdir(join(tree, name, '..'), { recursive: true });
+    await writeFile(join(tree, name), text);
+  }
+  await shell(`install -m 0644 ${keys}/release.pub ${tree}/etc/kaon/release.pub`);
 }

@@ -1,8 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { copyFile } from 'node:fs/promises';
-import { createWriteStream, existsSync } from 'node:fs';
+import { createWriteStream } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Firmware } from './firmware.ts';
 
 const escapeSequence = new RegExp(`${String.fromCharCode(27)}\\[[0-9;=?]*[A-Za-z]`, 'g');
 
@@ -20,23 +20,23 @@ export interface BootPlan {
 /** A virtual machine: one QEMU process a boot, so that each reset is a cold start. */
 export class Machine {
   readonly #disk: string;
-  readonly #work: string;
-  readonly #firmware: 'bios' | 'uefi';
+  readonly #folder: string;
+  readonly #firmware: Firmware;
   readonly log: string;
   /** Lines of the serial console, over all boots. */
   readonly lines: string[] = [];
   #child: ChildProcess | undefined;
 
-  constructor(disk: string, work: string, firmware: 'bios' | 'uefi') {
+  constructor(disk: string, folder: string, firmware: Firmware) {
     this.#disk = disk;
-    this.#work = work;
+    this.#folder = folder;
     this.#firmware = firmware;
-    this.log = join(work, 'serial.log');
+    this.log = join(folder, 'serial.log');
   }
 
   /** Boots once; resolves when the guest powers off, resets, is cut off, or its time is over. */
   async boot(plan: BootPlan): Promise<BootEnd> {
-    const child = spawn('qemu-system-x86_64', await this.#arguments(), { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(this.#firmware.program, await this.#arguments(), { stdio: ['ignore', 'pipe', 'pipe'] });
     this.#child = child;
     const log = createWriteStream(this.log, { flags: 'a' });
     log.write(`\n===== boot at ${new Date().toISOString()}\n`);
@@ -77,23 +77,11 @@ export class Machine {
 
   async #arguments(): Promise<readonly string[]> {
     return [
-      ...['-machine', 'q35,smm=off', '-accel', 'tcg,thread=multi', '-cpu', 'qemu64', '-smp', '2', '-m', '1024'],
+      ...(await this.#firmware.arguments(this.#folder)),
       ...['-nodefaults', '-display', 'none', '-serial', 'stdio', '-no-reboot'],
-      ...(this.#firmware === 'uefi' ? await this.#flash() : []),
       ...['-drive', `file=${this.#disk},if=none,id=d0,format=raw,cache=writeback`],
       ...['-device', 'nvme,serial=kaon,drive=d0,bootindex=0'],
       ...['-netdev', 'user,id=n0', '-device', 'virtio-net-pci,netdev=n0,romfile='],
-    ];
-  }
-
-  async #flash(): Promise<readonly string[]> {
-    const variables = join(this.#work, 'OVMF_VARS.fd');
-    if (!existsSync(variables)) await copyFile('/usr/share/OVMF/OVMF_VARS_4M.fd', variables);
-    return [
-      '-drive',
-      'if=pflash,unit=0,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd',
-      '-drive',
-      `if=pflash,unit=1,format=raw,file=${variables}`,
     ];
   }
 }

@@ -1,14 +1,18 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { getPartition, putData, readFromData, readFromEsp } from './disk.ts';
-import type { ImageShop, VmImage } from './images.ts';
+import { getPartition, putData, readFromData } from './disk.ts';
+import type { VmImage } from './images.ts';
 import { Machine } from './machine.ts';
 import { scenarioScript } from './scenario-script.ts';
 import type { Scenario, VmResult } from './scenarios.ts';
 import { shell } from './shell.ts';
+import { fileName, type Stage } from './stage.ts';
+
+/** How much slower than an idle machine this one is thought to be: every time limit is as much longer. */
+const patience = Number(process.env['KAON_VM_PATIENCE'] ?? '1');
 
 /** A guest that hangs is cut off by then, as a watchdog in hardware or somebody's hand would. */
-const bootLimitMs = 240_000;
+const bootLimitMs = 240_000 * patience;
 const mostBoots = 14;
 
 /** How a scenario ended. */
@@ -19,19 +23,10 @@ export interface Verdict {
   readonly log: string;
 }
 
-/** What all scenarios on one loader begin from. */
-export interface Stage {
-  readonly firmware: 'bios' | 'uefi';
-  /** A disk with the factory's system, which is copied. */
-  readonly baseDisk: string;
-  readonly work: string;
-  readonly shop: ImageShop;
-}
-
 /** Plays a scenario on a disk of its own. Never rejects. */
 export async function play(stage: Stage, scenario: Scenario): Promise<Verdict> {
   const startedAtMs = performance.now();
-  const folder = join(stage.work, `${stage.firmware}-${scenario.name.replaceAll(' ', '-')}`);
+  const folder = join(stage.work, fileName(scenario.name));
   await rm(folder, { recursive: true, force: true });
   await mkdir(folder, { recursive: true });
   const log = join(folder, 'serial.log');
@@ -40,17 +35,11 @@ export async function play(stage: Stage, scenario: Scenario): Promise<Verdict> {
     const images = await scenario.images(stage.shop);
     const disk = join(folder, 'disk.img');
     await shell(`cp --sparse=always ${stage.baseDisk} ${disk}`);
-    await putData(
-      disk,
-      stage.work,
-      scenarioScript(
-        images.map(({ reference }) => reference),
-        scenario.plainReboots,
-      ),
-    );
-    const machine = new Machine(disk, folder, stage.firmware);
+    const references = images.map(({ reference }) => reference);
+    await putData(disk, folder, stage.tree, scenarioScript(references, scenario.plainReboots));
+    const machine = new Machine(disk, folder, stage.machine.firmware);
     const boots = await bootToTheEnd(machine, scenario);
-    const result = await readResult(disk, folder, images, boots);
+    const result = await readResult(stage, disk, folder, images, boots);
     const failures = Object.entries(scenario.expect(result))
       .filter(([, isHeld]) => !isHeld)
       .map(([text]) => text);
@@ -71,10 +60,15 @@ async function bootToTheEnd(machine: Machine, scenario: Scenario): Promise<numbe
   throw new Error(`the node did not come to rest in ${mostBoots} boots`);
 }
 
-async function readResult(disk: string, folder: string, images: readonly VmImage[], boots: number): Promise<VmResult> {
+async function readResult(
+  stage: Stage,
+  disk: string,
+  folder: string,
+  images: readonly VmImage[],
+  boots: number,
+): Promise<VmResult> {
   const read = async (name: string) => (await readFromData(disk, folder, `/vm/${name}`)) ?? '';
   const parse = async (name: string): Promise<unknown> => JSON.parse((await read(name)) || 'null');
-  const environment = await readFromEsp(disk, 'grub/grubenv');
   return {
     history: (await read('history')).split('\n').filter((line) => line !== ''),
     status: (await parse('status.json')) as VmResult['status'],
@@ -82,12 +76,7 @@ async function readResult(disk: string, folder: string, images: readonly VmImage
     rollbacks: (await parse('rollbacks.json')) as VmResult['rollbacks'],
     failedUnits: (await read('failed-units')).trim(),
     boots,
-    loader: Object.fromEntries(
-      environment
-        .split('\n')
-        .filter((line) => /^\w+=/.test(line))
-        .map((line) => line.split('=', 2) as [string, string]),
-    ),
+    loader: await stage.machine.loader.readState(disk),
     slotB: await imageInSlotB(disk, folder, images),
   };
 }

@@ -33,7 +33,7 @@ const modules = [
  */
 export async function buildRootTree(cache: string, work: string): Promise<string> {
   const tree = join(work, 'root');
-  await mkdir(tree, { recursive: true });
+  await mkdir(tree);
   await shell(`tar -C ${tree} -xpf ${await distributionTar(cache)}`);
   await shell(`cd ${repository} && node package/build.ts && node package/install.ts --root ${tree} --with-node`, {
     PATH: `${repository}/node_modules/.bin:${process.env['PATH'] ?? ''}`,
@@ -109,7 +109,6 @@ async function configure(tree: string): Promise<void> {
       '[Journal]\nStorage=volatile\nForwardToConsole=yes\nTTYPath=/dev/ttyS0\nMaxLevelConsole=info\n',
     // The guard's own times are for nodes; the table of its decisions is what is tested.
     'etc/systemd/system/kaon-trial-guard.timer.d/vm.conf': '[Timer]\nOnBootSec=\nOnBootSec=60s\n',
-    'etc/kaon/units.env': 'KAON_GRUB_ENVIRONMENT=/efi/grub/grubenv\n',
     'usr/lib/systemd/system/vm-scenario.service': `[Unit]
 Description=what the scenario does in this boot
 After=kaond.service

@@ -3,23 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { startDockerRegistry } from '../system/docker-registry.ts';
-import { makeDisk, putPartition } from './disk.ts';
-import { installGrub } from './grub-disk.ts';
-import { configureNode, ImageShop } from './images.ts';
-import { machineNames } from './machine-names.ts';
-import { play, type Stage, type Verdict } from './play.ts';
+import { makeKeys } from './images.ts';
+import { machines, type VmMachine } from './machines.ts';
+import { play, type Verdict } from './play.ts';
 import { buildRootTree } from './root-tree.ts';
 import { type Scenario, scenarios } from './scenarios.ts';
-
-/** The machines, and what runs on each unless all is asked for. */
-const machines = [
-  { name: machineNames[0], firmware: 'bios', usual: ['upgrade', 'panic', 'failed health'] },
-  {
-    name: machineNames[1],
-    firmware: 'uefi',
-    usual: ['upgrade', 'no agent', 'config refused', 'cut in the write'],
-  },
-] as const;
+import { Stages } from './stage.ts';
 
 interface Cell {
   readonly machine: string;
@@ -27,26 +16,30 @@ interface Cell {
   readonly verdict: Verdict;
 }
 
-function wantedCells(options: { all: boolean; machine?: string; scenario?: string }) {
+/** The names of an option, all of them known; `undefined` where it was not given. */
+function chosen(option: string | undefined, known: readonly { readonly name: string }[]): Set<string> | undefined {
+  if (option === undefined) return undefined;
+  const names = option.split(',').map((name) => name.trim());
+  const unknown = names.find((name) => known.every((one) => one.name !== name));
+  if (unknown !== undefined) {
+    throw new Error(`cannot play ${unknown}: want one of ${known.map(({ name }) => name).join(', ')}`);
+  }
+  return new Set(names);
+}
+
+function wantedCells(options: { all: boolean; machine?: string | undefined; scenario?: string | undefined }) {
+  const wantedMachines = chosen(options.machine, machines);
+  const wantedScenarios = chosen(options.scenario, scenarios);
   return machines
-    .filter(({ name }) => options.machine === undefined || name === options.machine)
+    .filter(({ name }) => wantedMachines?.has(name) ?? true)
     .flatMap((machine) =>
       scenarios
-        .filter(({ name }) =>
-          options.scenario === undefined
-            ? options.all || (machine.usual as readonly string[]).includes(name)
-            : options.scenario.split(',').includes(name),
+        .filter(
+          ({ name }) =>
+            wantedScenarios?.has(name) ?? (options.all || machine.usual === 'all' || machine.usual.includes(name)),
         )
         .map((scenario) => ({ machine, scenario })),
     );
-}
-
-async function buildStage(work: string, shop: ImageShop, factory: string, firmware: 'bios' | 'uefi'): Promise<Stage> {
-  const baseDisk = join(work, `${firmware}.img`);
-  await makeDisk(baseDisk);
-  await installGrub(baseDisk, work, firmware);
-  await putPartition(baseDisk, 'slot-a', factory);
-  return { firmware, baseDisk, work, shop };
 }
 
 function print(cells: readonly Cell[]): void {
@@ -66,21 +59,13 @@ async function playAll(work: string, cells: ReturnType<typeof wantedCells>): Pro
   const registry = await startDockerRegistry(work, 'registry');
   try {
     const cache = process.env['KAON_VM_CACHE'] ?? '/var/cache/kaon-vm';
-    const tree = await buildRootTree(cache, work);
-    const shop = new ImageShop(work, registry);
-    await shop.open();
-    await configureNode(tree, shop.guestRegistry, shop.publicKey);
-    const factory = await shop.fileSystem('v1', 'healthy');
-    const stages = new Map<string, Stage>();
+    const rootTree = await buildRootTree(cache, work);
+    await makeKeys(work);
+    const stages = new Stages({ work, rootTree, keys: work, registry });
     const done: Cell[] = [];
     for (const { machine, scenario } of cells) {
-      const stage = stages.get(machine.firmware) ?? (await buildStage(work, shop, factory, machine.firmware));
-      stages.set(machine.firmware, stage);
-      done.push({
-        machine: machine.name,
-        scenario: scenario.name,
-        verdict: await playAndTell(stage, machine.name, scenario),
-      });
+      const verdict = await playAndTell(stages, machine, scenario);
+      done.push({ machine: machine.name, scenario: scenario.name, verdict });
     }
     return done;
   } finally {
@@ -88,10 +73,10 @@ async function playAll(work: string, cells: ReturnType<typeof wantedCells>): Pro
   }
 }
 
-async function playAndTell(stage: Stage, machine: string, scenario: Scenario): Promise<Verdict> {
-  const verdict = await play(stage, scenario);
+async function playAndTell(stages: Stages, machine: VmMachine, scenario: Scenario): Promise<Verdict> {
+  const verdict = await play(await stages.of(machine), scenario);
   console.log(
-    `${verdict.failures.length === 0 ? 'held  ' : 'FAILED'} ${machine}: ${scenario.name}, ${verdict.seconds} s`,
+    `${verdict.failures.length === 0 ? 'held  ' : 'FAILED'} ${machine.name}: ${scenario.name}, ${verdict.seconds} s`,
   );
   for (const failure of verdict.failures) console.log(`       not true: ${failure}`);
   return verdict;
@@ -106,12 +91,8 @@ async function main(): Promise<number> {
       scenario: { type: 'string' },
     },
   });
+  const wanted = wantedCells(values);
   const work = await mkdtemp(join(tmpdir(), 'kaon-vm-'));
-  const wanted = wantedCells({
-    all: values.all,
-    ...(values.machine === undefined ? {} : { machine: values.machine }),
-    ...(values.scenario === undefined ? {} : { scenario: values.scenario }),
-  });
   const cells = await playAll(work, wanted);
   const failed = cells.filter(({ verdict }) => verdict.failures.length > 0);
   print(cells);

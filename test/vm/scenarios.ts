@@ -1,5 +1,6 @@
+import type { Behaviour, ImageShop, Signer, VmImage } from './images.ts';
+import type { LoaderState } from './loader.ts';
 import type { BootPlan } from './machine.ts';
-import type { Behaviour, ImageShop, VmImage } from './images.ts';
 
 /** What is known of a node once it powered off by itself. */
 export interface VmResult {
@@ -18,7 +19,7 @@ export interface VmResult {
   readonly failedUnits: string;
   /** Boots that the machine made in all. */
   readonly boots: number;
-  readonly loader: Readonly<Record<string, string>>;
+  readonly loader: LoaderState;
   /** The version whose bytes slot b has from its first byte to its last. */
   readonly slotB: string | undefined;
 }
@@ -36,7 +37,7 @@ export interface Scenario {
 }
 
 const one =
-  (behaviour: Behaviour, signer: 'release' | 'stranger' = 'release') =>
+  (behaviour: Behaviour, signer: Signer = 'release') =>
   async (shop: ImageShop): Promise<readonly VmImage[]> => [await shop.push('v2', behaviour, signer)];
 
 function outcome({ updates }: VmResult, index = 0): string {
@@ -49,7 +50,7 @@ function committed(result: VmResult, version: string): Readonly<Record<string, b
     'the update is committed': outcome(result) === 'committed',
     'slot b runs': result.status.booted === 'b' && result.status.primary === 'b',
     'slot b holds the image': result.slotB === version,
-    'no trial is left': result.loader['kaon_trial'] === '-',
+    'no trial is left': result.loader.trial === undefined,
     'the agent is not degraded': result.status.degraded.length === 0,
     'no unit failed': result.failedUnits === '',
   };
@@ -62,7 +63,7 @@ function rolledBack(result: VmResult, ...outcomes: readonly string[]): Readonly<
     'slot b is bad': result.status.slots.find(({ name }) => name === 'b')?.state === 'bad',
     'the reason is told': (result.rollbacks[0]?.message ?? '') !== '',
     'the digest is known bad': result.status.knownBad.length === 1,
-    'no trial is left': result.loader['kaon_trial'] === '-',
+    'no trial is left': result.loader.trial === undefined,
   };
 }
 
@@ -113,7 +114,7 @@ export const scenarios: readonly Scenario[] = [
     expect: (result) => ({
       'the update was refused': outcome(result) === 'failed: signer-untrusted',
       'the node made one boot': result.boots === 1,
-      'slot b is not bootable': result.loader['B_OK'] === '0',
+      'slot b is not bootable': !result.loader.canBoot.b,
     }),
   },
   {

@@ -1,0 +1,28 @@
+import { type Firmware, ovmf, seaBios } from './firmware.ts';
+import { grubOnBios, grubOnUefi } from './grub-disk.ts';
+import type { VmLoader } from './loader.ts';
+
+/** A column of the matrix. */
+export interface VmMachine {
+  readonly name: string;
+  readonly firmware: Firmware;
+  readonly loader: VmLoader;
+  /** Names of the scenarios that run without being asked for; `all` is every one. */
+  readonly usual: readonly string[] | 'all';
+}
+
+/** Every machine that is booted, by the names that README.md has. */
+export const machines: readonly VmMachine[] = [
+  {
+    name: 'GRUB on BIOS',
+    firmware: seaBios,
+    loader: grubOnBios,
+    usual: ['upgrade', 'panic', 'failed health'],
+  },
+  {
+    name: 'GRUB on UEFI',
+    firmware: ovmf,
+    loader: grubOnUefi,
+    usual: ['upgrade', 'no agent', 'config refused', 'cut in the write'],
+  },
+];
