@@ -36,6 +36,14 @@ function otherSlot(slot: SlotName): SlotName {
   return slot === 'a' ? 'b' : 'a';
 }
 
+function checkFiles(copies: EnvironmentCopies, { dialect }: UbootLayout): void {
+  const refuse = (reason: string): never => {
+    throw new BootloaderError('bootloader-unsupported', `cannot drive U-Boot by environment files: ${reason}`);
+  };
+  if (copies.length !== 2) refuse('there is one, want two: a torn one would leave none');
+  if (dialect !== 'rauc') refuse(`U-Boot's own counter (${dialect}) counts in its own environment`);
+}
+
 /** U-Boot, by the variables of its environment. Every change is one environment write that a checksum decides. */
 export class UbootBootloader implements Bootloader {
   readonly #copies: EnvironmentCopies;
@@ -46,6 +54,7 @@ export class UbootBootloader implements Bootloader {
   /** Throws `bootloader-unsupported` when the loader can't be driven by the layout. */
   constructor(copies: EnvironmentCopies, options: UbootOptions) {
     checkUbootLayout(options.layout);
+    if (options.flags === 'sequence') checkFiles(copies, options.layout);
     this.#copies = copies;
     this.#options = options;
     this.#layout = options.layout;
@@ -189,6 +198,8 @@ export class UbootBootloader implements Bootloader {
   }
 
   #defaults(): readonly UbootVariable[] {
+    // Files hold our variables only: the rest is in U-Boot's own environment.
+    if (this.#scheme === 'sequence') return [];
     const defaults = this.#options.defaults ?? [];
     if (defaults.some(([name]) => name === 'bootcmd')) return defaults;
     throw new BootloaderError(
@@ -201,7 +212,7 @@ export class UbootBootloader implements Bootloader {
   async #write(current: CurrentCopy | undefined, variables: readonly UbootVariable[]): Promise<void> {
     const next = nextWrite(current, this.#copies.length, this.#scheme);
     const file = this.#file(next.index);
-    const bytes = encodeCopy(variables, this.#options.sizeBytes, next.flags);
+    const bytes = encodeCopy(withVariables(variables, next.stamp), this.#options.sizeBytes, next.flags);
     // The commit point of two copies. Its sectors may reach the disk apart: until all of them did, its checksum does not
     // match, and the copy that counts now stays what boots.
     await file.write(bytes, 0);

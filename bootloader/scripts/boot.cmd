@@ -15,8 +15,14 @@
 # its compiled-in environment, the slots are taken as they come and nothing is saved: kaon then repairs the environment.
 # When there is nothing to boot the script ends, and bootcmd may go on to a recovery.
 #
+# Where U-Boot cannot save an environment, it lies in two files on FAT instead (kaon_files). Each holds its variables as
+# `env export -c` leaves them, with a number in kaon_sequence that grows with each write, hexadecimal as setexpr counts. Of
+# the files whose checksum matches, the one with the larger number counts, and always the other one is written. Nothing
+# but the variables above is taken out of them: who can write to a FAT partition must not give U-Boot commands.
+#
 # Commands: test, for and if (CONFIG_HUSH_PARSER), setenv, saveenv, load (CONFIG_CMD_FS_GENERIC), echo, reset, and booti
-# (bootz on 32 bits). No setexpr.
+# (bootz on 32 bits). With files also env import and export, setexpr, itest and fatwrite (CONFIG_FAT_WRITE); not with
+# CONFIG_SYS_REDUNDAND_ENVIRONMENT, whose `env import -c` wants a byte of flags.
 #
 # Set these for the node. The partitions are those that hold /boot of each slot.
 kaon_boot=booti
@@ -30,6 +36,43 @@ kaon_part_b=3
 kaon_root_a=PARTLABEL=slot-a
 kaon_root_b=PARTLABEL=slot-b
 kaon_full=3
+# Both files, of kaon_files_size bytes (hexadecimal, no 0x) each, on this partition of the device; none: saveenv.
+kaon_files=""
+kaon_files_part=1
+kaon_files_size=1000
+
+kaon_names="BOOT_ORDER BOOT_A_LEFT BOOT_B_LEFT kaon_trial kaon_tries kaon_sequence"
+if test -n "${kaon_files}"; then
+  # What U-Boot started with is not what counts here.
+  setenv BOOT_ORDER
+  kaon_newest=none
+  kaon_spare=none
+  for kaon_file in ${kaon_files}; do
+    setenv kaon_sequence
+    if load ${kaon_device}:${kaon_files_part} ${kernel_addr_r} ${kaon_file}; then
+      if test "${filesize}" = "${kaon_files_size}"; then
+        env import -d -c ${kernel_addr_r} ${kaon_files_size} kaon_sequence
+      fi
+    fi
+    if test -z "${kaon_sequence}"; then
+      kaon_spare=${kaon_file}
+    elif test "${kaon_newest}" = none; then
+      kaon_newest=${kaon_file}
+      kaon_best=${kaon_sequence}
+    elif itest ${kaon_sequence} -gt ${kaon_best}; then
+      kaon_spare=${kaon_newest}
+      kaon_newest=${kaon_file}
+      kaon_best=${kaon_sequence}
+    else
+      kaon_spare=${kaon_file}
+    fi
+  done
+  if test "${kaon_newest}" != none; then
+    if load ${kaon_device}:${kaon_files_part} ${kernel_addr_r} ${kaon_newest}; then
+      env import -d -c ${kernel_addr_r} ${kaon_files_size} ${kaon_names}
+    fi
+  fi
+fi
 
 kaon_slot=none
 kaon_order="${BOOT_ORDER}"
@@ -48,26 +91,38 @@ if test -n "${BOOT_ORDER}"; then
     done
   done
 
+  kaon_renewed=no
   if test "${kaon_slot}" = none; then
-    kaon_renewed=no
     for kaon_candidate in ${BOOT_ORDER}; do
       if test "${kaon_candidate}" != "${kaon_trial}"; then
         setenv BOOT_${kaon_candidate}_LEFT ${kaon_full}
         kaon_renewed=yes
       fi
     done
-    if test "${kaon_renewed}" = yes; then
-      echo "kaon: no boots left, the proven slots get theirs back"
-      if saveenv; then reset; fi
+  fi
+
+  kaon_saved=no
+  if test "${kaon_slot}" != none -o "${kaon_renewed}" = yes; then
+    if test -z "${kaon_files}"; then
+      if saveenv; then kaon_saved=yes; fi
+    elif setexpr kaon_sequence ${kaon_sequence} + 1; then
+      if env export -c -s ${kaon_files_size} ${kernel_addr_r} ${kaon_names}; then
+        if fatwrite ${kaon_device}:${kaon_files_part} ${kernel_addr_r} ${kaon_spare} ${kaon_files_size}; then
+          kaon_saved=yes
+        fi
+      fi
     fi
-    # Not saved, or nothing proven: what is proven boots uncounted.
-    for kaon_candidate in ${BOOT_ORDER}; do
-      if test "${kaon_slot}" = none -a "${kaon_candidate}" != "${kaon_trial}"; then kaon_slot=${kaon_candidate}; fi
-    done
-  elif saveenv; then
+  fi
+
+  if test "${kaon_saved}" = yes; then
+    if test "${kaon_slot}" = none; then
+      echo "kaon: no boots left, the proven slots get theirs back"
+      reset
+    fi
     echo "kaon: counted"
   else
-    echo "kaon: cannot save the environment, no trial boots"
+    # Not saved, or nothing proven: what is proven boots uncounted.
+    echo "kaon: not counted, no trial boots"
     if test "${kaon_slot}" = "${kaon_trial}"; then kaon_slot=none; fi
     for kaon_candidate in ${BOOT_ORDER}; do
       if test "${kaon_slot}" = none -a "${kaon_candidate}" != "${kaon_trial}"; then kaon_slot=${kaon_candidate}; fi

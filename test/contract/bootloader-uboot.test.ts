@@ -12,6 +12,8 @@ const foreign = [
   ['kaon_boot', `source ${'x'.repeat(700)}`],
 ] as const;
 
+const schemes = { incremental: {}, boolean: { hasBooleanFlags: true }, sequence: { hasFiles: true } } as const;
+
 type Rules = UbootScript['rules'];
 
 async function redundantNode(
@@ -24,6 +26,15 @@ async function redundantNode(
     new PowerLossFile(new Uint8Array(sizeBytes).fill(0xff), 'second', beforeStep),
   ] as const;
   return nodeOf(rules, files, sizeBytes, flags);
+}
+
+/** Two files, of which only what is ours reaches the script and comes back. */
+async function filesNode(beforeStep: (name: string) => void): Promise<ContractNode> {
+  const files = [
+    new PowerLossFile(new Uint8Array(sizeBytes), 'first', beforeStep),
+    new PowerLossFile(new Uint8Array(sizeBytes), 'second', beforeStep),
+  ] as const;
+  return nodeOf('kaon', files, sizeBytes, 'sequence');
 }
 
 async function sectorNode(rules: Rules, beforeStep: (name: string) => void): Promise<ContractNode> {
@@ -44,7 +55,7 @@ async function nodeOf(
     layout: { dialect: rules === 'bootcount' ? 'bootcount' : 'rauc', bootNames: { a: 'A', b: 'B' }, tries: 3 },
   });
   await loader.repair('a', false);
-  const script: UbootScript = { rules, names: ['A', 'B'], full: 3, hasBooleanFlags: flags === 'boolean' };
+  const script: UbootScript = { rules, names: ['A', 'B'], full: 3, ...schemes[flags] };
   return {
     loader,
     boot: async () => {
@@ -67,6 +78,7 @@ describeBootloader('U-Boot with active and obsolete copies', (step) => redundant
   ...counted,
   tries: 3,
 });
+describeBootloader('U-Boot with two files, by boot.cmd', filesNode, { ...counted, tries: 4 });
 describeBootloader('U-Boot with one sector, by boot.cmd', (step) => sectorNode('kaon', step), {
   ...counted,
   tries: 15,
@@ -76,8 +88,29 @@ describeBootloader('U-Boot with two copies, by RAUC’s script', (step) => redun
   tries: 3,
   revivesTrials: true,
 });
+describeBootloader(
+  'U-Boot with active and obsolete copies, by RAUC’s script',
+  (step) => redundantNode('rauc', 'boolean', step),
+  {
+    ...counted,
+    tries: 3,
+    revivesTrials: true,
+  },
+);
+const uncounted = { countsProven: false, hasSteps: true } as const;
 describeBootloader('U-Boot’s own counter', (step) => redundantNode('bootcount', 'incremental', step), {
+  ...uncounted,
   tries: 5,
-  countsProven: false,
-  hasSteps: true,
+});
+describeBootloader(
+  'U-Boot’s own counter with active and obsolete copies',
+  (step) => redundantNode('bootcount', 'boolean', step),
+  {
+    ...uncounted,
+    tries: 5,
+  },
+);
+describeBootloader('U-Boot’s own counter in one sector', (step) => sectorNode('bootcount', step), {
+  ...uncounted,
+  tries: 5,
 });

@@ -18,6 +18,8 @@ export interface UbootScript {
   readonly full: number;
   /** The driver marks copies active (1) and obsolete (0), as on NOR flash, instead of numbering them. */
   readonly hasBooleanFlags?: boolean;
+  /** boot.cmd with `kaon_files`: the copies are two files without flags, told apart by `kaon_sequence`. */
+  readonly hasFiles?: boolean;
   /** U-Boot's driver cannot write the environment. */
   readonly cannotSave?: boolean;
 }
@@ -42,16 +44,36 @@ function littleEndian(bytes: Uint8Array): number {
   return new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0, true);
 }
 
-/** Index of the copy that U-Boot imports, or -1 for its compiled-in environment. */
-function pick(copies: readonly Uint8Array[], isBoolean: boolean): number {
-  const headBytes = copies.length === 2 ? 5 : 4;
+/** What boot.cmd takes out of its files, and all that it puts into them. */
+const namesInFiles = ['BOOT_ORDER', 'BOOT_A_LEFT', 'BOOT_B_LEFT', 'kaon_trial', 'kaon_tries', 'kaon_sequence'];
+
+function headBytesOf({ hasFiles }: UbootScript, copies: readonly Uint8Array[]): number {
+  return copies.length === 2 && hasFiles !== true ? 5 : 4;
+}
+
+/** Index of the copy that U-Boot or its script imports, or -1 for the compiled-in environment. */
+function pick(script: UbootScript, copies: readonly Uint8Array[]): number {
+  const headBytes = headBytesOf(script, copies);
   const sound = copies.map((copy) => littleEndian(copy) === checksum(copy.subarray(headBytes)));
+  if (script.hasFiles === true) return pickFile(copies, sound);
   if (sound[0] !== true || sound[1] !== true) return sound.indexOf(true);
   const [one, two] = [copies[0]?.[4] ?? 0, copies[1]?.[4] ?? 0];
-  if (isBoolean) return one === 0 && two !== 0 ? 1 : 0;
+  if (script.hasBooleanFlags === true) return one === 0 && two !== 0 ? 1 : 0;
   if (one === 255 && two === 0) return 1;
   if (two === 255 && one === 0) return 0;
   return two > one ? 1 : 0;
+}
+
+function pickFile(files: readonly Uint8Array[], sound: readonly boolean[]): number {
+  let newest = -1;
+  let best = 0;
+  files.forEach((file, index) => {
+    const sequence = sound[index] === true ? load(file, 4).get('kaon_sequence') : undefined;
+    if (sequence === undefined || sequence === '' || (newest !== -1 && Number.parseInt(sequence, 16) <= best)) return;
+    newest = index;
+    best = Number.parseInt(sequence, 16);
+  });
+  return newest;
 }
 
 function load(copy: Uint8Array, headBytes: number): Values {
@@ -64,21 +86,27 @@ function load(copy: Uint8Array, headBytes: number): Values {
   return values;
 }
 
-/** `saveenv`: sorted by name, without what is empty, into the other copy where there are two. */
+/** `saveenv`, or the script's `env export`: sorted by name, without what is empty, into the other copy where there are two. */
 function store(
+  script: UbootScript,
   copies: readonly Uint8Array[],
   current: number,
   values: Values,
-  isBoolean: boolean,
 ): readonly Uint8Array[] {
-  const headBytes = copies.length === 2 ? 5 : 4;
+  const { hasFiles, hasBooleanFlags } = script;
+  const headBytes = headBytesOf(script, copies);
   const target = copies.length === 2 && current !== 1 ? 1 : 0;
-  const lines = [...values].filter(([, value]) => value !== '').map(([name, value]) => `${name}=${value}\0`);
+  if (hasFiles === true) {
+    values.set('kaon_sequence', (Number.parseInt(values.get('kaon_sequence') ?? '', 16) + 1).toString(16));
+  }
+  const lines = [...values]
+    .filter(([name, value]) => value !== '' && (hasFiles !== true || namesInFiles.includes(name)))
+    .map(([name, value]) => `${name}=${value}\0`);
   const copy = new Uint8Array(copies[0]?.byteLength ?? 0);
   copy.set(Buffer.from(`${lines.sort().join('')}\0`, 'latin1'), headBytes);
-  if (headBytes === 5) copy[4] = isBoolean ? 1 : ((copies[current]?.[4] ?? 0) + 1) & 255;
+  if (headBytes === 5) copy[4] = hasBooleanFlags === true ? 1 : ((copies[current]?.[4] ?? 0) + 1) & 255;
   new DataView(copy.buffer).setUint32(0, checksum(copy.subarray(headBytes)), true);
-  return copies.map((bytes, index) => (index === target ? copy : isBoolean ? obsoleted(bytes) : bytes));
+  return copies.map((bytes, index) => (index === target ? copy : hasBooleanFlags === true ? obsoleted(bytes) : bytes));
 }
 
 function obsoleted(bytes: Uint8Array): Uint8Array {
@@ -89,15 +117,14 @@ function obsoleted(bytes: Uint8Array): Uint8Array {
 
 /** One boot: from power on through any reset of the script's own to what starts. */
 export function bootUboot(script: UbootScript, copies: readonly Uint8Array[]): UbootBoot {
-  const isBoolean = script.hasBooleanFlags === true;
   let disk = copies;
   for (let resets = 0; resets < 3; resets += 1) {
-    const current = pick(disk, isBoolean);
+    const current = pick(script, disk);
     const picked = disk[current];
-    const values: Values = picked === undefined ? new Map<string, string>() : load(picked, disk.length === 2 ? 5 : 4);
+    const values: Values = picked === undefined ? new Map<string, string>() : load(picked, headBytesOf(script, disk));
     const save = (): boolean => {
       if (script.cannotSave === true) return false;
-      disk = store(disk, current, values, isBoolean);
+      disk = store(script, disk, current, values);
       return true;
     };
     const run = { kaon: runKaon, rauc: runRauc, bootcount: runBootcount }[script.rules];

@@ -11,7 +11,10 @@ const firmware = '/usr/lib/u-boot/qemu_arm64/u-boot.bin';
 const flashBytes = 64 * 1024 * 1024;
 const firmwareEnvironmentBytes = 0x40000;
 const partitionSectors = 8192;
-const partitionStarts = [2048, 10240, 18432] as const;
+/** The script's, those of the slots, and a FAT for environment files. */
+const partitionStarts = [2048, 10240, 18432, 26624] as const;
+const fatType = 0x0e;
+const fileNames = ['kaon-1.env', 'kaon-2.env'] as const;
 
 /** What U-Boot did in one boot. */
 export interface RealUbootBoot {
@@ -22,6 +25,8 @@ export interface RealUbootBoot {
   readonly bootargs: string | undefined;
   /** What was saved, if it was. */
   readonly saved: Readonly<Record<string, string>> | undefined;
+  /** The environment files after the boot, `undefined` for one that is not there; none unless the node has some. */
+  readonly files: readonly (Buffer | undefined)[];
 }
 
 export interface RealUbootNode {
@@ -30,6 +35,8 @@ export interface RealUbootNode {
   /** The slots that hold a kernel, an initrd and a device tree; the others are empty file systems. */
   readonly bootable: readonly ('A' | 'B')[];
   readonly canSave?: boolean;
+  /** The environment lies in two files on FAT; `undefined` is one that is not there. */
+  readonly files?: readonly [Uint8Array | undefined, Uint8Array | undefined];
 }
 
 /** A kernel that writes its device tree to the console and powers the machine off. */
@@ -52,8 +59,14 @@ const savedNames = ['BOOT_ORDER', 'BOOT_A_LEFT', 'BOOT_B_LEFT', 'boot_slot', 'up
 async function makeScript(node: RealUbootNode, folder: string): Promise<string> {
   const names = savedNames.filter((name) => name in node.variables);
   const save = node.canSave === false ? 'false' : `printenv ${names.join(' ')}`;
+  const files = node.files === undefined ? '' : fileNames.join(' ');
+  const fileBytes = Math.max(...(node.files ?? []).map((bytes) => bytes?.byteLength ?? 0), 8);
   const text = (await readFile(join(scripts, node.script), 'utf8'))
     .replace(/^kaon_device=.*$/m, 'kaon_device="virtio 0"')
+    .replace(/^kaon_files=.*$/m, `kaon_files="${files}"`)
+    .replace(/^kaon_files_part=.*$/m, 'kaon_files_part=4')
+    .replace(/^kaon_files_size=.*$/m, `kaon_files_size=${fileBytes.toString(16)}`)
+    .replace('if fatwrite ', node.canSave === false ? 'if false ' : 'if fatwrite ')
     .replaceAll(/^( *)saveenv$/gm, `$1${save}`)
     .replaceAll('if saveenv;', `if ${save};`);
   await writeFile(join(folder, 'script'), text);
@@ -74,10 +87,10 @@ async function makeDisk(node: RealUbootNode, folder: string): Promise<string> {
   }
   const disk = join(folder, 'disk');
   await writeFile(disk, '');
-  await truncate(disk, 16 * 1024 * 1024);
+  await truncate(disk, 20 * 1024 * 1024);
   const record = Buffer.alloc(512);
   partitionStarts.forEach((start, index) => {
-    record.writeUInt8(0x83, 446 + index * 16 + 4);
+    record.writeUInt8(index < trees.length ? 0x83 : fatType, 446 + index * 16 + 4);
     record.writeUInt32LE(start, 446 + index * 16 + 8);
     record.writeUInt32LE(partitionSectors, 446 + index * 16 + 12);
   });
@@ -88,7 +101,37 @@ async function makeDisk(node: RealUbootNode, folder: string): Promise<string> {
     const offset = String((partitionStarts[index] ?? 0) * 512);
     await run('mke2fs', ['-q', '-t', 'ext2', '-d', tree, '-E', `offset=${offset}`, disk, '4M']);
   }
+  await putFiles(node, disk, folder);
   return disk;
+}
+
+const fatOffset = partitionStarts[3] * 512;
+
+async function putFiles(node: RealUbootNode, disk: string, folder: string): Promise<void> {
+  const sizeKiB = String(partitionSectors / 2);
+  await run('mkfs.vfat', ['-F', '16', '-s', '1', '--offset', String(partitionStarts[3]), disk, sizeKiB]);
+  for (const [index, bytes] of (node.files ?? []).entries()) {
+    if (bytes === undefined) continue;
+    const file = join(folder, 'environment');
+    await writeFile(file, bytes);
+    await run('mcopy', ['-i', `${disk}@@${fatOffset}`, file, `::/${fileNames[index] ?? ''}`]);
+  }
+}
+
+async function readFiles(node: RealUbootNode, disk: string): Promise<readonly (Buffer | undefined)[]> {
+  if (node.files === undefined) return [];
+  // What the loader left must be a file system that Linux mounts without a complaint.
+  const fat = `${disk}.fat`;
+  await run('dd', [`if=${disk}`, `of=${fat}`, 'bs=512', `skip=${partitionStarts[3]}`, `count=${partitionSectors}`]);
+  await run('fsck.vfat', ['-n', fat]);
+  return Promise.all(
+    fileNames.map((name) =>
+      run('mtype', ['-i', `${disk}@@${fatOffset}`, `::/${name}`], { encoding: 'buffer' }).then(
+        ({ stdout }) => stdout,
+        () => undefined,
+      ),
+    ),
+  );
 }
 
 async function makeFlash(node: RealUbootNode, folder: string): Promise<string> {
@@ -122,13 +165,14 @@ export async function bootRealUboot(node: RealUbootNode): Promise<RealUbootBoot>
       encoding: 'latin1',
     });
     child.child.stdin?.end();
-    return readConsole((await child).stdout, node);
+    const { stdout } = await child;
+    return { ...readConsole(stdout, node), files: await readFiles(node, disk) };
   } finally {
     await rm(folder, { recursive: true });
   }
 }
 
-function readConsole(console: string, node: RealUbootNode): RealUbootBoot {
+function readConsole(console: string, node: RealUbootNode): Omit<RealUbootBoot, 'files'> {
   const text = console.replaceAll('\r', '');
   const found = savedNames.flatMap((name): [string, string][] => {
     const match = new RegExp(`^${name}=(.*)$`, 'm').exec(text);

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseFwEnvConfig } from '../../bootloader/fw-env-config.ts';
 import { RegionFile } from '../../bootloader/region-file.ts';
 import { type EnvironmentCopies, UbootBootloader } from '../../bootloader/uboot.ts';
+import type { UbootDialect } from '../../bootloader/uboot-variables.ts';
 import { decodeCopy, encodeCopy, parseInitialEnvironment } from '../../bootloader/ubootenv.ts';
 
 const run = promisify(execFile);
@@ -23,27 +24,30 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
+const counting = 'bootcmd=run kaon_boot\nboot_slot=A\nupgrade_available=0\nbootcount=0\nbootlimit=3\nkaon_proven=A\n';
+
 type Flags = 'redundant' | 'single';
 
 /** A device with something before, between and behind the copies, and both programs' view of it. */
-async function newNode(kind: Flags) {
+async function newNode(kind: Flags, dialect: UbootDialect = 'rauc') {
+  const start = dialect === 'rauc' ? initial : counting;
   const device = join(folder, `device${(count += 1)}`);
   const starts = kind === 'redundant' ? [startBytes, startBytes + copyBytes + 512] : [startBytes];
   // fw_setenv pads a new copy with what lies there already.
   const bytes = Buffer.alloc(16 * 1024, 'x');
-  for (const start of starts) bytes.fill(0, start, start + copyBytes);
+  for (const at of starts) bytes.fill(0, at, at + copyBytes);
   await writeFile(device, bytes);
   // Sizes are hexadecimal to fw_printenv, whether they say so or not.
-  const text = starts.map((start, index) => `${device} ${start} ${index === 0 ? '1000' : '0x1000'}\n`).join('');
+  const text = starts.map((at, index) => `${device} ${at} ${index === 0 ? '1000' : '0x1000'}\n`).join('');
   const config = `${device}.config`;
   await writeFile(config, `# of the test\n${text}`);
-  await writeFile(`${device}.initial`, initial);
+  await writeFile(`${device}.initial`, start);
   const files = parseFwEnvConfig(text).map((region) => new RegionFile(region, `${device}.lock`));
   const [first, second] = files;
   if (first === undefined) throw new Error('no copy');
   const copies: EnvironmentCopies = second === undefined ? [first] : [first, second];
-  const layout = { dialect: 'rauc', bootNames: { a: 'A', b: 'B' }, tries: 3 } as const;
-  const defaults = parseInitialEnvironment(initial);
+  const layout = { dialect, bootNames: { a: 'A', b: 'B' }, tries: 3 };
+  const defaults = parseInitialEnvironment(start);
   const loader = new UbootBootloader(copies, { sizeBytes: copyBytes, layout, defaults, allowSingleCopy: true });
   const set = (...args: readonly string[]) => run('fw_setenv', ['-c', config, '-f', `${device}.initial`, ...args]);
   const print = async () => {
@@ -116,6 +120,58 @@ describe.each<Flags>(['redundant', 'single'])('fw_printenv, fw_setenv and kaon o
       expect(bytes.subarray(start + copyBytes, gapEnd).every((byte) => byte === 0x78)).toBe(true);
     }
     expect(bytes.subarray(0, startBytes).every((byte) => byte === 0x78)).toBe(true);
+  });
+});
+
+describe.each<Flags>(['redundant', 'single'])('U-Boot’s own counter in a %s environment', (kind) => {
+  it('is armed, counted and ended in the same words by kaon and by fw_setenv', async () => {
+    const { loader, set, print } = await newNode(kind, 'bootcount');
+    await loader.repair('a', false);
+    for (let round = 0; round < 3; round += 1) {
+      await loader.activate('b', 12);
+      const armed = { boot_slot: 'B', upgrade_available: '1', bootcount: '0', bootlimit: '12', kaon_proven: 'A' };
+      expect(await print()).toEqual({ bootcmd: 'run kaon_boot', ...armed, kaon_trial: 'B', kaon_tries: '12' });
+      // As U-Boot counts: decimal.
+      await set('bootcount', '11');
+      expect(await loader.readStatus()).toMatchObject({ primary: 'b', trial: 'b', slots: { b: { triesLeft: 1 } } });
+      await set('bootcount', '12');
+      expect(await loader.readStatus()).toMatchObject({ primary: 'a', slots: { b: { triesLeft: 0 } } });
+      await loader.markBad('b');
+      expect(await print()).toMatchObject({ boot_slot: 'A', upgrade_available: '0', bootcount: '0', kaon_trial: '-' });
+    }
+    await set('kaon_proven');
+    await expect(loader.readStatus()).rejects.toMatchObject({ code: 'boot-env-corrupt' });
+  });
+});
+
+describe('two environment files', () => {
+  it('are each an environment of one copy to fw_printenv and mkenvimage', async () => {
+    const files = ['1.env', '2.env'].map((name) => join(folder, name));
+    const [first = '', second = ''] = files;
+    const text = (sequence: number) => `${initial}kaon_sequence=${sequence.toString(16)}\n`;
+    for (const [index, file] of files.entries()) {
+      await writeFile(`${file}.text`, text(9 + index));
+      await run('mkenvimage', ['-p', '0x00', '-s', String(copyBytes), '-o', file, `${file}.text`]);
+      await writeFile(`${file}.config`, `${file} 0 0x1000\n`);
+    }
+    const print = async (file: string) => {
+      const { stdout, stderr } = await run('fw_printenv', ['-c', `${file}.config`]);
+      expect(stderr).toBe('');
+      return Object.fromEntries(parseInitialEnvironment(stdout));
+    };
+    const lock = join(folder, 'files.lock');
+    const region = (device: string) => new RegionFile({ device, offsetBytes: 0, sizeBytes: copyBytes }, lock);
+    const layout = { dialect: 'rauc', bootNames: { a: 'A', b: 'B' }, tries: 3 } as const;
+    const options = { sizeBytes: copyBytes, layout, flags: 'sequence' } as const;
+    const loader = new UbootBootloader([region(first), region(second)], options);
+    await loader.activate('b', 3);
+    expect(await print(first)).toMatchObject({ BOOT_ORDER: 'B A', kaon_trial: 'B', kaon_sequence: 'b' });
+    expect(await print(second)).toMatchObject({ BOOT_ORDER: 'A', kaon_sequence: 'a' });
+    // A file that fw_setenv changed keeps its number: it counts as it did.
+    await run('fw_setenv', ['-c', `${first}.config`, 'BOOT_B_LEFT', '1']);
+    expect(await loader.readStatus()).toMatchObject({ trial: 'b', slots: { b: { triesLeft: 1 } } });
+    const entries = parseInitialEnvironment(text(0xa));
+    expect(Buffer.from(encodeCopy(entries, copyBytes, undefined))).toEqual(await readFile(second));
   });
 });
 

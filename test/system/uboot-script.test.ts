@@ -92,6 +92,102 @@ describe('boot.cmd, run by U-Boot itself', () => {
   });
 });
 
+const fileBytes = 0x1000;
+
+function environmentFile(variables: Values, sequence: string): Buffer {
+  const entries = Object.entries({ ...variables, kaon_sequence: sequence });
+  return Buffer.from(encodeCopy(entries, fileBytes, undefined));
+}
+
+function torn(file: Buffer): Buffer {
+  const bytes = Buffer.from(file);
+  bytes.fill(0, 16, 512);
+  return bytes;
+}
+
+/** What the simulation makes of two files, and what U-Boot itself makes of them, booted through its script's resets. */
+async function bothOfFiles(files: readonly [Buffer, Buffer]) {
+  const script = { rules: 'kaon', names: ['A', 'B'], full: 3, hasFiles: true } as const;
+  const simulated = bootUboot(script, files);
+  let real = await bootRealUboot({ script: 'boot.cmd', variables: {}, bootable: ['A', 'B'], files });
+  const [first, second] = real.files;
+  if (real.begun.length === 0 && first !== undefined && second !== undefined) {
+    real = await bootRealUboot({ script: 'boot.cmd', variables: {}, bootable: ['A', 'B'], files: [first, second] });
+  }
+  return { simulated, real };
+}
+
+const stale = { ...sound, BOOT_A_LEFT: '1' };
+
+describe('boot.cmd over two environment files, run by U-Boot itself', () => {
+  it.each<readonly [string, readonly [Buffer, Buffer]]>([
+    ['the second file newer', [environmentFile(stale, '9'), environmentFile(trial, 'a')]],
+    ['the first file newer', [environmentFile(trial, '100'), environmentFile(stale, 'ff')]],
+    ['a sequence that grows by a digit', [environmentFile(stale, 'e'), environmentFile(trial, 'f')]],
+    ['a sequence near its end', [environmentFile(stale, '7ffffffd'), environmentFile(trial, '7ffffffe')]],
+    ['both files as new', [environmentFile(trial, '5'), environmentFile(stale, '5')]],
+    ['the newer file torn', [environmentFile(sound, '4'), torn(environmentFile(trial, '5'))]],
+    ['the older file torn', [torn(environmentFile(sound, '4')), environmentFile(trial, '5')]],
+    ['a newer file without its number', [environmentFile(trial, '4'), environmentFile(sound, '')]],
+    ['both files torn', [torn(environmentFile(sound, '4')), torn(environmentFile(trial, '5'))]],
+    ['no boots left', [environmentFile(sound, '1'), environmentFile({ ...sound, BOOT_A_LEFT: '0' }, '2')]],
+    ['a used-up trial', [environmentFile(sound, '1'), environmentFile({ ...trial, BOOT_B_LEFT: '0' }, '2')]],
+  ])('does with %s what the simulation does, byte by byte', { timeout }, async (_name, files) => {
+    const { simulated, real } = await bothOfFiles(files);
+    expect(real.begun[0], real.console).toBe(simulated.started);
+    expect(real.files).toEqual(simulated.copies.map((copy) => Buffer.from(copy)));
+  });
+
+  it('makes a file anew that is lost or too short', { timeout }, async () => {
+    const newest = environmentFile(trial, '5');
+    for (const lost of [undefined, newest.subarray(0, 512)]) {
+      const files = [lost, newest] as const;
+      const real = await bootRealUboot({ script: 'boot.cmd', variables: {}, bootable: ['B'], files });
+      expect(real.begun, real.console).toEqual(['B']);
+      const [first] = real.files;
+      expect(Object.fromEntries(decodeCopy(first ?? Buffer.alloc(0), false).variables)).toEqual({
+        ...trial,
+        BOOT_B_LEFT: '3',
+        kaon_sequence: '6',
+      });
+    }
+  });
+
+  it('boots what is proven when it cannot write', { timeout }, async () => {
+    const files = [environmentFile(sound, '1'), environmentFile(trial, '2')] as const;
+    const real = await bootRealUboot({
+      script: 'boot.cmd',
+      variables: {},
+      bootable: ['A', 'B'],
+      files,
+      canSave: false,
+    });
+    expect(real.bootargs, real.console).toContain('kaon.slot=A');
+    expect(real.files).toEqual(files);
+  });
+
+  it('takes nothing but its own variables out of them, and nothing of U-Boot’s own', { timeout }, async () => {
+    const hostile = { ...trial, kernel_addr_r: '0', bootcmd: 'reset', bootargs: 'x' };
+    const files = [environmentFile(sound, '1'), environmentFile(hostile, '2')] as const;
+    const real = await bootRealUboot({ script: 'boot.cmd', variables: sound, bootable: ['B'], files });
+    expect(real.begun, real.console).toEqual(['B']);
+    expect(real.saved).toBeUndefined();
+    const [first] = real.files;
+    expect(Object.fromEntries(decodeCopy(first ?? Buffer.alloc(0), false).variables)).toEqual({
+      ...trial,
+      BOOT_B_LEFT: '3',
+      kaon_sequence: '3',
+    });
+  });
+
+  it('forgets what U-Boot’s own environment says when there is no valid file', { timeout }, async () => {
+    const files = [undefined, undefined] as const;
+    const real = await bootRealUboot({ script: 'boot.cmd', variables: trial, bootable: ['B'], files });
+    expect(real.begun, real.console).toEqual(['A', 'B']);
+    expect(real.files).toEqual(files);
+  });
+});
+
 const counting = {
   boot_slot: 'B',
   upgrade_available: '1',

@@ -196,6 +196,31 @@ describe('a change of the environment', () => {
   });
 });
 
+describe('an environment in files', () => {
+  it('is written with the next number, into the file that does not count', async () => {
+    const { loader, first, second, steps } = await newNode('rauc', { flags: 'sequence' });
+    const sequences = () =>
+      [first, second].map(({ disk }) => new Map(decodeCopy(disk, false).variables).get('kaon_sequence'));
+    await loader.activate('b', 3);
+    expect(steps).toEqual(['second-write', 'second-sync']);
+    expect(sequences()).toEqual(['1', '2']);
+    await loader.markGood('b');
+    expect(sequences()).toEqual(['3', '2']);
+    await loader.markGood('b');
+    expect(sequences()).toEqual(['3', '2']);
+    expect(loader.capabilities.atomicity).toBe('copies');
+  });
+
+  it('is refused with one file, and with U-Boot’s own counter', () => {
+    const file = () => new PowerLossFile(new Uint8Array(sizeBytes));
+    const options = { sizeBytes, flags: 'sequence' } as const;
+    const layout = { dialect: 'rauc', bootNames: { a: 'A', b: 'B' }, tries: 3 } as const;
+    expect(() => new UbootBootloader([file()], { ...options, layout })).toThrow(/there is one, want two/);
+    const counting = { ...layout, dialect: 'bootcount' } as const;
+    expect(() => new UbootBootloader([file(), file()], { ...options, layout: counting })).toThrow(/bootcount/);
+  });
+});
+
 describe('an environment of one copy', () => {
   it('is not safe when it is larger than a sector, and arms nothing unless told to', async () => {
     const loader = singleCopy(1024);
@@ -231,6 +256,15 @@ describe('a repair without a valid copy', () => {
     for (const file of [first, second]) file.put(new Uint8Array(sizeBytes).fill(255));
     await expect(loader.repair('a', false)).rejects.toMatchObject({ code: 'boot-env-corrupt' });
     expect(steps).toEqual([]);
+  });
+
+  it('needs no default environment for files, which hold our variables only', async () => {
+    const { loader, first, second, values } = await newNode('rauc', { flags: 'sequence' });
+    for (const file of [first, second]) file.put(new Uint8Array(sizeBytes).fill(255));
+    expect(await loader.repair('b', false)).toBe(true);
+    expect(values()).toMatchObject({ BOOT_ORDER: 'B', BOOT_A_LEFT: '0', kaon_sequence: '1' });
+    expect(values()).not.toHaveProperty('bootcmd');
+    expect(await loader.readStatus()).toMatchObject({ primary: 'b', slots: { a: { state: 'bad' } } });
   });
 
   it('begins with the default environment', async () => {

@@ -11,8 +11,11 @@ import {
   withVariables,
 } from '../../../bootloader/ubootenv.ts';
 
-/** Made by mkenvimage from u-boot-tools 2023.01: `-p 0x00 -s 256`, the same with `-r`, and with its own padding of 255. */
-function fixture(name: 'single' | 'redundant' | 'padded'): Uint8Array {
+/**
+ * Made by mkenvimage from u-boot-tools 2023.01: `-p 0x00 -s 256`, the same with `-r`, and with its own padding of 255; and
+ * `files` by U-Boot 2023.01 itself, `env export -c -s 100`.
+ */
+function fixture(name: 'single' | 'redundant' | 'padded' | 'files'): Uint8Array {
   return readFileSync(join(import.meta.dirname, 'fixtures', `uboot-${name}.bin`));
 }
 
@@ -179,7 +182,88 @@ describe('two copies', () => {
 
   it('with boolean flags: the old copy is made obsolete', () => {
     const current = chooseCopy([copy(1, 'one'), broken], 'boolean');
-    expect(nextWrite(current, 2, 'boolean')).toEqual({ index: 1, flags: 1, obsolete: 0 });
+    expect(nextWrite(current, 2, 'boolean')).toEqual({ index: 1, flags: 1, stamp: [], obsolete: 0 });
+  });
+});
+
+describe('two files', () => {
+  const file = (sequence: string | undefined, name = 'one') =>
+    encodeCopy(
+      [['copy', name], ...(sequence === undefined ? [] : ([['kaon_sequence', sequence]] as const))],
+      64,
+      undefined,
+    );
+  const broken = new Uint8Array(64).fill(255);
+  const choose = (first: Uint8Array, second: Uint8Array) => chooseCopy([first, second], 'sequence').index;
+
+  it('are written as U-Boot’s env export writes them, byte by byte', () => {
+    const { variables: exported } = decodeCopy(fixture('files'), false);
+    expect(Object.fromEntries(exported)).toEqual({
+      BOOT_ORDER: 'B A',
+      BOOT_A_LEFT: '3',
+      BOOT_B_LEFT: '2',
+      kaon_trial: 'B',
+      kaon_tries: '3',
+      kaon_sequence: '10',
+    });
+    expect(Buffer.from(encodeCopy(exported, 256, undefined))).toEqual(fixture('files'));
+  });
+
+  it.each([
+    ['1', '2', 1],
+    ['2', '1', 0],
+    ['5', '5', 0],
+    ['9', 'a', 1],
+    ['ff', '100', 1],
+    ['100', 'ff', 0],
+    ['7ffffffe', '7fffffff', 1],
+    // No number, or none that a script compares: the file is passed over, the other one counts.
+    [undefined, '0', 1],
+    ['0', undefined, 0],
+    ['1', '80000000', 0],
+    ['1', '0x2', 0],
+    ['1', 'A', 0],
+    ['1', '', 0],
+  ])('with the sequences %s and %s: file %d counts', (first, second, index) => {
+    expect(choose(file(first), file(second, 'two'))).toBe(index);
+  });
+
+  it('are down to the valid one, and to none', () => {
+    expect(choose(broken, file('0'))).toBe(1);
+    expect(choose(file('0'), broken)).toBe(0);
+    expect(codeOf(() => choose(broken, broken))).toBe('boot-env-corrupt');
+    expect(codeOf(() => choose(file(undefined), broken))).toBe('boot-env-corrupt');
+  });
+
+  it('with the newer one cut off or a bit of it flipped: the older one counts', () => {
+    const [older, newer] = [file('1'), file('2', 'two')];
+    for (let length = 0; length < newer.byteLength; length += 1) {
+      expect(choose(older, newer.subarray(0, length)), `${length} bytes`).toBe(0);
+      expect(choose(newer.subarray(0, length), older), `${length} bytes`).toBe(1);
+    }
+    for (let bit = 0; bit < newer.byteLength * 8; bit += 1) {
+      const damaged = Uint8Array.from(newer);
+      damaged[bit >> 3] = (damaged[bit >> 3] ?? 0) ^ (1 << (bit & 7));
+      expect(choose(older, damaged), `bit ${bit}`).toBe(0);
+    }
+  });
+
+  it('are written in turns, with a sequence that grows', () => {
+    const disk = [file('fe'), broken];
+    for (let round = 1; round <= 4; round += 1) {
+      const current = chooseCopy(disk, 'sequence');
+      const { index, flags, stamp, obsolete } = nextWrite(current, 2, 'sequence');
+      expect([index === current.index, flags, obsolete]).toEqual([false, undefined, undefined]);
+      disk[index] = encodeCopy(withVariables(current.copy.variables, stamp), 64, undefined);
+      expect(chooseCopy(disk, 'sequence').index).toBe(index);
+    }
+    expect(chooseCopy(disk, 'sequence').copy.variables).toContainEqual(['kaon_sequence', '102']);
+    expect(nextWrite(undefined, 2, 'sequence')).toMatchObject({ index: 0, stamp: [['kaon_sequence', '1']] });
+  });
+
+  it('end where the numbers do, with an error that says so', () => {
+    const current = chooseCopy([file('7fffffff'), broken], 'sequence');
+    expect(codeOf(() => nextWrite(current, 2, 'sequence'))).toBe('boot-env-write-failed');
   });
 });
 
