@@ -25,7 +25,9 @@ const uboot = z
     environment: absolutePath.default('/etc/fw_env.config'),
     dialect: z.enum(['rauc', 'bootcount'], 'want rauc or bootcount').default('rauc'),
     tries: triesUpTo(15, 'want 15 or fewer'),
-    flags: z.enum(['incremental', 'boolean'], 'want incremental or boolean').default('incremental'),
+    flags: z
+      .enum(['incremental', 'boolean', 'sequence'], 'want incremental, boolean or sequence')
+      .default('incremental'),
     slotVariable: optional(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,63}$/, 'want the name of a variable')),
     allowSingleCopy: yesOrNo(false),
     defaults: optional(absolutePath),
@@ -33,6 +35,10 @@ const uboot = z
   .refine(({ dialect, slotVariable }) => dialect === 'bootcount' || slotVariable === undefined, {
     path: ['slotVariable'],
     message: 'want it only with dialect bootcount: remove it',
+  })
+  .refine(({ dialect, flags }) => dialect === 'rauc' || flags !== 'sequence', {
+    path: ['flags'],
+    message: "want incremental or boolean with dialect bootcount: U-Boot's own counter does not count in files",
   })
   .transform(({ allowSingleCopy, tries, ...rest }) => ({
     ...rest,

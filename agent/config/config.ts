@@ -45,13 +45,13 @@ export interface GrubConfig {
 /** U-Boot, by its environment. */
 export interface UbootConfig {
   readonly type: 'uboot';
-  /** The fw_env.config that says where the environment lies. */
+  /** The fw_env.config, or a file in its format, that says where the environment lies. */
   readonly environment: string;
   /** `rauc`: BOOT_ORDER and BOOT_<n>_LEFT. `bootcount`: U-Boot's own counter. */
   readonly dialect: 'rauc' | 'bootcount';
   readonly tries: number;
-  /** How two copies are told apart: by a counter, or by an active flag (NOR flash). */
-  readonly flags: 'incremental' | 'boolean';
+  /** How two copies are told apart: by a counter, by an active flag (NOR flash), or, as files, by `kaon_sequence`. */
+  readonly flags: 'incremental' | 'boolean' | 'sequence';
   /** The variable that names the slot in the dialect `bootcount`. */
   readonly slotVariable: string | undefined;
   /** Updates although the environment has one copy, which power lost in a change loses. */

@@ -59,6 +59,18 @@ describe('the adapter of U-Boot', () => {
     expect(image.toString('latin1')).toContain('bootcmd=run distro');
   });
 
+  it('drives two files by their sequence, and makes a torn one anew', async () => {
+    const files = ['1.env', '2.env'].map((name) => join(folder, name));
+    for (const file of files) writeFileSync(file, Buffer.alloc(sizeBytes));
+    const lines = files.map((file) => `${file} 0 0x1000`);
+    const loader = await build(lines, ', flags: sequence');
+    expect(await loader.repair('a', false)).toBe(true);
+    await loader.activate('b', 3);
+    expect(await (await build(lines, ', flags: sequence')).readStatus()).toMatchObject({ primary: 'b', trial: 'b' });
+    for (const file of files) expect(readFileSync(file)).toHaveLength(sizeBytes);
+    await expect(build(lines.slice(1), ', flags: sequence')).rejects.toMatchObject({ code: 'bootloader-unsupported' });
+  });
+
   it('arms nothing by a single copy unless the configuration allows it', async () => {
     const single = [`${join(folder, 'flash')} 0x1000 0x1000`];
     writeFileSync(
@@ -118,6 +130,7 @@ describe('the configuration of U-Boot', () => {
     ['a dialect that it does not have', ', dialect: kaon', 'bootloader.dialect'],
     ['more tries than one digit counts', ', tries: 16', 'bootloader.tries'],
     ['a slot variable without its dialect', ', slotVariable: mender_boot_part', 'bootloader.slotVariable'],
+    ['files that its own counter does not count in', ', dialect: bootcount, flags: sequence', 'bootloader.flags'],
     ['a setting of GRUB', ', shadow: /boot/grub/grubenv.kaon', 'bootloader.shadow'],
   ])('refuses %s', async (_what, more, path) => {
     await expect(build([copy(sizeBytes)], more)).rejects.toMatchObject({
