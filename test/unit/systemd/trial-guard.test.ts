@@ -3,6 +3,7 @@ import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { encodeCopy } from '../../../bootloader/ubootenv.ts';
 
 const guard = resolve('systemd-units/kaon-trial-guard');
 const bootEnded = resolve('systemd-units/kaon-boot-ended');
@@ -16,6 +17,7 @@ beforeEach(() => {
 });
 afterEach(() => {
   rmSync(directory, { recursive: true });
+  environmentFiles = {};
 });
 
 const path = (name: string) => join(directory, name);
@@ -28,6 +30,24 @@ function script(name: string, body: string): void {
 /** A block as GRUB and kaon write it: 1024 bytes, filled up with #. */
 function block(...lines: readonly string[]): string {
   return ['# GRUB Environment Block', ...lines, ''].join('\n').padEnd(1024, '#');
+}
+
+let environmentFiles: Readonly<Record<string, string>> = {};
+
+type EnvironmentFile = readonly [sequence: string, trial: string, isTorn?: 'torn'];
+
+/** Two environment files of U-Boot; each is made of its sequence and its trial, and torn if it is said to be. */
+function putFiles(...files: readonly EnvironmentFile[]): void {
+  for (const [index, [sequence, trial, isTorn]] of files.entries()) {
+    const variables = [
+      ['kaon_trial', trial],
+      ['kaon_sequence', sequence],
+    ] as const;
+    const bytes = Buffer.from(encodeCopy(variables, 4096, undefined));
+    if (isTorn === 'torn') bytes.fill(1, 512);
+    writeFileSync(path(`${index}.env`), bytes);
+  }
+  environmentFiles = { KAON_UBOOT_FILES: `${path('0.env')} ${path('1.env')}` };
 }
 
 function runGuard(cmdline: string | undefined, environment: string | undefined) {
@@ -43,6 +63,7 @@ function runGuard(cmdline: string | undefined, environment: string | undefined) 
       KAON_GUARD_PRINTENV: path('fw_printenv'),
       KAON_GUARD_SYSRQ: path('sysrq'),
       KAON_GUARD_WAIT: '0',
+      ...environmentFiles,
       KAON_GUARD_MARK: `env KAON_STATE_DIR=${directory} KAON_BOOT_ID_FILE=${path('boot_id')} ${bootEnded}`,
     },
   });
@@ -84,6 +105,78 @@ describe('the trial guard', () => {
   it('believes the command line where U-Boot has no answer', () => {
     script('fw_printenv', 'exit 1');
     expect(runGuard(`${cmdline} kaon.trial=B`, undefined).calls).toContain('reboot');
+    expect(runGuard(cmdline, undefined).status).toBe(1);
+  });
+
+  it.each<readonly [string, readonly EnvironmentFile[], boolean]>([
+    [
+      'the newer one has the trial',
+      [
+        ['9', '-'],
+        ['a', 'B'],
+      ],
+      true,
+    ],
+    [
+      'the newer one has none',
+      [
+        ['ff', 'B'],
+        ['100', '-'],
+      ],
+      false,
+    ],
+    [
+      'the newer one has none and is the first',
+      [
+        ['100', '-'],
+        ['ff', 'B'],
+      ],
+      false,
+    ],
+    [
+      'both are as new, and the first one has the trial',
+      [
+        ['5', 'B'],
+        ['5', '-'],
+      ],
+      true,
+    ],
+    [
+      'the newer one is torn',
+      [
+        ['1', 'B'],
+        ['2', '-', 'torn'],
+      ],
+      true,
+    ],
+    [
+      'the newer one is torn, and the older has none',
+      [
+        ['1', '-'],
+        ['2', 'B', 'torn'],
+      ],
+      false,
+    ],
+    [
+      'the newer one has no number',
+      [
+        ['1', '-'],
+        ['', 'B'],
+      ],
+      false,
+    ],
+  ])('reads U-Boot’s environment files: %s', (_what, files, isRebooted) => {
+    script('fw_printenv', 'echo kaon_trial=B');
+    putFiles(...files);
+    expect(runGuard(`${cmdline} kaon.trial=B`, undefined).calls.includes('reboot')).toBe(isRebooted);
+  });
+
+  it('believes the command line where no environment file holds', () => {
+    script('fw_printenv', 'echo kaon_trial=-');
+    putFiles(['1', '-', 'torn'], ['2', '-', 'torn']);
+    expect(runGuard(`${cmdline} kaon.trial=B`, undefined).calls).toContain('reboot');
+    rmSync(path('0.env'));
+    rmSync(path('1.env'));
     expect(runGuard(cmdline, undefined).status).toBe(1);
   });
 
