@@ -21,7 +21,9 @@ export type PartitionErrorCode =
   /** A layer has more bytes, or more content, than was signed. */
   | 'layer-too-large'
   /** A layer's compressed bytes cannot be decoded. */
-  | 'layer-corrupt';
+  | 'layer-corrupt'
+  /** A block index breaks its format, or contradicts what was signed of the partition. */
+  | 'block-index-invalid';
 
 /** An error of slots and partitions, with a stable code and machine-readable details. */
 export class PartitionError extends Error {

@@ -1,3 +1,5 @@
+import type { IndexBinding } from './block-index/read-index.ts';
+
 /** How a layer's bytes become a partition's content. */
 export type LayerEncoding = 'raw' | 'gzip' | 'zstd';
 
@@ -12,6 +14,8 @@ export interface TrustedPartition {
   /** Digest and size of the content, where signed bytes state them; both or neither. */
   readonly contentDigest: string | undefined;
   readonly contentSizeBytes: number | undefined;
+  /** The layer that lists its frames and blocks, where the image has one; the content's digest is stated then. */
+  readonly index?: IndexBinding | undefined;
 }
 
 /** What a file that a loader starts is to it. */

@@ -95,6 +95,7 @@ export const errorTable = {
   'download-truncated': row(502, 75, true, 'A download ended early', 'Try again; check the link.'),
   'layer-too-large': row(502, 65, false, 'A layer has more bytes than were signed', 'Check the registry; build the image again.'),
   'layer-corrupt': row(502, 65, false, 'A layer cannot be decoded', 'Build the image again.'),
+  'block-index-invalid': row(502, 65, false, 'A block index cannot be read', 'Build the image again.'),
 } as const satisfies Record<ErrorCode, ErrorRow>;
 
 /** Whether `code` is one of ours. */

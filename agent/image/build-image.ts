@@ -1,6 +1,10 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
+import { Readable } from 'node:stream';
+import { BlockIndexEncoder } from '../../partitions/block-index/encode-index.ts';
+import { blockBytes } from '../../partitions/block-index/layout.ts';
+import type { IndexBinding } from '../../partitions/block-index/read-index.ts';
 import { encodeFrames, maxFrameBytes } from '../../partitions/frames/encode-frames.ts';
 import type { PayloadRole, TrustedPayload } from '../../partitions/trusted-descriptor.ts';
 import { AgentError } from '../core/errors.ts';
@@ -41,6 +45,7 @@ export interface BuiltImage {
     readonly contentDigest: string;
     readonly layerSizeBytes: number;
     readonly layerDigest: string;
+    readonly index: IndexBinding;
   }[];
   readonly payloads: readonly TrustedPayload[];
 }
@@ -49,9 +54,9 @@ export interface BuiltImage {
 export const defaultFrameSizeBytes = 1024 * 1024;
 
 /**
- * Builds an image into an OCI layout: a layer of independent zstd frames a partition, one of the file's own bytes a boot
- * payload, the signed config, the manifest.
- * Memory does not grow with the files. The same input gives the same image. Rejects with `usage-invalid`,
+ * Builds an image into an OCI layout: for each partition a layer of independent zstd frames and one with their block
+ * index, one of the file's own bytes a boot payload, the signed config, the manifest.
+ * Of the files, memory holds a frame at a time and 4 MiB of block digests a GiB. The same input gives the same image. Rejects with `usage-invalid`,
  * `manifest-invalid` for what a node would refuse, or `archive-invalid` for an output directory that holds something else.
  */
 export async function buildImage(input: BuildInput): Promise<BuiltImage> {
@@ -77,6 +82,11 @@ export async function buildImage(input: BuildInput): Promise<BuiltImage> {
       layer: part.layerDigest,
       digest: part.contentDigest,
       sizeBytes: part.contentSizeBytes,
+      index: {
+        layer: part.index.layerDigest,
+        headSizeBytes: part.index.headSizeBytes,
+        headDigest: part.index.headDigest,
+      },
     })),
     ...(payloads.length === 0 ? {} : { boot: bootJson(payloads, input.bootOptions) }),
   });
@@ -103,12 +113,20 @@ function manifestOf(
     artifactType: mediaTypes.kaonArtifact,
     config: { mediaType: mediaTypes.kaonConfig, digest: storedConfig.digest, size: storedConfig.sizeBytes },
     layers: [
-      ...built.map((part) => ({
-        mediaType: `${mediaTypes.kaonPartition}+zstd`,
-        digest: part.layerDigest,
-        size: part.layerSizeBytes,
-        annotations: { 'org.opencontainers.image.title': `${part.name}.img.zst` },
-      })),
+      ...built.flatMap((part) => [
+        {
+          mediaType: `${mediaTypes.kaonPartition}+zstd`,
+          digest: part.layerDigest,
+          size: part.layerSizeBytes,
+          annotations: { 'org.opencontainers.image.title': `${part.name}.img.zst` },
+        },
+        {
+          mediaType: mediaTypes.kaonBlockIndex,
+          digest: part.index.layerDigest,
+          size: part.index.layerSizeBytes,
+          annotations: { 'org.opencontainers.image.title': `${part.name}.index` },
+        },
+      ]),
       ...payloads.map(({ role, layerDigest, layerSizeBytes }) => ({
         mediaType: mediaTypes.kaonBoot,
         digest: layerDigest,
@@ -137,10 +155,10 @@ function checkInput({ partitions, payloads, bootOptions, frameSizeBytes }: Build
   if (bootOptions !== undefined && (payloads ?? []).length === 0) {
     throw new AgentError('usage-invalid', 'cannot build the image: boot options need a kernel or a uki');
   }
-  if (!Number.isInteger(frameSizeBytes) || frameSizeBytes < 1 || frameSizeBytes > maxFrameBytes) {
+  if (!(frameSizeBytes >= blockBytes && frameSizeBytes <= maxFrameBytes && frameSizeBytes % blockBytes === 0)) {
     throw new AgentError(
       'usage-invalid',
-      `cannot build the image: a frame has ${frameSizeBytes} bytes, want 1 to ${maxFrameBytes}`,
+      `cannot build the image: a frame has ${frameSizeBytes} bytes, want a multiple of ${blockBytes} up to ${maxFrameBytes}`,
     );
   }
 }
@@ -160,13 +178,19 @@ async function buildLayer(
       yield piece;
     }
   }
-  const layer = await layout.writeBlob(encodeFrames(counted(), frameSizeBytes, level));
+  const encoder = new BlockIndexEncoder(frameSizeBytes);
+  const layer = await layout.writeBlob(
+    encodeFrames(counted(), frameSizeBytes, level, (content, sizeBytes) => encoder.add(content, sizeBytes)),
+  );
+  const { headSizeBytes, headDigest, parts } = encoder.finish();
+  const index = await layout.writeBlob(Readable.from(parts));
   return {
     name,
     contentSizeBytes,
     contentDigest: `sha256:${hash.digest('hex')}`,
     layerSizeBytes: layer.sizeBytes,
     layerDigest: layer.digest,
+    index: { layerDigest: index.digest, layerSizeBytes: index.sizeBytes, headSizeBytes, headDigest },
   };
 }
 

@@ -29,8 +29,9 @@ export async function verifyImage(
   const explanation = policy.explain(signed);
   const checkedLayers: { digest: string; sizeBytes: number }[] = [];
   if (isDeep && explanation.verdict.isTrusted) {
-    const { partitions, boot } = policy.judge(signed);
-    for (const { layerDigest, layerSizeBytes } of [...partitions, ...(boot?.payloads ?? [])]) {
+    const { partitions, boot } = policy.judgeAndMint(signed).descriptor.facts;
+    const indexes = partitions.flatMap(({ index }) => (index === undefined ? [] : [index]));
+    for (const { layerDigest, layerSizeBytes } of [...partitions, ...indexes, ...(boot?.payloads ?? [])]) {
       const layer = { digest: layerDigest, sizeBytes: layerSizeBytes };
       const hash = createHash(algorithmOf(layerDigest));
       for await (const piece of source.openLayer(image, layer, signal)) hash.update(piece);

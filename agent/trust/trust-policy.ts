@@ -35,13 +35,14 @@ export class RuleTrustPolicy implements TrustPolicy {
     const descriptor = TrustedDescriptor.mintAfterVerification({
       manifestDigest: image.manifestDigest,
       partitions: facts.layers.map(
-        ({ name, encoding, layerDigest, layerSizeBytes, contentDigest, contentSizeBytes }) => ({
+        ({ name, encoding, layerDigest, layerSizeBytes, contentDigest, contentSizeBytes, index }) => ({
           name,
           encoding,
           layerDigest,
           layerSizeBytes,
           contentDigest,
           contentSizeBytes,
+          index,
         }),
       ),
       boot: facts.boot,

@@ -1,5 +1,6 @@
 import zlib from 'node:zlib';
 import { PartitionError } from '../errors.ts';
+import { frameLimitBytes } from './frame.ts';
 import { runDecoder } from './run-decoder.ts';
 import { ZstdBoundaries, type ZstdFrameHeader, type ZstdPiece } from './zstd-boundaries.ts';
 
@@ -13,14 +14,6 @@ function corrupt(reason: string, cause?: unknown): PartitionError {
     `cannot decode the layer: ${reason}`,
     cause === undefined ? {} : { cause },
   );
-}
-
-/**
- * The largest compressed form that a frame of this content can need: all blocks raw, with room for an encoder's small
- * blocks. Without it, empty blocks would let a frame of stated size fill memory.
- */
-function frameLimitBytes(contentSizeBytes: number): number {
-  return contentSizeBytes + Math.ceil(contentSizeBytes / 64) + 64 * 1024;
 }
 
 async function* cutIntoPieces(source: AsyncIterable<Uint8Array>): AsyncGenerator<ZstdPiece, undefined> {

@@ -38,12 +38,14 @@ async function* cutEvenly(source: AsyncIterable<Uint8Array>, sizeBytes: number):
 /**
  * Encodes content as independent zstd frames of `frameSizeBytes` (1 B to 8 MiB) of content each, with content size and
  * checksum, and the seek table as the last frame; `zstd -d` reads the whole. The same content, size and level give the
- * same bytes with the same zstd. Empty content is one empty frame. Throws a `RangeError` for a size out of range.
+ * same bytes with the same zstd. Empty content is one empty frame. `onFrame` sees each frame that has content, in order,
+ * and must not keep it. Throws a `RangeError` for a size out of range.
  */
 export async function* encodeFrames(
   source: AsyncIterable<Uint8Array>,
   frameSizeBytes: number,
   level: number,
+  onFrame: (content: Uint8Array, compressedSizeBytes: number) => void = () => undefined,
 ): AsyncGenerator<Uint8Array> {
   if (!Number.isInteger(frameSizeBytes) || frameSizeBytes < 1 || frameSizeBytes > maxFrameBytes) {
     throw new RangeError(`cannot encode frames: frameSizeBytes is ${frameSizeBytes}, want 1 to ${maxFrameBytes}`);
@@ -52,6 +54,7 @@ export async function* encodeFrames(
   for await (const content of cutEvenly(source, frameSizeBytes)) {
     const frame = encodeFrame(content, level);
     entries.push({ compressedSizeBytes: frame.byteLength, contentSizeBytes: content.byteLength });
+    onFrame(content, frame.byteLength);
     yield frame;
   }
   if (entries.length === 0) {

@@ -1,9 +1,11 @@
 import { z } from 'zod';
+import type { IndexBinding } from '../../../partitions/block-index/read-index.ts';
 import type { LayerEncoding } from '../../../partitions/trusted-descriptor.ts';
 import { AgentError } from '../errors.ts';
 import { bootSchema, type ImageBoot, imageBoot } from './boot-payloads.ts';
 import { isDigest } from './digest.ts';
 import { type Manifest, manifestLimits, mediaTypes, parseJson, parseShape } from './manifest.ts';
+import { bindIndex, indexSchema, type PartitionIndex, partitionIndex } from './partition-index.ts';
 
 /** The signed config of a kaon image: everything that the agent obeys. */
 export interface ImageConfig {
@@ -22,6 +24,8 @@ export interface ImageConfig {
   readonly partitions: readonly ImagePartition[];
   /** What a loader that cannot read a slot starts; `undefined` where the image brings nothing for one. */
   readonly boot: ImageBoot | undefined;
+  /** Types of layers that an agent which does not know them may leave alone. */
+  readonly optional: readonly string[];
 }
 
 /** One partition of an image, as its config states it. */
@@ -31,6 +35,8 @@ export interface ImagePartition {
   readonly layerDigest: string;
   readonly contentDigest: string | undefined;
   readonly contentSizeBytes: number | undefined;
+  /** Where its blocks and frames are listed; `undefined` where it has no block index. */
+  readonly index: PartitionIndex | undefined;
 }
 
 const digest = z.string().refine(isDigest, 'want sha256 or sha512 in lower-case hex');
@@ -53,14 +59,20 @@ export const imageConfigSchema = z.object({
           layer: digest,
           digest: digest.optional(),
           sizeBytes: z.int().positive().optional(),
+          index: indexSchema.optional(),
         })
         .refine((partition) => (partition.digest === undefined) === (partition.sizeBytes === undefined), {
           message: 'digest and sizeBytes go together',
+        })
+        // What is put together of found blocks is proven by the digest of the whole.
+        .refine((partition) => partition.index === undefined || partition.digest !== undefined, {
+          message: 'an index needs digest and sizeBytes',
         }),
     )
     .min(1)
     .max(16),
   boot: bootSchema.optional(),
+  optional: z.array(z.string().min(1).max(255)).max(16).default([]),
 });
 
 /** Parses a kaon image's config. Throws `manifest-invalid` that names the path, or `response-too-large`. */
@@ -87,8 +99,10 @@ export function parseImageConfig(bytes: Uint8Array): ImageConfig {
       layerDigest: partition.layer,
       contentDigest: partition.digest,
       contentSizeBytes: partition.sizeBytes,
+      index: partition.index && partitionIndex(partition.index),
     })),
     boot: raw.boot && imageBoot(raw.boot),
+    optional: raw.optional,
   };
 }
 
@@ -100,14 +114,16 @@ const encodings: ReadonlyMap<string, LayerEncoding> = new Map([
 ]);
 
 /** One partition's layer: the signed descriptor joined with what the signed config says of it. */
-export interface PartitionLayer extends ImagePartition {
+export interface PartitionLayer extends Omit<ImagePartition, 'index'> {
   readonly encoding: LayerEncoding;
   readonly layerSizeBytes: number;
+  readonly index: IndexBinding | undefined;
 }
 
 /**
  * Joins manifest and config: each partition of the config has exactly one layer of a known type, and no layer is left
- * that neither a partition nor a boot payload names. Throws `manifest-invalid`.
+ * that neither a partition, its block index nor a boot payload names, but for the types that the config marks optional.
+ * Throws `manifest-invalid`.
  */
 export function partitionLayers(manifest: Manifest, config: ImageConfig): readonly PartitionLayer[] {
   if (manifest.config.mediaType !== mediaTypes.kaonConfig) {
@@ -117,8 +133,13 @@ export function partitionLayers(manifest: Manifest, config: ImageConfig): readon
     );
   }
   const named = new Set(config.partitions.map(({ layerDigest }) => layerDigest));
-  const payloads = new Set(config.boot?.payloads.map(({ layerDigest }) => layerDigest));
-  const stray = manifest.layers.find(({ digest: layer }) => !named.has(layer) && !payloads.has(layer));
+  const others = new Set([
+    ...(config.boot?.payloads.map(({ layerDigest }) => layerDigest) ?? []),
+    ...config.partitions.flatMap(({ index }) => (index === undefined ? [] : [index.layerDigest])),
+  ]);
+  const stray = manifest.layers.find(
+    ({ digest: layer, mediaType }) => !named.has(layer) && !others.has(layer) && !config.optional.includes(mediaType),
+  );
   if (stray !== undefined || named.size !== config.partitions.length) {
     throw new AgentError(
       'manifest-invalid',
@@ -134,6 +155,13 @@ export function partitionLayers(manifest: Manifest, config: ImageConfig): readon
         `cannot use the image: partition ${partition.name} has ${layer === undefined ? 'no layer' : `a layer of unknown type ${layer.mediaType}`}`,
       );
     }
-    return { ...partition, encoding, layerSizeBytes: layer.sizeBytes };
+    if (partition.index !== undefined && encoding !== 'zstd') {
+      throw new AgentError(
+        'manifest-invalid',
+        `cannot use the image: partition ${partition.name} has a block index, and no zstd frames that it could list`,
+      );
+    }
+    const index = partition.index && bindIndex(manifest, partition.name, partition.index);
+    return { ...partition, encoding, layerSizeBytes: layer.sizeBytes, index };
   });
 }

@@ -15,6 +15,7 @@ export const mediaTypes = {
   kaonConfig: 'application/vnd.kaon.config.v1+json',
   kaonPartition: 'application/vnd.kaon.partition.v1.raw',
   kaonBoot: 'application/vnd.kaon.boot.v1.raw',
+  kaonBlockIndex: 'application/vnd.kaon.block-index.v1',
 } as const;
 
 /** A content descriptor (OCI image-spec, "OCI Content Descriptors"). Annotations are unsigned unless the manifest is. */

@@ -6,6 +6,7 @@ const digestA = `sha256:${'0a'.repeat(32)}`;
 const digestB = `sha256:${'0b'.repeat(32)}`;
 const content = `sha256:${'0c'.repeat(32)}`;
 const root = { name: 'root', layer: digestA, digest: content, sizeBytes: 4096 };
+const index = { layer: digestB, headSizeBytes: 64, headDigest: content };
 const config = {
   formatVersion: 1,
   name: 'edge',
@@ -29,7 +30,10 @@ describe('parseImageConfig', () => {
       rollbackIndex: 4,
       minimumAgent: '0.1.0',
       agentVersion: '0.2.0',
-      partitions: [{ name: 'root', layerDigest: digestA, contentDigest: content, contentSizeBytes: 4096 }],
+      partitions: [
+        { name: 'root', layerDigest: digestA, contentDigest: content, contentSizeBytes: 4096, index: undefined },
+      ],
+      optional: [],
       boot: undefined,
     });
   });
@@ -78,6 +82,17 @@ describe('parseImageConfig', () => {
     ['a digest without a size', { ...config, partitions: [{ ...root, sizeBytes: undefined }] }],
     ['a size without a digest', { ...config, partitions: [{ ...root, digest: undefined }] }],
     ['a size of zero', { ...config, partitions: [{ ...root, sizeBytes: 0 }] }],
+    [
+      'an index without the digest of the content',
+      { ...config, partitions: [{ name: 'root', layer: digestA, index }] },
+    ],
+    ['an index without a head', { ...config, partitions: [{ ...root, index: { ...index, headSizeBytes: 0 } }] }],
+    [
+      'an index that is too large',
+      { ...config, partitions: [{ ...root, index: { ...index, headSizeBytes: 2 ** 25 } }] },
+    ],
+    ['an index without its layer', { ...config, partitions: [{ ...root, index: { ...index, layer: 'here' } }] }],
+    ['optional types that are no list', { ...config, optional: 'text/plain' }],
   ])('refuses %s', (_name, value) => {
     expect(() => parseImageConfig(bytes(value))).toThrow(refusal());
   });
@@ -118,6 +133,33 @@ describe('partitionLayers', () => {
     ]);
     const gzip = manifestOf([descriptor(digestA, `${mediaTypes.kaonPartition}+gzip`)]);
     expect(partitionLayers(gzip, one)).toMatchObject([{ encoding: 'gzip' }]);
+  });
+
+  it('joins a partition with its block index, whose size the manifest tells', () => {
+    const indexed = parseImageConfig(bytes({ ...config, partitions: [{ ...root, index }] }));
+    const zstd = descriptor(digestA, `${mediaTypes.kaonPartition}+zstd`);
+    const layer = descriptor(digestB, mediaTypes.kaonBlockIndex);
+    expect(partitionLayers(manifestOf([zstd, layer]), indexed)).toMatchObject([
+      { name: 'root', index: { layerDigest: digestB, layerSizeBytes: 100, headSizeBytes: 64, headDigest: content } },
+    ]);
+    for (const [layers, imageConfig] of [
+      [[zstd], indexed],
+      [[zstd, descriptor(digestB, mediaTypes.kaonPartition)], indexed],
+      [[zstd, { ...layer, sizeBytes: 63 }], indexed],
+      [[zstd, layer], one],
+      [[descriptor(digestA, mediaTypes.kaonPartition), layer], indexed],
+    ] as const) {
+      expect(() => partitionLayers(manifestOf(layers), imageConfig)).toThrow(refusal());
+    }
+  });
+
+  it('leaves a layer alone that nobody names when the config marks its type optional, and no other', () => {
+    const optional = parseImageConfig(bytes({ ...config, optional: ['application/vnd.kaon.block-index.v2'] }));
+    const known = descriptor(digestA, mediaTypes.kaonPartition);
+    const later = descriptor(digestB, 'application/vnd.kaon.block-index.v2');
+    expect(partitionLayers(manifestOf([known, later]), optional)).toHaveLength(1);
+    expect(() => partitionLayers(manifestOf([known, later]), one)).toThrow(refusal());
+    expect(() => partitionLayers(manifestOf([known, descriptor(digestB, 'text/plain')]), optional)).toThrow(refusal());
   });
 
   it('refuses an ordinary container image, stray, missing and unknown layers, and one layer for two', () => {

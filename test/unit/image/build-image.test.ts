@@ -8,8 +8,10 @@ import { mediaTypes, parseManifest } from '../../../agent/core/image-format/mani
 import { parseReference } from '../../../agent/core/image-format/reference.ts';
 import type { BuildInput } from '../../../agent/image/build-image.ts';
 import { inspectImage } from '../../../agent/image/inspect-image.ts';
+import { readFrames, readIndexHead } from '../../../partitions/block-index/read-index.ts';
 import { decodeLayer } from '../../../partitions/frames/decode-layer.ts';
 import { sha256 } from '../../fakes/sample-image.ts';
+import { rangesOf } from '../partitions/index-samples.ts';
 import { buildSample, layoutSource, makeFolder, never, partitionBytes } from './samples.ts';
 
 const reference = parseReference('registry.test/os/edge:v1');
@@ -89,6 +91,29 @@ describe('a built image', () => {
     expect(inspected.layers).toHaveLength(1);
   });
 
+  it('holds a block index that lists the frames of its layer, bound to the config', async () => {
+    const built = await buildSample(folder.path, { root, boot });
+    const image = await layoutSource(built.layout).resolve(reference, never);
+    const layers = partitionLayers(parseManifest(image.manifestBytes), parseImageConfig(image.configBytes));
+    for (const [{ index, contentSizeBytes, layerDigest }, content] of [
+      [layers[0]!, root],
+      [layers[1]!, boot],
+    ] as const) {
+      const bytes = rangesOf(await blob(built.layout, index!.layerDigest));
+      const layer = await blob(built.layout, layerDigest);
+      const head = await readIndexHead(index!, contentSizeBytes, bytes);
+      let frames = 0;
+      for await (const frame of readFrames(head, bytes)) {
+        const { compressedOffsetBytes: from, compressedSizeBytes, contentOffsetBytes, contentSizeBytes: size } = frame;
+        const decoded = await decompress(layer.subarray(from, from + compressedSizeBytes));
+        expect(decoded.equals(content.subarray(contentOffsetBytes, contentOffsetBytes + size))).toBe(true);
+        expect(sha256(decoded)).toBe(`sha256:${Buffer.from(frame.sha256).toString('hex')}`);
+        frames += 1;
+      }
+      expect(frames).toBe(Math.ceil(content.byteLength / (64 * 1024)));
+    }
+  });
+
   it('is the same for the same input, wherever it is built', async () => {
     const first = await buildSample(folder.path, { root, boot });
     const again = await buildSample(folder.path, { root, boot }, { outputDirectory: join(folder.path, 'again') });
@@ -151,11 +176,14 @@ describe('building an image', () => {
     await expect(buildSample(folder.path, {})).rejects.toMatchObject({ code: 'usage-invalid' });
   });
 
-  it.each([0, -1, 1.5, Number.NaN, 8 * 1024 * 1024 + 1])('refuses frames of %s bytes', async (frameSizeBytes) => {
-    await expect(buildSample(folder.path, { root }, { frameSizeBytes })).rejects.toMatchObject({
-      code: 'usage-invalid',
-    });
-  });
+  it.each([0, -1, 1.5, 4095, 5000, Number.NaN, 8 * 1024 * 1024 + 1])(
+    'refuses frames of %s bytes',
+    async (frameSizeBytes) => {
+      await expect(buildSample(folder.path, { root }, { frameSizeBytes })).rejects.toMatchObject({
+        code: 'usage-invalid',
+      });
+    },
+  );
 
   it.each(['', 'Root', '../root', 'ro ot', '-root', '__proto__', 'a'.repeat(33)])(
     'refuses the partition name %j',
