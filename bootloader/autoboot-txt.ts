@@ -8,15 +8,24 @@
  *     boot_partition=3
  *     #kaon other=trial 1f2e3d4c
  *
- * The last line is a comment for the firmware. It says what the slot is that [all] does not name: `good`, `bad`, or
- * `trial` with the first eight digits of the id of the boot that armed it. All other lines stay as they are. The file
- * keeps its size, filled up with line ends: a size that changes would be a second sector, that of its FAT directory.
+ * The last line is a comment for the firmware. It says what the slot is that [all] does not name: `good`, `bad`, `trial`
+ * with the first eight digits of the id of the boot that armed it, or `tried` with those of the boot whose reboot set the
+ * one-shot flag. All other lines stay as they are. The file keeps its size, filled up with line ends: a size that changes
+ * would be a second sector, that of its FAT directory.
  */
 import { BootloaderError } from './errors.ts';
 
 /** What the file says of the slot that it does not boot. */
 export type OtherSlotNote =
-  { readonly state: 'good' } | { readonly state: 'bad' } | { readonly state: 'trial'; readonly armedIn: string };
+  | { readonly state: 'good' }
+  | { readonly state: 'bad' }
+  | {
+      readonly state: 'trial';
+      /** The first eight digits of the id of the boot that armed it, or whose reboot began it. */
+      readonly armedIn: string;
+      /** Whether a reboot with the one-shot flag was about to be made. */
+      readonly hasBegun: boolean;
+    };
 
 /** Our part of the file, as values. */
 export interface AutobootValues {
@@ -34,7 +43,7 @@ export const mostAutobootBytes = 512;
 const partitionKey = 'boot_partition';
 const modeKey = 'tryboot_a_b';
 const notePrefix = '#kaon ';
-const notePattern = /^#kaon other=(?:(good|bad)|trial ([0-9a-f]{8}))$/;
+const notePattern = /^#kaon other=(?:(good|bad)|(trial|tried) ([0-9a-f]{8}))$/;
 
 interface Line {
   readonly text: string;
@@ -103,9 +112,9 @@ function parseNote(lines: readonly Line[]): OtherSlotNote | undefined {
   const [note, ...more] = lines.filter(({ text }) => text.startsWith(notePrefix));
   if (note === undefined) return undefined;
   if (more.length > 0) throw corrupt('it has more than one note of ours');
-  const [, state, armedIn] = notePattern.exec(note.text) ?? [];
+  const [, state, word, armedIn] = notePattern.exec(note.text) ?? [];
   if (state === 'good' || state === 'bad') return { state };
-  if (armedIn !== undefined) return { state: 'trial', armedIn };
+  if (armedIn !== undefined) return { state: 'trial', armedIn, hasBegun: word === 'tried' };
   throw corrupt(`its note is ${JSON.stringify(note.text)}`);
 }
 
@@ -122,7 +131,7 @@ export function encodeAutoboot(
   const { partition, trybootPartition, other } = values;
   const ours = ['[all]', `${modeKey}=1`, `${partitionKey}=${partition}`];
   if (trybootPartition !== undefined) ours.push('[tryboot]', `${partitionKey}=${trybootPartition}`);
-  ours.push(`${notePrefix}other=${other.state === 'trial' ? `trial ${other.armedIn}` : other.state}`);
+  ours.push(`${notePrefix}other=${formatNote(other)}`);
   const foreign = foreignLines(splitLines(before.subarray(0, mostAutobootBytes)));
   const text = [...ours, ...foreign, ''].join('\n');
   if (text.length > sizeBytes || sizeBytes > mostAutobootBytes) {
@@ -132,6 +141,10 @@ export function encodeAutoboot(
     );
   }
   return Buffer.from(text.padEnd(sizeBytes, '\n'), 'latin1');
+}
+
+function formatNote(other: OtherSlotNote): string {
+  return other.state === 'trial' ? `${other.hasBegun ? 'tried' : 'trial'} ${other.armedIn}` : other.state;
 }
 
 /** What is not ours, each section with its title; a damaged file's other `boot_partition` lines are left out. */

@@ -64,6 +64,12 @@ export interface Bootloader {
    */
   markGood(slot: SlotName): Promise<void>;
   /**
+   * Only where `capabilities.armed` is `at-reboot`: the last act before the reboot that is to start the trial of `slot`,
+   * which was activated. Resolves to the argument that this reboot has to carry; any other reboot starts no trial.
+   * Rejects with `boot-not-armed` when there is no trial of `slot`.
+   */
+  armReboot?(slot: SlotName): Promise<string>;
+  /**
    * Computes a sound environment from nothing but the slot that booted and writes it when the stored one cannot be
    * read: `booted` good and primary, the other slot bad, trial counters exhausted. Resolves to whether it repaired.
    * `isOtherGood` keeps the other slot good where the caller has proof of it.

@@ -8,11 +8,12 @@ import {
   globalGuid,
   kaonGuid,
   keptAttributes,
-  parseBootNext,
+  parseEntryNumber,
   parseBootOrder,
   parseLoadOption,
   parseTrial,
   parseVariable,
+  type RememberedTrial,
 } from './efi-variables.ts';
 import { BootloaderError } from './errors.ts';
 
@@ -23,8 +24,9 @@ interface EfiState {
   /** Entries that are not ours included. */
   readonly order: readonly number[];
   readonly next: number | undefined;
-  /** The entry that KaonTrial names. */
-  readonly remembered: number | undefined;
+  /** The entry that started this boot. */
+  readonly current: number | undefined;
+  readonly remembered: RememberedTrial | undefined;
 }
 
 const trialName = 'KaonTrial';
@@ -40,23 +42,27 @@ function isCorrupt(error: unknown): boolean {
 /** UEFI firmware by BootOrder and BootNext, as RAUC drives it: proven slots are in BootOrder, a trial is BootNext. */
 export class EfiBootloader implements Bootloader {
   readonly #variables: EfiVariables;
-  readonly #labels: Slots<string>;
+  readonly #wanted: Slots<string>;
 
-  /** `labels` are the descriptions of the slots' boot entries. Throws `bootloader-unsupported` when they are the same. */
-  constructor(variables: EfiVariables, labels: Slots<string>) {
-    if (labels.a === labels.b || labels.a === '' || labels.b === '') {
+  /**
+   * `wanted` are the descriptions of the slots' boot entries, or their names `Boot####`: firmware that numbers its
+   * entries anew is followed only by descriptions. Throws `bootloader-unsupported` when they are the same.
+   */
+  constructor(variables: EfiVariables, wanted: Slots<string>) {
+    if (wanted.a === wanted.b || wanted.a === '' || wanted.b === '') {
       throw unsupported(
-        `${JSON.stringify(labels.a)} and ${JSON.stringify(labels.b)} do not tell two boot entries apart`,
+        `${JSON.stringify(wanted.a)} and ${JSON.stringify(wanted.b)} do not tell two boot entries apart`,
       );
     }
     this.#variables = variables;
-    this.#labels = labels;
+    this.#wanted = wanted;
   }
 
   get capabilities(): BootloaderCapabilities {
     return {
       maxTries: 1,
-      armed: 'at-reboot',
+      // BootNext stands until the next boot, whoever starts it.
+      armed: 'durable',
       atomicity: 'variable',
       countsBeforeUserspace: true,
       countsProven: false,
@@ -76,7 +82,7 @@ export class EfiBootloader implements Bootloader {
       // Power lost between them, or before the last: the trial is used up, or remembered without a meaning.
       if (next === entries.a || next === entries.b) await this.#variables.remove('BootNext', globalGuid);
       await this.#setOrder(order, [entries[other], ...without(order, entries[slot], entries[other])]);
-      if (remembered === entries[slot]) await this.#variables.remove(trialName, kaonGuid);
+      if (remembered?.entry === entries[slot]) await this.#variables.remove(trialName, kaonGuid);
     });
   }
 
@@ -86,13 +92,16 @@ export class EfiBootloader implements Bootloader {
       const { entries, order, next, remembered } = state;
       const other = otherSlot(slot);
       requireFallback(state, other, `arm slot ${slot}`);
+      const entry = entries[slot];
       // A BootNext that stands would lead into the other slot once more, or into this one half armed.
-      if (next !== undefined && next !== entries[slot]) await this.#variables.remove('BootNext', globalGuid);
-      if (remembered !== entries[slot]) await this.#set(trialName, kaonGuid, encodeTrial(entries[slot]));
-      // Power lost here: the fallback boots, and the trial counts as used up only when the slot is in no order.
-      await this.#setOrder(order, [entries[other], ...without(order, entries[slot], entries[other])]);
+      if (next !== undefined && next !== entry) await this.#variables.remove('BootNext', globalGuid);
+      if (next !== entry) await this.#remember({ entry, isArming: true }, remembered);
+      // Power lost here: the fallback boots, and the slot is as it was, or a trial that was not tried yet.
+      await this.#setOrder(order, [entries[other], ...without(order, entry, entries[other])]);
       // Power lost here: the fallback boots. The next line is the commit point.
-      if (next !== entries[slot]) await this.#set('BootNext', globalGuid, encodeBootOrder([entries[slot]]));
+      if (next !== entry) await this.#set('BootNext', globalGuid, encodeBootOrder([entry]));
+      // Power lost here: the trial takes place, and if it does not come up it is armed once more.
+      await this.#remember({ entry, isArming: false }, next === entry ? remembered : undefined);
     });
   }
 
@@ -103,7 +112,7 @@ export class EfiBootloader implements Bootloader {
       // Power lost here: a trial of the other slot may still take place.
       if (next === entries.a || next === entries.b) await this.#variables.remove('BootNext', globalGuid);
       // Power lost here: it is remembered without a meaning.
-      if (remembered === entries[slot]) await this.#variables.remove(trialName, kaonGuid);
+      if (remembered?.entry === entries[slot]) await this.#variables.remove(trialName, kaonGuid);
     });
   }
 
@@ -139,16 +148,21 @@ export class EfiBootloader implements Bootloader {
     if (order === undefined) throw new BootloaderError('boot-env-corrupt', 'cannot read BootOrder: there is none');
     const next = await this.#data('BootNext', globalGuid);
     const trial = await this.#data(trialName, kaonGuid);
-    const remembered = trial === undefined ? undefined : parseTrial(trial);
+    const current = await this.#data('BootCurrent', globalGuid);
     return {
       entries,
       order: parseBootOrder(order),
-      next: next === undefined ? undefined : parseBootNext(next),
-      remembered,
+      next: next === undefined ? undefined : parseEntryNumber(next),
+      current: current === undefined ? undefined : parseEntryNumber(current),
+      remembered: trial === undefined ? undefined : parseTrial(trial),
     };
   }
 
-  /** The firmware may number its entries anew: they are found by their descriptions. */
+  async #remember(trial: RememberedTrial, known: RememberedTrial | undefined): Promise<void> {
+    if (known?.entry === trial.entry && known.isArming === trial.isArming) return;
+    await this.#set(trialName, kaonGuid, encodeTrial(trial));
+  }
+
   async #findEntries(): Promise<Slots<number>> {
     const found: Record<SlotName, number[]> = { a: [], b: [] };
     for (const name of await this.#variables.list(globalGuid)) {
@@ -158,13 +172,15 @@ export class EfiBootloader implements Bootloader {
       // An entry of somebody else's may be broken.
       const option = unlessCorrupt(() => parseLoadOption(parseVariable(bytes).data));
       if (option?.isActive !== true) continue;
-      for (const slot of ['a', 'b'] as const) if (option.description === this.#labels[slot]) found[slot].push(entry);
+      for (const slot of ['a', 'b'] as const) {
+        const wanted = this.#wanted[slot];
+        if (name === wanted || option.description === wanted) found[slot].push(entry);
+      }
     }
     const only = (slot: SlotName): number => {
       const [entry, ...more] = found[slot];
       if (entry !== undefined && more.length === 0) return entry;
-      const count = entry === undefined ? 'no active' : 'more than one';
-      throw unsupported(`it has ${count} boot entry ${JSON.stringify(this.#labels[slot])}`, { slot });
+      throw missingEntry(slot, this.#wanted[slot], found[slot]);
     };
     return { a: only('a'), b: only('b') };
   }
@@ -201,6 +217,18 @@ function unsupported(reason: string, details: Readonly<Record<string, unknown>> 
   return new BootloaderError('bootloader-unsupported', `cannot drive the EFI boot manager: ${reason}`, { details });
 }
 
+/** Firmware may drop entries, for example after its settings were reset, or when the disk was not there at a boot. */
+function missingEntry(slot: SlotName, wanted: string, found: readonly number[]): BootloaderError {
+  const name = JSON.stringify(wanted);
+  const reason =
+    found.length === 0
+      ? `the firmware has no active boot entry ${name}: make it again with efibootmgr --create-only --label ${name}`
+      : `the firmware has more than one boot entry ${name}: remove all but one with efibootmgr --delete-bootnum`;
+  return new BootloaderError('boot-entry-missing', `cannot find the boot entry of slot ${slot}: ${reason}`, {
+    details: { slot, wanted, found },
+  });
+}
+
 function without(order: readonly number[], ...entries: readonly number[]): readonly number[] {
   return order.filter((entry) => !entries.includes(entry));
 }
@@ -215,16 +243,18 @@ function unlessCorrupt<T>(read: () => T): T | undefined {
 }
 
 /** What the firmware would do, and what its variables mean. */
-function efiStatus({ entries, order, next, remembered }: EfiState): BootStatus {
+function efiStatus({ entries, order, next, current, remembered }: EfiState): BootStatus {
   const slotOf = (entry: number | undefined): SlotName | undefined =>
     entry === entries.a ? 'a' : entry === entries.b ? 'b' : undefined;
   const listed = order.map(slotOf).find((slot) => slot !== undefined);
   const armed = slotOf(next);
   const isListed = (slot: SlotName) => order.includes(entries[slot]);
   // What is in the order is proven. BootNext of another tool is a trial, too.
-  const trial = [armed, slotOf(remembered)].find((slot) => slot !== undefined && !isListed(slot));
+  const trial = [armed, slotOf(remembered?.entry)].find((slot) => slot !== undefined && !isListed(slot));
+  const isUntried = (name: SlotName): boolean =>
+    name === armed || (remembered?.isArming === true && slotOf(remembered.entry) === name && slotOf(current) !== name);
   const slot = (name: SlotName): SlotBootState => {
-    if (name === trial) return { state: 'trial', triesLeft: name === armed ? 1 : 0 };
+    if (name === trial) return { state: 'trial', triesLeft: isUntried(name) ? 1 : 0 };
     return isListed(name) ? { state: 'good', triesLeft: 1 } : { state: 'bad', triesLeft: 0 };
   };
   return {

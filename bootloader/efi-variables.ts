@@ -5,7 +5,7 @@
  *     4  …  data
  *
  * BootOrder: numbers of entries, u16 each, first is tried first. BootNext: one number; the firmware deletes it before it
- * boots it. Boot####, the number in four hexadecimal digits, holds an EFI_LOAD_OPTION:
+ * boots it. BootCurrent: the one that was booted. Boot####, the number in four hexadecimal digits, holds an EFI_LOAD_OPTION:
  *
  *     0  4  attributes: 1 active          then  description, UTF-16 with a NUL at its end
  *     4  2  bytes of the device path      then  device path, optional data
@@ -13,7 +13,7 @@
  * KaonTrial, under a GUID of ours, remembers the trial, since the firmware forgets it with BootNext:
  *
  *     0  1  format, 1
- *     1  1  0
+ *     1  1  1 until BootNext is set, then 0
  *     2  2  number of the entry in trial
  */
 import { BootloaderError } from './errors.ts';
@@ -29,6 +29,13 @@ export interface LoadOption {
   readonly isActive: boolean;
   readonly description: string;
   readonly devicePath: Uint8Array;
+}
+
+/** What KaonTrial remembers. */
+export interface RememberedTrial {
+  readonly entry: number;
+  /** BootNext was about to be set: without it the entry was not tried yet. */
+  readonly isArming: boolean;
 }
 
 /** The GUID of the firmware's own variables. */
@@ -79,9 +86,9 @@ export function encodeBootOrder(order: readonly number[]): Uint8Array {
   return data;
 }
 
-/** Reads BootNext. Throws `boot-env-corrupt` unless it is one number. */
-export function parseBootNext(data: Uint8Array): number {
-  if (data.byteLength !== 2) throw corrupt(`BootNext has ${data.byteLength} bytes, want 2`);
+/** Reads BootNext or BootCurrent. Throws `boot-env-corrupt` unless it is one number. */
+export function parseEntryNumber(data: Uint8Array): number {
+  if (data.byteLength !== 2) throw corrupt(`the number of a boot entry has ${data.byteLength} bytes, want 2`);
   return viewOf(data).getUint16(0, true);
 }
 
@@ -109,13 +116,15 @@ export function entryNumber(name: string): number | undefined {
 }
 
 /** Reads KaonTrial. Throws `boot-env-corrupt` for anything but its format. */
-export function parseTrial(data: Uint8Array): number {
-  if (data.byteLength !== 4 || data[0] !== trialFormat || data[1] !== 0)
+export function parseTrial(data: Uint8Array): RememberedTrial {
+  const [format, step] = data;
+  if (data.byteLength !== 4 || format !== trialFormat || (step !== 0 && step !== 1)) {
     throw corrupt('KaonTrial is not of our format');
-  return viewOf(data).getUint16(2, true);
+  }
+  return { entry: viewOf(data).getUint16(2, true), isArming: step === 1 };
 }
 
 /** KaonTrial's data. */
-export function encodeTrial(entry: number): Uint8Array {
-  return Uint8Array.of(trialFormat, 0, entry & 0xff, entry >> 8);
+export function encodeTrial({ entry, isArming }: RememberedTrial): Uint8Array {
+  return Uint8Array.of(trialFormat, isArming ? 1 : 0, entry & 0xff, entry >> 8);
 }

@@ -8,6 +8,10 @@ export type BootloaderErrorCode =
   | 'boot-env-write-failed'
   /** The change would leave the node without a slot that is known to boot. */
   | 'boot-fallback-missing'
+  /** The firmware has no boot entry of a slot, or more than one. */
+  | 'boot-entry-missing'
+  /** The reboot was to start a trial, and the loader knows of none. */
+  | 'boot-not-armed'
   /** The configured loader or the asked number of tries is not supported. */
   | 'bootloader-unsupported';
 

@@ -17,16 +17,18 @@ interface Found {
 }
 
 const argument = '0 tryboot';
-/** No boot has it as its id: a trial that is armed in none. */
+/** No boot has it as its id. */
 const noBoot = '00000000';
+/** A trial that no reboot starts any more. */
+const usedUp = { state: 'trial', armedIn: noBoot, hasBegun: true } as const;
 
 function otherSlot(slot: SlotName): SlotName {
   return slot === 'a' ? 'b' : 'a';
 }
 
 /**
- * The Raspberry Pi's firmware, by autoboot.txt. A trial takes place only in a reboot with `rebootArgument`: the firmware
- * keeps its one-shot flag to itself, and clears it before anything starts.
+ * The Raspberry Pi's firmware, by autoboot.txt. A trial takes place only in a reboot with the argument of `armReboot`: the
+ * firmware keeps its one-shot flag to itself, and clears it before anything starts.
  */
 export class TrybootBootloader implements Bootloader {
   readonly #file: EnvironmentFile;
@@ -57,9 +59,17 @@ export class TrybootBootloader implements Bootloader {
     };
   }
 
-  /** What the reboot has to be given: an argument when a trial was armed in this boot, `undefined` otherwise. */
-  async rebootArgument(): Promise<string | undefined> {
-    return isArmed(await this.#read()) ? argument : undefined;
+  async armReboot(slot: SlotName): Promise<string> {
+    await this.#change(({ state, bootId }) => {
+      if (slot === state.main || state.other.state !== 'trial') {
+        throw new BootloaderError('boot-not-armed', `cannot start the trial of slot ${slot}: it was not activated`, {
+          details: { slot },
+        });
+      }
+      // Power lost after this: the trial counts as tried, though the firmware may not have seen the flag.
+      return { main: state.main, other: { state: 'trial', armedIn: bootId, hasBegun: true } };
+    });
+    return argument;
   }
 
   async readStatus(): Promise<BootStatus> {
@@ -67,14 +77,16 @@ export class TrybootBootloader implements Bootloader {
     const { main, other } = found.state;
     const name = otherSlot(main);
     const isTrial = other.state === 'trial';
-    // The flag is gone with the boot after the one that armed it, whether it led to a trial or the power went before.
-    const triesLeft = isArmed(found) ? 1 : 0;
+    const isArmed = isTrial && other.armedIn === found.bootId;
+    // A flag that was set is gone with that boot, whether it led to a trial or the power went before the firmware saw it.
+    const triesLeft = isTrial && (isArmed || !other.hasBegun) ? 1 : 0;
     const rest: SlotBootState = isTrial
       ? { state: 'trial', triesLeft }
       : { state: other.state, triesLeft: other.state === 'good' ? 1 : 0 };
     const good: SlotBootState = { state: 'good', triesLeft: 1 };
     return {
-      primary: triesLeft > 0 ? name : main,
+      // Armed in an earlier boot and never begun: that boot ended without our reboot, and so will this one.
+      primary: isArmed ? name : main,
       trial: isTrial ? name : undefined,
       trialTries: isTrial ? 1 : 0,
       slots: main === 'a' ? { a: good, b: rest } : { a: rest, b: good },
@@ -97,7 +109,7 @@ export class TrybootBootloader implements Bootloader {
     }
     await this.#change(({ state, bootId }) => {
       requireFallback(state, otherSlot(slot), `arm slot ${slot}`);
-      return { main: otherSlot(slot), other: { state: 'trial', armedIn: bootId } };
+      return { main: otherSlot(slot), other: { state: 'trial', armedIn: bootId, hasBegun: false } };
     });
   }
 
@@ -105,7 +117,7 @@ export class TrybootBootloader implements Bootloader {
     await this.#change(({ state: { main, other } }) => {
       if (slot !== main) return { main: slot, other: { state: 'good' } };
       // A trial of the other slot goes on standing, but a plain reboot boots this one.
-      return { main, other: other.state === 'trial' ? { state: 'trial', armedIn: noBoot } : other };
+      return { main, other: other.state === 'trial' ? usedUp : other };
     });
   }
 
@@ -167,7 +179,7 @@ export class TrybootBootloader implements Bootloader {
       partition !== undefined &&
       parseCell(partition) === this.#partitions[otherSlot(main)] &&
       parseCell(partition) === values.trybootPartition;
-    return isTrial ? { state: 'trial', armedIn: noBoot } : { state: 'bad' };
+    return isTrial ? usedUp : { state: 'bad' };
   }
 
   #slotOf(partition: number): SlotName {
@@ -179,10 +191,6 @@ export class TrybootBootloader implements Bootloader {
       { details: { partition } },
     );
   }
-}
-
-function isArmed({ state: { other }, bootId }: Found): boolean {
-  return other.state === 'trial' && other.armedIn === bootId;
 }
 
 function requireFallback({ main, other }: TrybootState, slot: SlotName, verb: string): void {

@@ -113,6 +113,8 @@ export interface NodeBoot {
   readonly booted: SlotName;
   readonly boot: BootStatus;
   readonly maxTries: number;
+  /** Whether only the reboot that kaon makes starts a trial. */
+  readonly isArmedAtReboot?: boolean | undefined;
   /** Whether each boot of a proven slot shows that the loader counts. */
   readonly countsProven?: boolean | undefined;
   /** Sizes of the partitions that an image has to cover. */
@@ -140,13 +142,17 @@ export interface SlotService {
   activate(slot: SlotName, tries: number, digest: string | undefined): Promise<void>;
   markGood(slot: SlotName): Promise<void>;
   markBad(slot: SlotName): Promise<void>;
-  /** Starts the reboot; the process is ended soon after it resolves. */
-  reboot(): Promise<void>;
+  /**
+   * Starts the reboot; the process is ended soon after it resolves. With `trial`, the one that starts the trial of that
+   * slot: a one-shot loader is armed for it as the last act.
+   */
+  reboot(trial?: SlotName): Promise<void>;
 }
 
 /** Starts a reboot. Rejects with `reboot-failed`. */
 export interface Rebooter {
-  reboot(): Promise<void>;
+  /** `argument` is handed on to the firmware (reboot(2), LINUX_REBOOT_CMD_RESTART2). */
+  reboot(argument?: string): Promise<void>;
 }
 
 /** kaon-slotd's own word that it wrote and read back an image, kept where kaond can't write. */

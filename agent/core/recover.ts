@@ -9,6 +9,8 @@ export interface BootFacts {
   readonly booted: SlotName;
   readonly bootId: string;
   readonly boot: BootStatus;
+  /** Whether only the reboot that kaon makes starts a trial. */
+  readonly isArmedAtReboot?: boolean | undefined;
   readonly deployments: Readonly<Partial<Record<SlotName, Deployment>>>;
   readonly evidence: readonly EvidenceItem[];
   /** Every try of the trial is positively known to have ended in a power loss. */
@@ -123,6 +125,11 @@ function recoverArmed(rules: UpdateRules, state: InPhase<'activating' | 'activat
   if (wasTried(found.boot, slot)) return fellBack(state, 'never-booted', found);
   if (isArmedAndUntried(found.boot, slot)) return state;
   if (state.phase === 'activating') return state;
+  if (found.isArmedAtReboot === true && found.boot.trial === slot) {
+    // Power, or a reboot by somebody, came before ours: no trial took place. It is armed again when the gates are open.
+    const { update, target, isRearmed } = state;
+    return { phase: 'activating', update, target, isRearmed };
+  }
   return rollingBack(state, 'activation-failed', 'the loader lost its armed state before the reboot', false, [
     loaderEvidence(found, slot),
   ]);

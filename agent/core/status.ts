@@ -129,12 +129,15 @@ function waitingFor(input: StatusInput): readonly Waiting[] {
     });
   }
   if (state.phase === 'activated' && state.update.until !== 'committed' && !state.isRebootAsked) {
-    list.push({
-      gate: 'reboot',
-      code: 'reboot-needed',
-      text: `slot ${state.target.slot} is primary; the next reboot starts its trial`,
-      untilMs: undefined,
-    });
+    list.push(rebootNeeded(state.target.slot, input.boot));
   }
   return list;
+}
+
+function rebootNeeded(slot: SlotName, boot: NodeBoot | undefined): Waiting {
+  const text =
+    boot?.isArmedAtReboot === true
+      ? `slot ${slot} is armed; the reboot of kaonctl reboot starts its trial, and no other does`
+      : `slot ${slot} is primary; the next reboot starts its trial`;
+  return { gate: 'reboot', code: 'reboot-needed', text, untilMs: undefined };
 }

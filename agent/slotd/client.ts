@@ -33,6 +33,7 @@ const nodeBoot = z.object({
     slots: z.object({ a: slotState, b: slotState }),
   }),
   maxTries: z.int(),
+  isArmedAtReboot: z.boolean().optional(),
   countsProven: z.boolean().optional(),
   partitionSizes: z.object({ a: z.record(z.string(), z.number()), b: z.record(z.string(), z.number()) }),
   unreadable: z.object({ a: errorReport.optional(), b: errorReport.optional() }).optional(),
@@ -94,8 +95,8 @@ export class SlotdClient implements SlotService {
     await this.#ask({ method: 'mark-bad', slot });
   }
 
-  async reboot(): Promise<void> {
-    await this.#ask({ method: 'reboot' });
+  async reboot(trial?: SlotName): Promise<void> {
+    await this.#ask({ method: 'reboot', ...(trial === undefined ? {} : { trial }) });
   }
 
   async #ask(

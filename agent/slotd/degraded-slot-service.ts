@@ -37,8 +37,8 @@ export class DegradedSlotService implements SlotService {
     return this.#service.markBad(slot);
   }
 
-  reboot(): Promise<void> {
-    return this.#service.reboot();
+  reboot(trial?: SlotName): Promise<void> {
+    return this.#service.reboot(trial);
   }
 
   #refuse(verb: string): AgentError {

@@ -48,11 +48,13 @@ export class LocalSlotService implements SlotService {
 
   async readNode(): Promise<NodeBoot> {
     const [boot, a, b] = await Promise.all([this.#bootloader.readStatus(), this.#sizesOf('a'), this.#sizesOf('b')]);
+    const { maxTries, countsProven, armed } = this.#bootloader.capabilities;
     return {
       booted: this.#booted,
       boot,
-      maxTries: this.#bootloader.capabilities.maxTries,
-      countsProven: this.#bootloader.capabilities.countsProven,
+      maxTries,
+      countsProven,
+      isArmedAtReboot: armed === 'at-reboot',
       partitionSizes: { a: a.sizes, b: b.sizes },
       ...(a.fault === undefined && b.fault === undefined ? {} : { unreadable: { a: a.fault, b: b.fault } }),
     };
@@ -110,8 +112,12 @@ export class LocalSlotService implements SlotService {
     await this.#inTurn(() => this.#bootloader.markBad(slot));
   }
 
-  async reboot(): Promise<void> {
-    await this.#inTurn(() => this.#rebooter.reboot());
+  async reboot(trial?: SlotName): Promise<void> {
+    await this.#inTurn(async () => {
+      // Power lost before: no trial takes place. After: the reboot may still fail, and is then asked for again.
+      const argument = trial === undefined ? undefined : await this.#bootloader.armReboot?.(trial);
+      await this.#rebooter.reboot(argument);
+    });
   }
 
   /** A device that died must not keep the loader from being read: the booted slot still has to be marked good. */

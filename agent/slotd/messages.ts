@@ -44,7 +44,7 @@ const request = z.discriminatedUnion('method', [
   }),
   z.strictObject({ protocol: z.literal(protocolVersion), method: z.literal('mark-good'), slot }),
   z.strictObject({ protocol: z.literal(protocolVersion), method: z.literal('mark-bad'), slot }),
-  z.strictObject({ protocol: z.literal(protocolVersion), method: z.literal('reboot') }),
+  z.strictObject({ protocol: z.literal(protocolVersion), method: z.literal('reboot'), trial: slot.optional() }),
 ]);
 
 /** What kaond asks of kaon-slotd: one request a connection. */

@@ -62,7 +62,7 @@ export class SlotdServer {
       case 'mark-bad':
         return service.markBad(request.slot);
       case 'reboot':
-        return service.reboot();
+        return service.reboot(request.trial);
     }
   }
 

@@ -15,12 +15,13 @@ export class CommandRebooter implements Rebooter {
   }
 
   /** Resolves when the reboot was accepted. Rejects with `reboot-failed`. */
-  async reboot(): Promise<void> {
-    const { exitCode, output } = await this.#commands.run(this.#argv, AbortSignal.timeout(rebootTimeoutMs));
+  async reboot(argument?: string): Promise<void> {
+    const argv = argument === undefined ? this.#argv : [...this.#argv, `--reboot-argument=${argument}`];
+    const { exitCode, output } = await this.#commands.run(argv, AbortSignal.timeout(rebootTimeoutMs));
     if (exitCode === 0) return;
     const ending = exitCode === undefined ? output : `exit code ${exitCode}: ${output}`;
-    throw new AgentError('reboot-failed', `cannot reboot by ${this.#argv.join(' ')}: ${ending}`, {
-      details: { command: this.#argv, exitCode },
+    throw new AgentError('reboot-failed', `cannot reboot by ${argv.join(' ')}: ${ending}`, {
+      details: { command: argv, exitCode },
     });
   }
 }

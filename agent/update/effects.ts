@@ -74,7 +74,7 @@ export class Effects {
       case 'activating':
         return this.#arm(state);
       case 'activated':
-        return (await this.#askGates('reboot', state)) ?? this.#reboot();
+        return (await this.#askGates('reboot', state)) ?? this.#reboot(state.target.slot);
       case 'trial':
         return this.#checkHealth(state, memory, signal);
       case 'committing':
@@ -165,8 +165,8 @@ export class Effects {
     return { event: { type: 'armed', atMs: this.#now() } };
   }
 
-  async #reboot(): Promise<EffectResult> {
-    await this.#slots.reboot();
+  async #reboot(trial?: SlotName): Promise<EffectResult> {
+    await this.#slots.reboot(trial);
     return { isRebooting: true };
   }
 

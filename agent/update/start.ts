@@ -81,6 +81,7 @@ async function recoverState(ports: StartPorts, snapshot: JournalSnapshot, node: 
     booted: node.booted,
     bootId: ports.bootId,
     boot: node.boot,
+    isArmedAtReboot: node.isArmedAtReboot,
     deployments: snapshot.deployments,
     evidence: evidence.items,
     areAllTriesPowerLoss: evidence.areAllTriesPowerLoss,

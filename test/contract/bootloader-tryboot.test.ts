@@ -14,7 +14,9 @@ async function trybootNode(beforeStep: (name: string) => void): Promise<Contract
     loader,
     boot: async () => {
       // The agent's own reboot carries the argument; where the power went, nothing did.
-      if (isPowered) board.reboot(await loader.rebootArgument());
+      const { primary, trial } = await loader.readStatus();
+      const isAgents = isPowered && trial !== undefined && trial === primary;
+      board.reboot(isAgents ? await loader.armReboot(trial) : undefined);
       isPowered = true;
       const started = board.boot(autoboot.disk);
       return started === 2 ? 'a' : started === 3 ? 'b' : 'rescue';

@@ -1,6 +1,5 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import type { UpdateRequest } from '../../agent/core/update-state.ts';
-import { GrubBootloader } from '../../bootloader/grub.ts';
 import { type Behaviour, digestOfImage, makeImage } from './images.ts';
 import { live, type LifeEnd } from './life.ts';
 import { regressions } from './regressions.ts';
@@ -40,7 +39,7 @@ async function run(
 }
 
 async function expectPromises(world: World, end: LifeEnd, behaviour: Behaviour, where: string): Promise<void> {
-  const status = await new GrubBootloader(world.environment, world.shadow, world.layout).readStatus();
+  const status = await world.loader.adapter().readStatus();
   const { state } = end;
   const last = state?.phase === 'idle' ? state.last : undefined;
   const running = world.imageIn(end.booted);
@@ -71,8 +70,8 @@ async function expectPromises(world: World, end: LifeEnd, behaviour: Behaviour, 
   expect(isKnownBad, where).toBe(last?.code !== 'power-lost');
 }
 
-async function stepsOf(dialect: CrashPlan['dialect'], behaviour: Behaviour): Promise<readonly string[]> {
-  return (await run({ dialect, cuts: [], fates: 'lost' }, behaviour)).world.steps;
+async function stepsOf(loader: CrashPlan['loader'], behaviour: Behaviour): Promise<readonly string[]> {
+  return (await run({ loader, cuts: [], fates: 'lost' }, behaviour)).world.steps;
 }
 
 const behaviours: readonly Behaviour[] = [
@@ -83,13 +82,26 @@ const behaviours: readonly Behaviour[] = [
   'no-agent',
   'fails-then-no-agent',
 ];
-const dialects = ['kaon', 'rauc'] as const;
+const loaders = ['kaon', 'rauc', 'gpt', 'tryboot', 'efi'] as const;
 
 describe('an update that nothing disturbs', () => {
-  it.each(dialects)('commits a healthy image (%s)', async (dialect) => {
-    const { end } = await run({ dialect, cuts: [], fates: 'lost' }, 'healthy');
+  it.each(loaders)('commits a healthy image (%s)', async (loader) => {
+    const { end } = await run({ loader, cuts: [], fates: 'lost' }, 'healthy');
     expect(end.boots).toEqual(['a:factory', 'b:new']);
     expect(end.state).toMatchObject({ phase: 'idle', last: { result: 'committed' } });
+  });
+
+  it.each([
+    ['fails-health', 'health-failed'],
+    ['hangs', 'boot-tries-exhausted'],
+    ['dies-early', 'boot-tries-exhausted'],
+    ['no-agent', 'boot-tries-exhausted'],
+  ] as const)('rolls back an image that %s after its only try at a one-shot loader', async (behaviour, code) => {
+    for (const loader of ['tryboot', 'efi'] as const) {
+      const { end } = await run({ loader, cuts: [], fates: 'lost' }, behaviour);
+      expect(end.boots).toEqual(['a:factory', 'b:new', 'a:factory']);
+      expect(end.state).toMatchObject({ last: { result: 'rolled-back', code } });
+    }
   });
 
   it.each([
@@ -98,7 +110,7 @@ describe('an update that nothing disturbs', () => {
     ['dies-early', 'boot-tries-exhausted', 4],
     ['no-agent', 'boot-tries-exhausted', 4],
   ] as const)('rolls back an image that %s, by its reason', async (behaviour, code, tries) => {
-    const { end } = await run({ dialect: 'kaon', cuts: [], fates: 'lost' }, behaviour);
+    const { end } = await run({ loader: 'kaon', cuts: [], fates: 'lost' }, behaviour);
     expect(end.boots).toEqual(['a:factory', ...Array.from({ length: tries }, () => 'b:new'), 'a:factory']);
     expect(end.state).toMatchObject({ last: { result: 'rolled-back', code } });
   });
@@ -123,14 +135,14 @@ describe('an update that nothing disturbs', () => {
 });
 
 describe('power lost once', () => {
-  for (const dialect of dialects) {
+  for (const loader of loaders) {
     for (const behaviour of behaviours) {
-      it(`before each durable step, sectors lost, written and torn (${dialect}, ${behaviour})`, async () => {
-        const { length } = await stepsOf(dialect, behaviour);
+      it(`before each durable step, sectors lost, written and torn (${loader}, ${behaviour})`, async () => {
+        const { length } = await stepsOf(loader, behaviour);
         for (let cut = 0; cut < length; cut += 1) {
           for (const fates of ['lost', 'written', { seed: cut }, { seed: cut + 1000 }] as const) {
-            const { end } = await run({ dialect, cuts: [cut], fates }, behaviour);
-            if (behaviour === 'healthy' && dialect === 'kaon') {
+            const { end } = await run({ loader, cuts: [cut], fates }, behaviour);
+            if (behaviour === 'healthy' && loader === 'kaon') {
               expect(end.state, `cut ${cut}`).toMatchObject({ last: { result: 'committed' } });
             }
           }
@@ -142,7 +154,19 @@ describe('power lost once', () => {
   it.each(behaviours)('with an agent of another version in the new slot (%s)', async (behaviour) => {
     const { length } = await stepsOf('kaon', behaviour);
     for (let cut = 0; cut < length; cut += 1) {
-      await run({ dialect: 'kaon', cuts: [cut], fates: { seed: cut } }, behaviour, { agent: 2 });
+      await run({ loader: 'kaon', cuts: [cut], fates: { seed: cut } }, behaviour, { agent: 2 });
+    }
+  });
+});
+
+describe('a reboot that is not ours', () => {
+  it('starts no trial at a one-shot loader, which is armed again for our own', async () => {
+    const steps = await stepsOf('tryboot', 'healthy');
+    const armed = steps.indexOf('autoboot-sync', steps.indexOf('autoboot-write'));
+    for (const cut of [armed + 1, steps.indexOf('autoboot-write', armed)]) {
+      const { end } = await run({ loader: 'tryboot', cuts: [cut], fates: 'written' }, 'healthy');
+      expect(end.boots).toEqual(['a:factory', 'a:factory', 'b:new']);
+      expect(end.state).toMatchObject({ last: { result: 'committed' } });
     }
   });
 });
@@ -152,7 +176,7 @@ describe('power lost twice', () => {
     const { length } = await stepsOf('kaon', behaviour);
     for (let first = 0; first < length; first += 1) {
       for (let second = first + 1; second < length + 4; second += 1) {
-        const plan = { dialect: 'kaon', cuts: [first, second], fates: { seed: first * 1000 + second } } as const;
+        const plan = { loader: 'kaon', cuts: [first, second], fates: { seed: first * 1000 + second } } as const;
         const { end } = await run(plan, behaviour);
         if (behaviour === 'healthy') {
           expect(end.state, JSON.stringify(plan)).toMatchObject({ last: { result: 'committed' } });
@@ -172,7 +196,7 @@ describe('power lost twice over a slot that was good', () => {
         // The second cut comes before the agent of the next boot could renew its marker: the loader turns to the other slot.
         for (const second of [first + 1, first + 2, first + 3]) {
           for (const fates of ['lost', { seed: first * 10 + second }] as const) {
-            await runOver({ dialect: 'rauc', cuts: [first, second], fates }, behaviour);
+            await runOver({ loader: 'rauc', cuts: [first, second], fates }, behaviour);
           }
         }
       }
@@ -196,7 +220,7 @@ describe('after a life with cuts', () => {
   it.each(behaviours)('the next good update works (%s)', async (behaviour) => {
     const { length } = await stepsOf('kaon', behaviour);
     for (let cut = 0; cut < length; cut += 3) {
-      const { world } = await run({ dialect: 'kaon', cuts: [cut], fates: { seed: cut } }, behaviour);
+      const { world } = await run({ loader: 'kaon', cuts: [cut], fates: { seed: cut } }, behaviour);
       const next = { ...update, id: 'update-2', image: 'registry.acme.io/os/edge:next' };
       const end = await live(world, next);
       expect(end.violations).toEqual([]);
@@ -206,8 +230,8 @@ describe('after a life with cuts', () => {
 });
 
 describe('an idle node', () => {
-  it.each(dialects)('that is rebooted again and again stays in its slot (%s)', async (dialect) => {
-    const world = new World({ dialect, cuts: [], fates: 'lost' }, []);
+  it.each(loaders)('that is rebooted again and again stays in its slot (%s)', async (loader) => {
+    const world = new World({ loader, cuts: [], fates: 'lost' }, []);
     await world.provision();
     for (let count = 0; count < 25; count += 1) {
       runs += 1;
@@ -217,7 +241,7 @@ describe('an idle node', () => {
   });
 
   it('whose power is cut before its agent renews its markers comes up all the same', async () => {
-    const world = new World({ dialect: 'kaon', cuts: [], fates: 'lost' }, []);
+    const world = new World({ loader: 'kaon', cuts: [], fates: 'lost' }, []);
     await world.provision();
     for (let count = 0; count < 25; count += 1) {
       runs += 1;

@@ -8,7 +8,6 @@ import { FactsKeeper } from '../../agent/update/facts-keeper.ts';
 import { ImageJudge } from '../../agent/update/judge-image.ts';
 import { UpdateRunner } from '../../agent/update/runner.ts';
 import { start } from '../../agent/update/start.ts';
-import { GrubBootloader } from '../../bootloader/grub.ts';
 import { StreamingSlotWriter } from '../../partitions/streaming-slot-writer.ts';
 import type { CrashImage } from './images.ts';
 import { PowerCut, type World } from './world.ts';
@@ -47,7 +46,7 @@ export async function live(world: World, update: UpdateRequest | undefined): Pro
     if (slot === 'rescue') {
       boots.push('rescue');
       // RAUC's own script gives every slot its boots back and waits for the next reset.
-      if (world.plan.dialect !== 'rauc') violations.push('always bootable: the loader had nothing to boot');
+      if (world.plan.loader !== 'rauc') violations.push('always bootable: the loader had nothing to boot');
       continue;
     }
     const image = world.imageIn(slot);
@@ -82,7 +81,7 @@ export async function live(world: World, update: UpdateRequest | undefined): Pro
 }
 
 async function isInTrial(world: World, slot: SlotName): Promise<boolean> {
-  const loader = new GrubBootloader(world.environment, undefined, world.layout);
+  const loader = world.loader.adapter();
   return loader.readStatus().then(
     ({ trial }) => trial === slot,
     () => false,
@@ -113,8 +112,9 @@ async function runAgent(
   let hasSavedRequest = false;
   let runner: UpdateRunner | undefined;
   try {
-    const slots = slotService(world, booted, () => {
+    const slots = slotService(world, booted, (argument) => {
       reboots.count += 1;
+      world.loader.reboot(argument);
     });
     const journal = image.agent === 2 ? newerJournal(world) : world.journal;
     const facts = new FactsKeeper(world.facts);
@@ -158,17 +158,17 @@ async function runAgent(
   return { end, state: runner?.state, hasSavedRequest };
 }
 
-function slotService(world: World, booted: SlotName, onReboot: () => void): SlotService {
+function slotService(world: World, booted: SlotName, reboot: (argument?: string) => void): SlotService {
   return new LocalSlotService({
     booted,
-    bootloader: new GrubBootloader(world.environment, world.shadow, world.layout),
+    bootloader: world.loader.adapter(),
     devices: world.devices,
     writer: new StreamingSlotWriter({ devices: world.devices, bufferBytes: 4096 }),
     policy: world.registry,
     records: world.records,
     rebooter: {
-      reboot: async () => {
-        onReboot();
+      reboot: async (argument) => {
+        reboot(argument);
       },
     },
     identity: { compatible: 'acme', agentVersion: '1.0.0' },

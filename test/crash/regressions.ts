@@ -10,7 +10,7 @@ export const regressions: readonly {
 }[] = [
   {
     name: 'three cuts of one update, with a try left',
-    plan: { dialect: 'kaon', cuts: [30, 42, 50], fates: { seed: 7 } },
+    plan: { loader: 'kaon', cuts: [30, 42, 50], fates: { seed: 7 } },
     behaviour: 'healthy',
     agent: 1,
   },

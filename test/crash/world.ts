@@ -1,16 +1,12 @@
-import { encodeEnvironment } from '../../bootloader/grubenv.ts';
-import { GrubBootloader } from '../../bootloader/grub.ts';
-import type { GrubLayout } from '../../bootloader/grub-dialect.ts';
 import type { SlotName } from '../../agent/core/update-state.ts';
 import type { Clock } from '../../agent/core/ports.ts';
-import { bootGrub } from '../fakes/grub-firmware.ts';
 import { MemorySlotDevices } from '../fakes/memory-block-device.ts';
 import { MemoryFacts } from '../fakes/memory-facts.ts';
 import { MemoryJournal } from '../fakes/memory-journal.ts';
 import { MemoryWrittenRecords } from '../fakes/memory-written-records.ts';
-import { PowerLossFile } from '../fakes/power-loss-file.ts';
 import { SeededRandom } from '../fakes/seeded-random.ts';
 import { CrashRegistry, type CrashImage, makeImage, partitionBytes } from './images.ts';
+import { type LoaderName, type LoaderTwin, makeLoaderTwin } from './loader-twin.ts';
 
 /** The power is gone: whatever runs ends here. */
 export class PowerCut extends Error {}
@@ -20,7 +16,7 @@ export type Fates = 'lost' | 'written' | { readonly seed: number };
 
 /** When to cut, counted in durable steps over all boots, and what the loader is. */
 export interface CrashPlan {
-  readonly dialect: 'kaon' | 'rauc';
+  readonly loader: LoaderName;
   readonly cuts: readonly number[];
   readonly fates: Fates;
 }
@@ -68,9 +64,7 @@ export const factory: CrashImage = makeImage('factory', 'healthy');
 /** A node's hardware: everything that survives a boot, the loader that starts it, and the switch that cuts its power. */
 export class World {
   readonly plan: CrashPlan;
-  readonly layout: GrubLayout;
-  readonly environment: PowerLossFile;
-  readonly shadow: PowerLossFile;
+  readonly loader: LoaderTwin;
   readonly devices: MemorySlotDevices;
   readonly journal: MemoryJournal;
   readonly facts: MemoryFacts;
@@ -89,9 +83,7 @@ export class World {
     this.plan = plan;
     this.images = [factory, ...images];
     this.registry = new CrashRegistry(images);
-    this.layout = { dialect: plan.dialect, bootNames: { a: 'A', b: 'B' }, tries: plan.dialect === 'kaon' ? 4 : 1 };
-    this.environment = new PowerLossFile(encodeEnvironment([], [], 1024), 'environment', beforeStep);
-    this.shadow = new PowerLossFile(encodeEnvironment([], [], 1024), 'shadow', beforeStep);
+    this.loader = makeLoaderTwin(plan.loader, beforeStep);
     const partitions = { boot: { sizeBytes: partitionBytes.boot }, root: { sizeBytes: partitionBytes.root } };
     this.devices = new MemorySlotDevices({ slots: { a: partitions, b: partitions }, beforeStep });
     this.journal = new MemoryJournal(beforeStep);
@@ -107,7 +99,9 @@ export class World {
     for (const [name, content] of Object.entries(factory.partitions)) this.devices.disk('a', name).corrupt(0, content);
     for (const [name, content] of Object.entries(older?.partitions ?? {}))
       this.devices.disk('b', name).corrupt(0, content);
-    await new GrubBootloader(this.environment, this.shadow, this.layout).repair('a', older !== undefined);
+    const loader = this.loader.adapter();
+    await loader.repair('a', older !== undefined);
+    if (older === undefined) await loader.markBad('b');
     this.#isAtFactory = false;
   }
 
@@ -119,10 +113,7 @@ export class World {
   boot(): SlotName | 'rescue' {
     this.#isOff = false;
     this.clock.reboot();
-    const script = { dialect: this.plan.dialect, names: ['A', 'B'], full: 4 } as const;
-    const { started, block } = bootGrub(script, this.environment.disk, this.shadow.disk);
-    this.environment.put(block);
-    return started === 'A' ? 'a' : started === 'B' ? 'b' : 'rescue';
+    return this.loader.boot();
   }
 
   /** Switches the node off: what was not synced meets its fate. */
@@ -132,8 +123,7 @@ export class World {
       if (this.plan.fates === 'lost' || this.plan.fates === 'written') return this.plan.fates;
       return random.fraction() < 0.5 ? 'lost' : 'written';
     };
-    this.environment.losePower(fate);
-    this.shadow.losePower(fate);
+    this.loader.losePower(fate);
     this.devices.powerCut(fate);
     this.journal.losePower();
   }

@@ -22,7 +22,9 @@ export class EfiFirmware implements EfiVariables {
     this.#kept.delete(globalName('BootNext'));
     for (const number of [...next, ...order]) {
       const option = this.#kept.get(globalName(`Boot${number.toString(16).padStart(4, '0').toUpperCase()}`));
-      if (option !== undefined && (option.readUInt8(4) & 1) === 1) return descriptionOf(option);
+      if (option === undefined || (option.readUInt8(4) & 1) !== 1) continue;
+      this.#kept.set(globalName('BootCurrent'), Buffer.of(6, 0, 0, 0, number & 0xff, number >> 8));
+      return descriptionOf(option);
     }
     return undefined;
   }

@@ -16,6 +16,7 @@ function codeOf(read: () => unknown): string {
 }
 
 const parse = (text: string) => parseAutoboot(Buffer.from(text, 'latin1'));
+const trial = { state: 'trial', armedIn: '1f2e3d4c', hasBegun: false } as const;
 const good = { partition: 2, trybootPartition: 3, other: { state: 'good' } } as const;
 
 function encode(before: string, sizeBytes = 512): string {
@@ -30,11 +31,12 @@ describe('autoboot.txt', () => {
       trybootPartition: undefined,
       other: undefined,
     });
-    expect(parse(ours).other).toEqual({ state: 'trial', armedIn: '1f2e3d4c' });
+    expect(parse(ours).other).toEqual({ state: 'trial', armedIn: '1f2e3d4c', hasBegun: false });
+    expect(parse(ours.replace('trial ', 'tried ')).other).toMatchObject({ armedIn: '1f2e3d4c', hasBegun: true });
   });
 
   it('is written with exactly these bytes, in its size', () => {
-    const values = { partition: 2, trybootPartition: 3, other: { state: 'trial', armedIn: '1f2e3d4c' } } as const;
+    const values = { partition: 2, trybootPartition: 3, other: trial } as const;
     const written = encodeAutoboot(values, Buffer.from(documented), 512);
     expect(Buffer.from(written).toString('latin1')).toBe(ours.padEnd(512, '\n'));
     expect(parseAutoboot(written)).toEqual(values);

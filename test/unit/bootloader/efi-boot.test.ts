@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { EfiBootloader } from '../../../bootloader/efi-boot.ts';
+import { kaonGuid } from '../../../bootloader/efi-variables.ts';
 import { EfiFirmware } from '../../fakes/efi-firmware.ts';
 
 const guid = '8be4df61-93ca-11d2-aa0d-00e098032b8c';
@@ -34,12 +35,12 @@ describe('EFI by BootNext and BootOrder', () => {
     expect(await get('BootOrder')).toBe('07000000' + '0200' + '0100' + '0120' + '0220');
   });
 
-  it('arms with BootNext as its last write, after everything else', async () => {
+  it('arms by BootNext, once the order leads back, and then notes that it did', async () => {
     const { loader, writes, get, ready } = newNode();
     await ready;
     writes.length = 0;
     await loader.activate('b', 1);
-    expect(writes).toEqual(['KaonTrial-write', 'BootOrder-write', 'BootNext-write']);
+    expect(writes).toEqual(['KaonTrial-write', 'BootOrder-write', 'BootNext-write', 'KaonTrial-write']);
     expect(await get('BootNext')).toBe('07000000' + '0200');
   });
 
@@ -53,6 +54,37 @@ describe('EFI by BootNext and BootOrder', () => {
     expect(writes).toEqual([]);
     for (let boots = 0; boots < 3; boots += 1) await loader.markGood('a');
     expect(writes).toEqual(['BootNext-remove']);
+  });
+
+  it('does not take a slot for tried when the power went before BootNext was set', async () => {
+    const { loader, firmware, ready } = newNode();
+    await ready;
+    const write = firmware.write.bind(firmware);
+    firmware.write = async (name, ...rest) =>
+      name === 'BootNext' ? Promise.reject(new Error('power lost')) : write(name, ...rest);
+    await expect(loader.activate('b', 1)).rejects.toThrow('power lost');
+    firmware.write = write;
+    expect(firmware.boot()).toBe('slot A');
+    expect(await loader.readStatus()).toMatchObject({ primary: 'a', trial: 'b', slots: { b: { triesLeft: 1 } } });
+    await loader.activate('b', 1);
+    expect(firmware.boot()).toBe('slot B');
+    expect(await loader.readStatus()).toMatchObject({ trial: 'b', slots: { b: { triesLeft: 0 } } });
+    expect(firmware.boot()).toBe('slot A');
+    expect(await loader.readStatus()).toMatchObject({ trial: 'b', slots: { b: { triesLeft: 0 } } });
+  });
+
+  it('takes a slot for tried that runs though the power went before that was noted', async () => {
+    const { loader, firmware, ready } = newNode();
+    await ready;
+    await loader.activate('b', 1);
+    const trial = Buffer.from((await firmware.read('KaonTrial', kaonGuid)) ?? []);
+    trial[5] = 1;
+    await firmware.write('KaonTrial', kaonGuid, trial);
+    expect(await loader.readStatus()).toMatchObject({ primary: 'b', slots: { b: { triesLeft: 1 } } });
+    expect(firmware.boot()).toBe('slot B');
+    expect(await loader.readStatus()).toMatchObject({ primary: 'a', trial: 'b', slots: { b: { triesLeft: 0 } } });
+    await loader.markGood('b');
+    expect(await loader.readStatus()).toMatchObject({ primary: 'b', trial: undefined });
   });
 
   it('takes a BootNext of other tools for a trial, unless the slot is proven', async () => {
@@ -140,15 +172,30 @@ describe('EFI by BootNext and BootOrder', () => {
     expect(await get('BootOrder')).toBe('07000000' + '0100' + '0200' + '0120');
   });
 
+  it('finds a slot by the name of its entry, too', async () => {
+    const { firmware, ready } = newNode();
+    await ready;
+    firmware.addEntry(3, 'slot B');
+    const loader = new EfiBootloader(firmware, { a: 'slot A', b: 'Boot0003' });
+    await loader.activate('b', 1);
+    expect(firmware.boot()).toBe('slot B');
+    expect(await loader.readStatus()).toMatchObject({ trial: 'b', slots: { b: { triesLeft: 0 } } });
+    const missing = new EfiBootloader(firmware, { a: 'slot A', b: 'Boot0004' });
+    await expect(missing.readStatus()).rejects.toMatchObject({
+      code: 'boot-entry-missing',
+      details: { slot: 'b', wanted: 'Boot0004' },
+    });
+  });
+
   it('refuses a slot whose entry is missing, switched off or there twice', async () => {
     const { firmware, loader, ready } = newNode();
     await ready;
     firmware.addEntry(3, 'slot B');
-    await expect(loader.readStatus()).rejects.toMatchObject({ code: 'bootloader-unsupported' });
+    await expect(loader.readStatus()).rejects.toMatchObject({ code: 'boot-entry-missing' });
     firmware.addEntry(3, 'slot B', false);
     expect((await loader.readStatus()).primary).toBe('a');
     firmware.addEntry(2, 'slot B', false);
-    await expect(loader.readStatus()).rejects.toMatchObject({ code: 'bootloader-unsupported' });
+    await expect(loader.readStatus()).rejects.toMatchObject({ code: 'boot-entry-missing' });
     expect(() => new EfiBootloader(firmware, { a: 'x', b: 'x' })).toThrow(
       expect.objectContaining({ code: 'bootloader-unsupported' }),
     );

@@ -4,7 +4,7 @@ import {
   encodeTrial,
   encodeVariable,
   entryNumber,
-  parseBootNext,
+  parseEntryNumber,
   parseBootOrder,
   parseLoadOption,
   parseTrial,
@@ -45,15 +45,17 @@ describe('an EFI variable', () => {
     expect(codeOf(() => parseBootOrder(new Uint8Array(2050)))).toBe('boot-env-corrupt');
   });
 
-  it.each([0, 1, 3, 4])('is no BootNext with %d bytes', (length) => {
-    expect(codeOf(() => parseBootNext(new Uint8Array(length)))).toBe('boot-env-corrupt');
+  it.each([0, 1, 3, 4])('is no number of an entry with %d bytes', (length) => {
+    expect(codeOf(() => parseEntryNumber(new Uint8Array(length)))).toBe('boot-env-corrupt');
   });
 
   it('remembers a trial in four bytes, and nothing else is one', () => {
-    const bytes = encodeTrial(0x2001);
-    expect(bytes).toEqual(Uint8Array.of(1, 0, 1, 0x20));
-    expect(parseTrial(bytes)).toBe(0x2001);
-    for (const wrong of [[], [1, 0, 1], [2, 0, 1, 0], [1, 1, 1, 0], [1, 0, 1, 0, 0]]) {
+    const trial = { entry: 0x2001, isArming: false };
+    expect(encodeTrial(trial)).toEqual(Uint8Array.of(1, 0, 1, 0x20));
+    expect(parseTrial(encodeTrial(trial))).toEqual(trial);
+    expect(encodeTrial({ ...trial, isArming: true })).toEqual(Uint8Array.of(1, 1, 1, 0x20));
+    expect(parseTrial(Uint8Array.of(1, 1, 1, 0x20))).toEqual({ ...trial, isArming: true });
+    for (const wrong of [[], [1, 0, 1], [2, 0, 1, 0], [1, 2, 1, 0], [1, 0, 1, 0, 0]]) {
       expect(codeOf(() => parseTrial(Uint8Array.from(wrong)))).toBe('boot-env-corrupt');
     }
   });

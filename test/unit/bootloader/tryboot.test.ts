@@ -16,31 +16,48 @@ function newNode(text = documented, sizeBytes = 512) {
 }
 
 describe('tryboot', () => {
-  it('asks for the argument of the reboot only in the boot that armed a trial', async () => {
+  it('starts a trial by the reboot that it armed, once', async () => {
     const { file, board, loader } = newNode();
-    expect(await loader.rebootArgument()).toBeUndefined();
+    await expect(loader.armReboot('b')).rejects.toMatchObject({ code: 'boot-not-armed' });
     await loader.activate('b', 1);
-    expect(await loader.rebootArgument()).toBe('0 tryboot');
-    board.reboot(await loader.rebootArgument());
+    await expect(loader.armReboot('a')).rejects.toMatchObject({ code: 'boot-not-armed' });
+    const argument = await loader.armReboot('b');
+    expect(argument).toBe('0 tryboot');
+    expect(await loader.readStatus()).toMatchObject({ primary: 'b', slots: { b: { triesLeft: 1 } } });
+    board.reboot(argument);
     expect(board.boot(file.disk)).toBe(3);
-    expect(await loader.rebootArgument()).toBeUndefined();
+    expect(await loader.readStatus()).toMatchObject({ primary: 'a', trial: 'b', slots: { b: { triesLeft: 0 } } });
     expect(board.boot(file.disk)).toBe(2);
-    expect(await loader.rebootArgument()).toBeUndefined();
+    expect(await loader.readStatus()).toMatchObject({ primary: 'a', trial: 'b', slots: { b: { triesLeft: 0 } } });
   });
 
-  it('takes the one-shot as gone when the power went between arming and the reboot', async () => {
+  it.each([
+    ['the power went', (board: TrybootBoard) => board.losePower()],
+    ['somebody else rebooted', (board: TrybootBoard) => board.reboot(undefined)],
+  ])('does not take a slot for tried when %s between arming and the reboot', async (_what, end) => {
     const { file, board, loader } = newNode();
     await loader.activate('b', 1);
-    board.losePower();
+    end(board);
     expect(board.boot(file.disk)).toBe(2);
     expect(await loader.readStatus()).toEqual({
       primary: 'a',
       trial: 'b',
       trialTries: 1,
-      slots: { a: { state: 'good', triesLeft: 1 }, b: { state: 'trial', triesLeft: 0 } },
+      slots: { a: { state: 'good', triesLeft: 1 }, b: { state: 'trial', triesLeft: 1 } },
     });
     await loader.activate('b', 1);
-    expect(await loader.rebootArgument()).toBe('0 tryboot');
+    expect((await loader.readStatus()).primary).toBe('b');
+  });
+
+  it('counts a trial as tried from the moment in which its reboot is about to be made', async () => {
+    const { file, board, loader } = newNode();
+    await loader.activate('b', 1);
+    await loader.armReboot('b');
+    board.losePower();
+    expect(board.boot(file.disk)).toBe(2);
+    expect(await loader.readStatus()).toMatchObject({ primary: 'a', trial: 'b', slots: { b: { triesLeft: 0 } } });
+    await loader.activate('b', 1);
+    expect(await loader.readStatus()).toMatchObject({ primary: 'b', slots: { b: { triesLeft: 1 } } });
   });
 
   it('leaves a tryboot of somebody else’s no way into a bad slot', async () => {
@@ -68,7 +85,6 @@ describe('tryboot', () => {
     const { loader } = newNode();
     await loader.activate('b', 1);
     await loader.markGood('a');
-    expect(await loader.rebootArgument()).toBeUndefined();
     expect(await loader.readStatus()).toMatchObject({ primary: 'a', trial: 'b', slots: { b: { triesLeft: 0 } } });
   });
 
@@ -136,7 +152,7 @@ describe('the facts of a boot under /proc', () => {
       await writeFile(join(folder, 'device-tree/chosen/bootloader/partition'), Buffer.of(0, 0, 0, 3));
       expect((await loader.readStatus()).trial).toBe('b');
       await loader.activate('b', 1);
-      expect(await loader.rebootArgument()).toBe('0 tryboot');
+      expect(await loader.armReboot('b')).toBe('0 tryboot');
       await writeFile(join(folder, 'sys/kernel/random/boot_id'), 'nonsense');
       await expect(loader.readStatus()).rejects.toMatchObject({ code: 'boot-env-unreadable' });
     } finally {

@@ -80,6 +80,21 @@ describe('a restart of the agent in the old slot', () => {
     expect(recover(rules, stateNamed('activated'), oldRuns)).toMatchObject({ reason: 'activation-failed' });
   });
 
+  it('arms a one-shot loader again whose reboot never came, at the gates of the reboot', () => {
+    const untried = facts('a', boot(good, trial(4), 'a'));
+    expect(recover(rules, stateNamed('activated'), { ...untried, isArmedAtReboot: true })).toMatchObject({
+      phase: 'activating',
+      target: { slot: 'b' },
+    });
+    expect(recover(rules, stateNamed('activated'), untried)).toMatchObject({ reason: 'activation-failed' });
+    expect(recover(rules, stateNamed('activated'), { ...oldRuns, isArmedAtReboot: true })).toMatchObject({
+      reason: 'activation-failed',
+    });
+    expect(recover(rules, stateNamed('activated'), { ...fellBack, isArmedAtReboot: true })).toMatchObject({
+      reason: 'never-booted',
+    });
+  });
+
   it('takes a trial for lost when the node came back in the old slot', () => {
     expect(recover(rules, stateNamed('trial'), fellBack)).toMatchObject({
       phase: 'rolling-back',

@@ -5,7 +5,7 @@ import { parseReference } from '../../../agent/core/image-format/reference.ts';
 import type { SignedImage, TrustedImage, WriteProgress } from '../../../agent/core/ports.ts';
 import { LocalSlotService, type MintingPolicy } from '../../../agent/slotd/local-slot-service.ts';
 import { BootloaderError } from '../../../bootloader/errors.ts';
-import type { SlotName } from '../../../bootloader/bootloader.ts';
+import type { Bootloader, SlotName } from '../../../bootloader/bootloader.ts';
 import { StreamingSlotWriter } from '../../../partitions/streaming-slot-writer.ts';
 import { TrustedDescriptor } from '../../../partitions/trusted-descriptor.ts';
 import { type DeviceFault, MemorySlotDevices } from '../../fakes/memory-block-device.ts';
@@ -135,8 +135,8 @@ function bench(
     policy,
     records,
     rebooter: {
-      reboot: async () => {
-        take('reboot');
+      reboot: async (argument) => {
+        take(['reboot', ...(argument === undefined ? [] : [argument])].join(' '));
       },
     },
     identity: { compatible: 'acme-gw-2', agentVersion: '1.4.0' },
@@ -418,6 +418,7 @@ describe('the node', () => {
       },
       maxTries: 9,
       countsProven: true,
+      isArmedAtReboot: false,
       partitionSizes: { a: { root: 16_384, boot: 12_288 }, b: { root: 16_384, boot: 12_288 } },
     });
   });
@@ -438,7 +439,28 @@ describe('the node', () => {
   it('is rebooted', async () => {
     const { service, steps } = bench();
     await service.reboot();
-    expect(steps).toEqual(['reboot']);
+    await service.reboot('b');
+    expect(steps).toEqual(['reboot', 'reboot']);
+  });
+
+  it('is armed as the last act before the reboot where the loader is armed by it, and only for a trial', async () => {
+    const { service, steps, bootloader } = bench();
+    const armReboot: Bootloader['armReboot'] = async (slot) => {
+      steps.push(`arm ${slot}`);
+      return '0 tryboot';
+    };
+    Object.assign(bootloader, { armReboot });
+    await service.reboot('b');
+    await service.reboot();
+    expect(steps).toEqual(['arm b', 'reboot 0 tryboot', 'reboot']);
+  });
+
+  it('is not rebooted when the loader cannot be armed for it', async () => {
+    const { service, steps, bootloader } = bench();
+    const refuse = async () => Promise.reject(new BootloaderError('boot-env-write-failed', 'cannot write: read-only'));
+    Object.assign(bootloader, { armReboot: refuse });
+    await expect(service.reboot('b')).rejects.toMatchObject({ code: 'boot-env-write-failed' });
+    expect(steps).toEqual([]);
   });
 });
 

@@ -88,8 +88,8 @@ class MemorySlotService implements SlotService {
     this.#answer(`mark-bad ${slot}`, undefined);
   }
 
-  async reboot(): Promise<void> {
-    this.#answer('reboot', undefined);
+  async reboot(trial?: SlotName): Promise<void> {
+    this.#answer(`reboot ${trial ?? ''}`.trim(), undefined);
   }
 
   #answer<T>(asked: string, value: T): T {
@@ -131,6 +131,7 @@ describe('kaond and kaon-slotd', () => {
     await client.markGood('a');
     await client.markBad('b');
     await client.reboot();
+    await client.reboot('b');
     expect(service.asked).toEqual([
       'read-node',
       'repair-loader true',
@@ -139,6 +140,7 @@ describe('kaond and kaon-slotd', () => {
       'mark-good a',
       'mark-bad b',
       'reboot',
+      'reboot b',
     ]);
   });
 

@@ -105,9 +105,11 @@ describe('rebooting', () => {
     const commands = new FixedCommands();
     await new CommandRebooter(commands).reboot();
     await new CommandRebooter(commands, ['/bin/reboot-node', 'now']).reboot();
+    await new CommandRebooter(commands).reboot('0 tryboot');
     expect(commands.ran).toEqual([
       ['systemctl', 'reboot'],
       ['/bin/reboot-node', 'now'],
+      ['systemctl', 'reboot', '--reboot-argument=0 tryboot'],
     ]);
   });
 

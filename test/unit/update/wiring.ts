@@ -145,9 +145,9 @@ class SteppedSlots implements SlotService {
     await this.#slots.markBad(slot);
   }
 
-  async reboot(): Promise<void> {
+  async reboot(trial?: SlotName): Promise<void> {
     await this.#steps.takeSlowly('reboot');
-    await this.#slots.reboot();
+    await this.#slots.reboot(trial);
   }
 }
 
