@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { type FileHandle, open, readFile, realpath } from 'node:fs/promises';
+import { access, type FileHandle, open, readFile, realpath } from 'node:fs/promises';
 import { basename } from 'node:path';
 import type { DiskRegions } from './disk-regions.ts';
 import { BootloaderError, type BootloaderErrorCode } from './errors.ts';
@@ -12,7 +12,10 @@ interface DiskShape {
   readonly blockBytes: number;
 }
 
-/** A whole disk, or an image of one in a file. It is written in place, never truncated and never grown. */
+/**
+ * A whole disk, or an image of one in a file. It is written in place, never truncated and never grown. It is not opened
+ * with O_EXCL: the kernel refuses that for a disk of which any partition is mounted, and the booted slot's always is.
+ */
 export class DiskFile implements DiskRegions {
   readonly sizeBytes: number;
   readonly blockBytes: number;
@@ -96,10 +99,17 @@ async function shapeOf(handle: FileHandle, path: string, imageBlockBytes: number
   if (stat.isFile()) return { sizeBytes: stat.size, blockBytes: imageBlockBytes };
   if (!stat.isBlockDevice()) throw new Error('it is neither a block device nor a file');
   const folder = `/sys/class/block/${basename(await realpath(path))}`;
+  if (await isThere(`${folder}/partition`)) throw new Error('it is a partition; want the whole disk');
   const number = async (name: string) => Number((await readFile(`${folder}/${name}`, 'utf8')).trim());
-  // A partition has no queue of its own: only a whole disk holds a table.
   return {
     sizeBytes: (await number('size')) * sectorsOfSysfsBytes,
     blockBytes: await number('queue/logical_block_size'),
   };
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
 }

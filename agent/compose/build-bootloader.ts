@@ -5,10 +5,18 @@ import { createEnvironment, DurableFile } from '../../bootloader/durable-file.ts
 import { parseFwEnvConfig } from '../../bootloader/fw-env-config.ts';
 import { GrubBootloader } from '../../bootloader/grub.ts';
 import { RegionFile } from '../../bootloader/region-file.ts';
+import { DiskFile } from '../../bootloader/disk-file.ts';
+import { EfiBootloader } from '../../bootloader/efi-boot.ts';
+import { Efivarfs } from '../../bootloader/efivarfs.ts';
+import { GptBootloader } from '../../bootloader/gpt.ts';
+import { TrybootBootloader } from '../../bootloader/tryboot.ts';
+import { ProcTrybootFacts } from '../../bootloader/tryboot-facts.ts';
 import { UbootBootloader } from '../../bootloader/uboot.ts';
 import { parseInitialEnvironment } from '../../bootloader/ubootenv.ts';
 import type { BootloaderConfig, GrubConfig, UbootConfig } from '../config/config.ts';
 import { AgentError } from '../core/errors.ts';
+import { ProcessCommandRunner } from '../host/process-command-runner.ts';
+import { withoutServiceVariables } from '../host/service-environment.ts';
 import type { SlotName } from '../core/update-state.ts';
 
 const textLimitBytes = 64 * 1024;
@@ -24,7 +32,25 @@ export async function buildBootloader(
   bootNames: BootNames,
   runtimeDir: string,
 ): Promise<Bootloader> {
-  return config.type === 'grub' ? buildGrub(config, bootNames, runtimeDir) : buildUboot(config, bootNames, runtimeDir);
+  switch (config.type) {
+    case 'grub':
+      return buildGrub(config, bootNames, runtimeDir);
+    case 'uboot':
+      return buildUboot(config, bootNames, runtimeDir);
+    case 'gpt':
+      return new GptBootloader(await DiskFile.open(config.disk, join(runtimeDir, 'disk.lock')), config.partitions);
+    case 'tryboot':
+      return new TrybootBootloader(
+        new DurableFile(config.file, join(runtimeDir, 'autoboot.lock')),
+        new ProcTrybootFacts(),
+        config.partitions,
+      );
+    case 'efi':
+      return new EfiBootloader(
+        new Efivarfs(new ProcessCommandRunner(withoutServiceVariables(process.env)), join(runtimeDir, 'efivars.lock')),
+        config.entries,
+      );
+  }
 }
 
 async function buildGrub(config: GrubConfig, bootNames: BootNames, runtimeDir: string): Promise<Bootloader> {

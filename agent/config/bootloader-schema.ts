@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { absolutePath, optional, yesOrNo } from './config-values.ts';
+import { absolutePath, optional, text, yesOrNo } from './config-values.ts';
 
 function triesUpTo(most: number, words: string) {
   return z.int('want a whole number').min(1, 'want 1 or more').max(most, words).optional();
@@ -46,9 +46,66 @@ const uboot = z
     isSingleCopyAllowed: allowSingleCopy,
   }));
 
+const guid = z
+  .string('want the GUID of a partition')
+  .regex(
+    /^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$/,
+    'want the GUID of the partition whose bits the loader reads, as lsblk -o PARTUUID shows it',
+  )
+  .transform((value) => value.toLowerCase());
+
+const gpt = z
+  .strictObject({
+    type: z.literal('gpt'),
+    disk: absolutePath,
+    partitions: z.strictObject({ a: guid, b: guid }, 'want a and b, each the GUID of a partition'),
+    tries: triesUpTo(15, 'want 15 or fewer, as four bits count'),
+  })
+  .refine(({ partitions: { a, b } }) => a !== b, {
+    path: ['partitions', 'b'],
+    message: 'want another partition than slot a has',
+  })
+  .transform(({ tries, ...rest }) => ({ ...rest, tries: tries ?? 4 }));
+
+const one = z.literal(1, 'want 1: this loader grants a trial one try').default(1);
+
+const partitionNumber = z
+  .int('want the number of a partition')
+  .min(1, 'want 1 or more')
+  .max(62, 'want 62 or fewer, as the firmware counts');
+
+const tryboot = z
+  .strictObject({
+    type: z.literal('tryboot'),
+    file: absolutePath.default('/boot/firmware/autoboot.txt'),
+    partitions: z.strictObject(
+      { a: partitionNumber, b: partitionNumber },
+      'want a and b, each the number of a boot partition',
+    ),
+    tries: one,
+  })
+  .refine(({ partitions: { a, b } }) => a !== b, {
+    path: ['partitions', 'b'],
+    message: 'want another partition than slot a has',
+  });
+
+const efi = z
+  .strictObject({
+    type: z.literal('efi'),
+    entries: z.strictObject(
+      { a: text, b: text },
+      'want a and b, each the description of a boot entry, or its Boot#### as efibootmgr shows it',
+    ),
+    tries: one,
+  })
+  .refine(({ entries: { a, b } }) => a !== b, {
+    path: ['entries', 'b'],
+    message: 'want another boot entry than slot a has',
+  });
+
 /** The loader of the node. */
 export const bootloader = z.discriminatedUnion(
   'type',
-  [grub, uboot],
-  'want grub or uboot, the loaders of this version',
+  [grub, uboot, gpt, tryboot, efi],
+  'want grub, uboot, gpt, tryboot or efi, the loaders of this version',
 );

@@ -29,7 +29,7 @@ export interface SlotConfig {
 }
 
 /** The loader and where its environment lies. `tries` is what a trial is armed with. */
-export type BootloaderConfig = GrubConfig | UbootConfig;
+export type BootloaderConfig = GrubConfig | UbootConfig | GptConfig | TrybootConfig | EfiConfig;
 
 /** GRUB, by its environment block. */
 export interface GrubConfig {
@@ -58,6 +58,34 @@ export interface UbootConfig {
   readonly isSingleCopyAllowed: boolean;
   /** U-Boot's compiled-in environment as text, for a repair when no copy is valid; else that is refused. */
   readonly defaults: string | undefined;
+}
+
+/** The attributes of partitions in a GPT: ChromeOS, Flatcar, Bottlerocket. */
+export interface GptConfig {
+  readonly type: 'gpt';
+  /** The whole disk. Nothing of it but its partition tables is written. */
+  readonly disk: string;
+  /** GUIDs of the partitions that the loader chooses from, in lower case. */
+  readonly partitions: Readonly<Record<SlotName, string>>;
+  readonly tries: number;
+}
+
+/** The Raspberry Pi's firmware. */
+export interface TrybootConfig {
+  readonly type: 'tryboot';
+  /** The autoboot.txt, on the first FAT partition. */
+  readonly file: string;
+  /** Numbers of the slots' boot partitions. */
+  readonly partitions: Readonly<Record<SlotName, number>>;
+  readonly tries: 1;
+}
+
+/** UEFI's own boot manager. */
+export interface EfiConfig {
+  readonly type: 'efi';
+  /** Each a boot entry's description, or its name `Boot####`. */
+  readonly entries: Readonly<Record<SlotName, string>>;
+  readonly tries: 1;
 }
 
 /** Keys by id, and the rules; `trust` of the image comes first and is never weakened by the node. */

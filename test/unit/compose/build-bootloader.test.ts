@@ -1,6 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { buildBootloader } from '../../../agent/compose/build-bootloader.ts';
 import { parseConfig } from '../../../agent/config/parse-config.ts';
@@ -137,5 +138,38 @@ describe('the configuration of U-Boot', () => {
       code: 'config-invalid',
       message: expect.stringContaining(path) as string,
     });
+  });
+});
+
+describe('the adapters of loaders without an environment', () => {
+  const guids = { a: 'aaaaaaaa-0001-4000-8000-00000000000a', b: 'bbbbbbbb-0005-4000-8000-00000000000b' };
+
+  it('drives the partition tables of the disk that is named', async () => {
+    const disk = join(folder, 'disk');
+    writeFileSync(disk, gunzipSync(readFileSync('test/unit/bootloader/fixtures/gpt-512.img.gz')));
+    const config = { type: 'gpt', disk, partitions: guids, tries: 4 } as const;
+    const loader = await buildBootloader(config, { a: 'A', b: 'B' }, folder);
+    await loader.activate('b', 4);
+    const again = await buildBootloader(config, { a: 'A', b: 'B' }, folder);
+    expect(await again.readStatus()).toMatchObject({ primary: 'b', trial: 'b', trialTries: 4 });
+    const missing = buildBootloader({ ...config, disk: join(folder, 'none') }, { a: 'A', b: 'B' }, folder);
+    await expect(missing).rejects.toMatchObject({ code: 'boot-env-unreadable' });
+  });
+
+  it('drives the autoboot.txt that is named', async () => {
+    const file = join(folder, 'autoboot.txt');
+    writeFileSync(file, '[all]\ntryboot_a_b=1\nboot_partition=2\n'.padEnd(512, '\n'));
+    const config = { type: 'tryboot', file, partitions: { a: 2, b: 3 }, tries: 1 } as const;
+    const loader = await buildBootloader(config, { a: 'A', b: 'B' }, folder);
+    await loader.activate('b', 1);
+    expect(await loader.armReboot?.('b')).toBe('0 tryboot');
+    expect(readFileSync(file, 'latin1')).toContain('[tryboot]\nboot_partition=3\n#kaon other=tried ');
+  });
+
+  it('asks for the boot entries that are named', async () => {
+    const config = { type: 'efi', entries: { a: 'no such entry A', b: 'no such entry B' }, tries: 1 } as const;
+    const loader = await buildBootloader(config, { a: 'A', b: 'B' }, folder);
+    const code = expect.stringMatching(/^boot-en(try-missing|v-unreadable)$/) as string;
+    await expect(loader.readStatus()).rejects.toMatchObject({ code });
   });
 });

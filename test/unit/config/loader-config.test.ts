@@ -1,0 +1,70 @@
+import { describe, expect, it } from 'vitest';
+import { parseConfig } from '../../../agent/config/parse-config.ts';
+
+/** The loader of a configuration that says `text` of it. */
+function loaderOf(text: string) {
+  const node = `formatVersion: 1
+node: { compatible: acme }
+slots:
+  a: { bootName: A, partitions: { root: { device: /dev/a } } }
+  b: { bootName: B, partitions: { root: { device: /dev/b } } }
+bootloader: ${text}
+`;
+  return parseConfig({ image: undefined, node: [{ path: 'kaon.yaml', text: node }] }).bootloader;
+}
+
+const [a, b] = ['AAAAAAAA-0001-4000-8000-00000000000A', 'bbbbbbbb-0002-4000-8000-00000000000b'];
+const guids = `partitions: { a: ${a}, b: ${b} }`;
+
+describe('the configuration of a loader without an environment', () => {
+  it('names the disk of a GPT and the partitions with the bits', () => {
+    expect(loaderOf(`{ type: gpt, disk: /dev/sda, ${guids} }`)).toEqual({
+      type: 'gpt',
+      disk: '/dev/sda',
+      partitions: { a: a.toLowerCase(), b },
+      tries: 4,
+    });
+  });
+
+  it('names autoboot.txt and the numbers of the boot partitions', () => {
+    expect(loaderOf('{ type: tryboot, partitions: { a: 2, b: 3 } }')).toEqual({
+      type: 'tryboot',
+      file: '/boot/firmware/autoboot.txt',
+      partitions: { a: 2, b: 3 },
+      tries: 1,
+    });
+  });
+
+  it('names the boot entries of the firmware', () => {
+    expect(loaderOf('{ type: efi, entries: { a: kaon A, b: Boot0004 }, tries: 1 }')).toEqual({
+      type: 'efi',
+      entries: { a: 'kaon A', b: 'Boot0004' },
+      tries: 1,
+    });
+  });
+
+  it.each([
+    ['{ type: lilo }', 'bootloader.type: it is "lilo"; want grub, uboot, gpt, tryboot or efi'],
+    [`{ type: gpt, ${guids} }`, 'bootloader.disk: it is missing; want an absolute path'],
+    ['{ type: gpt, disk: /dev/sda }', 'bootloader.partitions: it is missing; want a'],
+    [
+      `{ type: gpt, disk: /dev/sda, partitions: { a: ${a}, b: sda2 } }`,
+      'bootloader.partitions.b: it is "sda2"; want the GUID',
+    ],
+    [`{ type: gpt, disk: /dev/sda, partitions: { a: ${a}, b: ${a.toLowerCase()} } }`, 'bootloader.partitions.b'],
+    [`{ type: gpt, disk: /dev/sda, ${guids}, tries: 16 }`, 'bootloader.tries: it is 16; want 15 or fewer'],
+    ['{ type: tryboot, partitions: { a: 2, b: 2 } }', 'want another partition than slot a has'],
+    ['{ type: tryboot, partitions: { a: 0, b: 2 } }', 'bootloader.partitions.a: it is 0; want 1 or more'],
+    ['{ type: tryboot, partitions: { a: 2, b: 64 } }', 'bootloader.partitions.b: it is 64; want 62 or fewer'],
+    ['{ type: tryboot, partitions: { a: 2, b: 3 }, tries: 2 }', 'bootloader.tries: it is 2; want 1'],
+    ['{ type: tryboot, partitions: { a: 2, b: 3 }, file: autoboot.txt }', 'bootloader.file'],
+    ['{ type: efi }', 'bootloader.entries: it is missing; want a'],
+    ['{ type: efi, entries: { a: kaon, b: kaon } }', 'want another boot entry than slot a has'],
+    ['{ type: efi, entries: { a: 1, b: kaon } }', 'bootloader.entries.a: it is 1; want text'],
+    ['{ type: efi, entries: { a: A, b: B }, disk: /dev/sda }', 'bootloader.disk: this key is not known'],
+  ])('refuses %s', (text, problem) => {
+    expect(() => loaderOf(text)).toThrow(
+      expect.objectContaining({ code: 'config-invalid', message: expect.stringContaining(problem) as string }),
+    );
+  });
+});
