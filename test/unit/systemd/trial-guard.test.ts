@@ -1,9 +1,16 @@
 import { spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { encodeCopy } from '../../../bootloader/ubootenv.ts';
+import {
+  encodeBootOrder,
+  encodeTrial,
+  encodeVariable,
+  globalGuid,
+  kaonGuid,
+} from '../../../bootloader/efi-variables.ts';
 
 const guard = resolve('systemd-units/kaon-trial-guard');
 const bootEnded = resolve('systemd-units/kaon-boot-ended');
@@ -50,7 +57,11 @@ function putFiles(...files: readonly EnvironmentFile[]): void {
   environmentFiles = { KAON_UBOOT_FILES: `${path('0.env')} ${path('1.env')}` };
 }
 
-function runGuard(cmdline: string | undefined, environment: string | undefined) {
+function runGuard(
+  cmdline: string | undefined,
+  environment: string | undefined,
+  settings: Readonly<Record<string, string>> = {},
+) {
   if (cmdline !== undefined) writeFileSync(path('cmdline'), `${cmdline}\n`);
   if (environment !== undefined) writeFileSync(path('grubenv'), environment);
   const { status, stderr } = spawnSync('/bin/sh', [guard], {
@@ -64,6 +75,11 @@ function runGuard(cmdline: string | undefined, environment: string | undefined) 
       KAON_GUARD_SYSRQ: path('sysrq'),
       KAON_GUARD_WAIT: '0',
       ...environmentFiles,
+      KAON_GUARD_DEVICE_TREE: path('device-tree'),
+      KAON_GUARD_EFIVARS: path('efivars'),
+      KAON_GUARD_BLKID: path('blkid'),
+      KAON_AUTOBOOT: path('autoboot.txt'),
+      ...settings,
       KAON_GUARD_MARK: `env KAON_STATE_DIR=${directory} KAON_BOOT_ID_FILE=${path('boot_id')} ${bootEnded}`,
     },
   });
@@ -213,6 +229,112 @@ describe('the trial guard', () => {
 
   it('takes no name from the command line for a pattern', () => {
     expect(runGuard('kaon.slot=* quiet', block('kaon_trial=B')).calls).toEqual([]);
+  });
+});
+
+describe('the trial guard under a Raspberry Pi’s firmware', () => {
+  const file = (boots: number) => `[all]\ntryboot_a_b=1\nboot_partition=${boots}\n[tryboot]\nboot_partition=3\n`;
+
+  function run(isTryboot: number, autoboot: string | undefined, settings: Readonly<Record<string, string>> = {}) {
+    mkdirSync(path('device-tree'));
+    writeFileSync(path('device-tree/tryboot'), Buffer.of(0, 0, 0, isTryboot));
+    writeFileSync(path('device-tree/partition'), Buffer.of(0, 0, 0, 3));
+    if (autoboot !== undefined) writeFileSync(path('autoboot.txt'), autoboot);
+    return runGuard('root=/dev/mmcblk0p6', undefined, settings);
+  }
+
+  it.each([
+    ['reboots a trial', file(2)],
+    ['reboots a trial that lost the boot partition', undefined],
+    ['is not misled by the other section', '[all]\ntryboot_a_b=1\n[tryboot]\nboot_partition=3\n'],
+  ])('%s', (_what, autoboot) => {
+    expect(run(1, autoboot).calls).toContain('reboot');
+  });
+
+  it('leaves a trial alone that was marked good since', () => {
+    expect(run(1, file(3))).toMatchObject({ calls: [], status: 0 });
+  });
+
+  it('does nothing, and fails, in a plain boot of which nothing else tells', () => {
+    expect(run(0, file(3))).toMatchObject({ calls: [], status: 1 });
+  });
+
+  it('leaves a plain boot alone where it was told of the loader', () => {
+    expect(run(0, file(3), { KAON_LOADER: 'tryboot' })).toMatchObject({ calls: [], status: 0 });
+  });
+
+  it('asks GRUB on a board that does not start by tryboot', () => {
+    mkdirSync(path('device-tree'));
+    writeFileSync(path('device-tree/tryboot'), Buffer.of(0, 0, 0, 0));
+    expect(runGuard(cmdline, inTrial).calls).toContain('reboot');
+  });
+});
+
+describe('the trial guard under UEFI’s own boot manager', () => {
+  const variable = (name: string, bytes: Uint8Array) => {
+    const guid = name === 'KaonTrial' ? kaonGuid : globalGuid;
+    writeFileSync(path(`efivars/${name}-${guid}`), encodeVariable({ attributes: 7, data: bytes }));
+  };
+
+  function run(current: number, order: readonly number[], trial: number | undefined, settings = {}) {
+    mkdirSync(path('efivars'));
+    variable('BootCurrent', encodeBootOrder([current]));
+    variable('BootOrder', encodeBootOrder(order));
+    if (trial !== undefined) variable('KaonTrial', encodeTrial({ entry: trial, isArming: false }));
+    return runGuard('root=/dev/sda3', undefined, settings);
+  }
+
+  it('reboots a trial', () => {
+    expect(run(0x1b02, [0x0102, 0x021b], 0x1b02).calls).toContain('reboot');
+  });
+
+  it.each([
+    ['the slot was marked good', 0x1b02, [0x0102, 0x1b02], 0x1b02],
+    ['the trial is over and the other slot runs', 0x0102, [0x0102], 0x1b02],
+  ])('never reboots when %s', (_what, current, order, trial) => {
+    expect(run(current, order, trial)).toMatchObject({ calls: [], status: 0 });
+  });
+
+  it('leaves a node alone that has no trial, where it was told of the loader', () => {
+    expect(run(1, [1], undefined, { KAON_LOADER: 'efi' })).toMatchObject({ calls: [], status: 0 });
+  });
+
+  it('does nothing, and fails, when the variables can not be read', () => {
+    mkdirSync(path('efivars'));
+    variable('KaonTrial', encodeTrial({ entry: 1, isArming: false }));
+    expect(runGuard('root=/dev/sda3', undefined)).toMatchObject({ calls: [], status: 1 });
+  });
+});
+
+describe('the trial guard over the bits of a GPT', () => {
+  const [a, b] = ['AAAAAAAA-0001-4000-8000-00000000000A', 'BBBBBBBB-0002-4000-8000-00000000000B'];
+
+  function run(bitsOfA: string, bitsOfB: string, settings: Readonly<Record<string, string>> = {}) {
+    // As blkid -p answers: the last argument is the device, and no attribute is no output.
+    script('blkid', `case "$*" in *aaaaaaaa*) echo ${bitsOfA} ;; *bbbbbbbb*) echo ${bitsOfB} ;; esac`);
+    return runGuard('verity.usr=PARTUUID=BBBBBBBB-0002-4000-8000-00000000000B', undefined, {
+      KAON_LOADER: 'gpt',
+      KAON_GPT_PARTITIONS: `${a} ${b}`,
+      ...settings,
+    });
+  }
+
+  it.each([
+    ['reboots a trial', '0x141000000000000', '0x35000000000000', true],
+    ['reboots a trial with its last try', '0x141000000000000', '0x5000000000000', true],
+    ['reboots a trial whose priority ChromeOS took with the last try', '0x141000000000000', '', true],
+    ['leaves a successful slot alone', '0x101000000000000', '0x102000000000000', false],
+    ['leaves a slot alone that was never armed', '0x102000000000000', '', false],
+  ])('%s', (_what, bitsOfA, bitsOfB, isRebooted) => {
+    expect(run(bitsOfA, bitsOfB).calls.includes('reboot')).toBe(isRebooted);
+  });
+
+  it.each([
+    ['blkid says nothing', '', '', {}],
+    ['the partitions are not named', '0x141000000000000', '0x35000000000000', { KAON_GPT_PARTITIONS: '' }],
+    ['the command line names neither', '0x1', '0x1', { KAON_GPT_PARTITIONS: `${a} ${a.replaceAll('A', 'C')}` }],
+  ])('does nothing, and fails, when %s', (_what, bitsOfA, bitsOfB, settings) => {
+    expect(run(bitsOfA, bitsOfB, settings)).toMatchObject({ calls: [], status: 1 });
   });
 });
 
