@@ -11,6 +11,13 @@ export interface LoaderFacts {
   readonly fwEnvConfig: string | undefined;
   /** Where an autoboot.txt was found. */
   readonly autobootFiles: readonly string[];
+  /** Partitions of the disks, as udev read their tables. */
+  readonly partitions: readonly {
+    /** The whole disk, `/dev/sda`. */
+    readonly disk: string;
+    readonly guid: string;
+    readonly typeGuid: string;
+  }[];
   /** The model of the device tree. */
   readonly model: string | undefined;
   /** The kernel's command line. */
@@ -19,20 +26,27 @@ export interface LoaderFacts {
 
 /** A loader that this node may have. */
 export interface DetectedLoader {
-  readonly type: 'grub' | 'systemd-boot' | 'uboot' | 'tryboot' | 'efi';
+  readonly type: 'grub' | 'systemd-boot' | 'uboot' | 'gpt' | 'tryboot' | 'efi';
   /** `certain`: it started this boot. `likely`: it is set up for slots. `possible`: it is there. */
   readonly confidence: 'certain' | 'likely' | 'possible';
   /** Why, in words. */
   readonly reasons: readonly string[];
   /** What belongs under `bootloader` in the configuration. */
-  readonly settings: Readonly<Record<string, string>>;
+  readonly settings: Readonly<Record<string, string | Readonly<Record<string, string>>>>;
 }
 
 const order = { certain: 0, likely: 1, possible: 2 } as const;
 
 /** Which loaders a node may have, the surest first, each with the reasons for it. */
 export function detectLoaders(facts: LoaderFacts): readonly DetectedLoader[] {
-  const found = [...grub(facts), ...systemdBoot(facts), ...tryboot(facts), ...uboot(facts), ...efi(facts)];
+  const found = [
+    ...grub(facts),
+    ...systemdBoot(facts),
+    ...gpt(facts),
+    ...tryboot(facts),
+    ...uboot(facts),
+    ...efi(facts),
+  ];
   return found.sort((one, other) => order[one.confidence] - order[other.confidence]);
 }
 
@@ -62,6 +76,28 @@ function systemdBoot({ loaderInfo, loaderDirectories }: LoaderFacts): readonly D
   const [directory] = loaderDirectories;
   const settings: Readonly<Record<string, string>> = directory === undefined ? {} : { directory };
   return [{ type: 'systemd-boot', confidence: isBooted ? 'certain' : 'possible', reasons, settings }];
+}
+
+/** Types of partitions whose attributes a loader reads. */
+const prioritizedTypes: Readonly<Record<string, string>> = {
+  'fe3a2a5d-4f32-41a7-b725-accc3285a309': 'ChromeOS’s kernels',
+  '5dfbf5f4-2848-4bac-aa5e-0d9a20b745a6': 'Flatcar’s USR partitions',
+  '6b636168-7420-6568-2070-6c616e657421': 'Bottlerocket’s boot partitions',
+};
+
+function gpt({ partitions, commandLine }: LoaderFacts): readonly DetectedLoader[] {
+  return Object.entries(prioritizedTypes).flatMap(([type, whose]): readonly DetectedLoader[] => {
+    const ours = partitions.filter(({ typeGuid }) => typeGuid === type);
+    const [a, b, ...more] = ours;
+    if (a === undefined || b === undefined) return [];
+    const reasons = [`${a.disk} has ${ours.length} partitions of the type of ${whose}`];
+    const booted = ours.find(({ guid }) => commandLine.toLowerCase().includes(guid));
+    if (booted !== undefined) reasons.push(`the kernel was told of partition ${booted.guid}`);
+    // More than two, or on different disks: which of them are the slots is for people to say.
+    const isPair = more.length === 0 && a.disk === b.disk;
+    const settings = { disk: a.disk, ...(isPair ? { partitions: { a: a.guid, b: b.guid } } : {}) };
+    return [{ type: 'gpt', confidence: booted === undefined ? 'possible' : 'likely', reasons, settings }];
+  });
 }
 
 function tryboot({ autobootFiles, model }: LoaderFacts): readonly DetectedLoader[] {

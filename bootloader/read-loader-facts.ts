@@ -27,9 +27,46 @@ export async function readLoaderFacts(root = '/'): Promise<LoaderFacts> {
     loaderDirectories: withEntries.map((path) => `/${path}`),
     fwEnvConfig: await text('etc/fw_env.config'),
     autobootFiles: withAutoboot.map((path) => `/${path}`),
+    partitions: await partitionsOf(root),
     model: (await text('proc/device-tree/model'))?.replace(/\0+$/, ''),
     commandLine: (await text('proc/cmdline')) ?? '',
   };
+}
+
+/** What udev read of the tables (`ID_PART_ENTRY_…`); anybody may read it, where a disk is root's alone. */
+async function partitionsOf(root: string): Promise<LoaderFacts['partitions']> {
+  const folder = join(root, 'run/udev/data');
+  const names = (await readdir(folder).catch(() => [])).filter((name) => /^b\d+:\d+$/.test(name)).slice(0, 512);
+  const records = new Map<string, ReadonlyMap<string, string>>();
+  for (const name of names) {
+    const lines = (await bytesOf(join(folder, name)))?.toString('utf8').split('\n') ?? [];
+    const pairs = lines.filter((line) => line.startsWith('E:') && line.includes('=')).map((line) => line.slice(2));
+    records.set(
+      name.slice(1),
+      new Map(pairs.map((pair) => [pair.slice(0, pair.indexOf('=')), pair.slice(pair.indexOf('=') + 1)])),
+    );
+  }
+  const found = await Promise.all(
+    [...records.values()].map(async (record) => {
+      const number = record.get('ID_PART_ENTRY_DISK') ?? '';
+      const [guid, typeGuid] = [record.get('ID_PART_ENTRY_UUID'), record.get('ID_PART_ENTRY_TYPE')];
+      const disk = await diskName(root, number);
+      if (record.get('ID_PART_ENTRY_SCHEME') !== 'gpt' || !guid || !typeGuid || disk === undefined) return undefined;
+      const order = Number(record.get('ID_PART_ENTRY_NUMBER') ?? 0);
+      return { order, partition: { disk, guid: guid.toLowerCase(), typeGuid: typeGuid.toLowerCase() } };
+    }),
+  );
+  return found
+    .filter((one) => one !== undefined)
+    .sort((one, other) => one.order - other.order)
+    .map(({ partition }) => partition);
+}
+
+async function diskName(root: string, number: string): Promise<string | undefined> {
+  if (!/^\d+:\d+$/.test(number)) return undefined;
+  const text = (await bytesOf(join(root, 'sys/dev/block', number, 'uevent')))?.toString('utf8');
+  const name = /^DEVNAME=(\S+)$/m.exec(text ?? '')?.[1];
+  return name === undefined ? undefined : `/dev/${name}`;
 }
 
 async function environmentAt(root: string, path: string): Promise<LoaderFacts['grubEnvironments'][number] | undefined> {

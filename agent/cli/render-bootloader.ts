@@ -7,8 +7,14 @@ export function renderDetected(found: readonly DetectedLoader[]): string {
   return found
     .map(({ type, confidence, reasons, settings }) => {
       const lines = reasons.map((reason) => `  - ${printable(reason)}\n`).join('');
-      const pairs = Object.entries({ type, ...settings }).map(([name, value]) => `${name}: ${printable(value)}`);
+      const pairs = Object.entries({ type, ...settings }).map(([name, value]) => `${name}: ${settingText(value)}`);
       return `${type}, ${confidence}:\n${lines}  configure with: bootloader: { ${pairs.join(', ')} }\n`;
     })
     .join('');
+}
+
+function settingText(value: DetectedLoader['settings'][string]): string {
+  if (typeof value === 'string') return printable(value);
+  const pairs = Object.entries(value).map(([name, text]) => `${name}: ${printable(text)}`);
+  return `{ ${pairs.join(', ')} }`;
 }

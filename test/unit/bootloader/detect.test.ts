@@ -82,6 +82,48 @@ describe('the loader of a node', () => {
     expect(await detect()).toEqual([]);
   });
 
+  /** What udev and the kernel keep of two partitions of the disk sda. */
+  function putPartitions(type: string): void {
+    put('sys/dev/block/8:0/uevent', 'MAJOR=8\nMINOR=0\nDEVNAME=sda\nDEVTYPE=disk\n');
+    for (const [number, guid] of [
+      [4, 'BBBBBBBB-0002-4000-8000-00000000000B'],
+      [2, guidOfA],
+    ] as const) {
+      const entry = { SCHEME: 'gpt', UUID: guid, TYPE: type, NUMBER: String(number), DISK: '8:0', FLAGS: '0x1' };
+      const lines = Object.entries(entry).map(([name, value]) => `E:ID_PART_ENTRY_${name}=${value}`);
+      put(`run/udev/data/b8:${number}`, ['S:disk/by-uuid/1', ...lines, ''].join('\n'));
+    }
+  }
+  const guidOfA = 'aaaaaaaa-0001-4000-8000-00000000000a';
+
+  it('is what reads the bits of a GPT where two partitions are of such a type', async () => {
+    putPartitions('5dfbf5f4-2848-4bac-aa5e-0d9a20b745a6');
+    expect(await detect()).toMatchObject([
+      {
+        type: 'gpt',
+        confidence: 'possible',
+        settings: { disk: '/dev/sda', partitions: { a: guidOfA, b: 'bbbbbbbb-0002-4000-8000-00000000000b' } },
+      },
+    ]);
+    put('proc/cmdline', `mount.usr=PARTUUID=${guidOfA.toUpperCase()} ro\n`);
+    expect(await detect()).toMatchObject([
+      { confidence: 'likely', reasons: [expect.stringContaining('Flatcar'), expect.stringContaining(guidOfA)] },
+    ]);
+  });
+
+  it('leaves to people which of three partitions are the slots, and ignores other types and damage', async () => {
+    putPartitions('fe3a2a5d-4f32-41a7-b725-accc3285a309');
+    put(
+      'run/udev/data/b8:6',
+      'E:ID_PART_ENTRY_SCHEME=gpt\nE:ID_PART_ENTRY_UUID=c\nE:ID_PART_ENTRY_TYPE=fe3a2a5d-4f32-41a7-b725-accc3285a309\nE:ID_PART_ENTRY_NUMBER=6\nE:ID_PART_ENTRY_DISK=8:0\n',
+    );
+    put('run/udev/data/b8:7', 'E:ID_PART_ENTRY_DISK=../../etc\nE:nonsense\n\0');
+    expect((await detect())[0]?.settings).toEqual({ disk: '/dev/sda' });
+    putPartitions('0fc63daf-8483-4772-8e79-3d69d8477de4');
+    rmSync(join(root, 'run/udev/data/b8:6'));
+    expect(await detect()).toEqual([]);
+  });
+
   it('may be the firmware itself on UEFI where no loader named itself', async () => {
     put('sys/firmware/efi/fw_platform_size', '64\n');
     expect(await detect()).toMatchObject([{ type: 'efi', confidence: 'possible' }]);
