@@ -68,7 +68,16 @@ export function withValue(entry: BlsEntry, key: string, value: string): BlsEntry
 /** The file that the loader starts, `linux`, `efi` or `uki`, relative to the partition's root; without it the loader skips the entry. */
 export function loaderPathOf(entry: BlsEntry): string | undefined {
   const line = entry.lines.findLast(({ key }) => key === 'linux' || key === 'efi' || key === 'uki');
-  return line?.value
+  return line && pathOf(line);
+}
+
+/** The files that are loaded beside it: without one of them the entry is listed, and does not start. */
+export function besidePathsOf(entry: BlsEntry): readonly string[] {
+  return entry.lines.filter(({ key }) => key === 'initrd' || key === 'devicetree').map(pathOf);
+}
+
+function pathOf({ value }: EntryLine): string {
+  return value
     .split(/[/\\]/)
     .filter((name) => name !== '')
     .join('/');

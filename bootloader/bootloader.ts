@@ -1,3 +1,5 @@
+import type { SlotEntry } from './slot-entry.ts';
+
 /** One of the two slots of a node. */
 export type SlotName = 'a' | 'b';
 
@@ -75,4 +77,14 @@ export interface Bootloader {
    * `isOtherGood` keeps the other slot good where the caller has proof of it.
    */
   repair(booted: SlotName, isOtherGood: boolean): Promise<boolean>;
+}
+
+/** A loader that reads nothing but its own partition: what it starts of a slot has to be told to it. */
+export interface StagingBootloader extends Bootloader {
+  /**
+   * Makes `entry` what a bad slot boots by once it is activated; until then nothing lists it. Durable and idempotent.
+   * Rejects with `bootloader-unsupported` for a slot that is not bad, and with `boot-env-corrupt` when a file of `entry`
+   * is not there.
+   */
+  stageEntry(slot: SlotName, entry: SlotEntry): Promise<void>;
 }

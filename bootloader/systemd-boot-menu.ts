@@ -1,4 +1,4 @@
-import { type BlsEntry, loaderPathOf, parseEntry, parseEntryName } from './bls-entry.ts';
+import { besidePathsOf, type BlsEntry, loaderPathOf, parseEntry, parseEntryName } from './bls-entry.ts';
 import type { BootDirectory } from './boot-directory.ts';
 import {
   choosingVariables,
@@ -57,6 +57,16 @@ export async function canStart(directory: BootDirectory, entry: BlsEntry): Promi
   const path = loaderPathOf(entry);
   // An image from the network needs no file here.
   if (path === undefined) return entry.lines.some(({ key }) => key === 'uki-url');
+  return isThere(directory, path);
+}
+
+/** Whether all files that an entry names are there. */
+export async function hasAllFiles(directory: BootDirectory, entry: BlsEntry): Promise<boolean> {
+  for (const path of besidePathsOf(entry)) if (!(await isThere(directory, path))) return false;
+  return canStart(directory, entry);
+}
+
+async function isThere(directory: BootDirectory, path: string): Promise<boolean> {
   const names = path.split('/');
   if (path === '' || names.includes('.') || names.includes('..')) return false;
   const file = names.at(-1)?.toLowerCase();

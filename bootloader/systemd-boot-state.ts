@@ -43,6 +43,11 @@ export function checkEntryPrefix(prefix: string): void {
   );
 }
 
+/** The slot that `slot` is not. */
+export function otherSlot(slot: SlotName): SlotName {
+  return slot === 'a' ? 'b' : 'a';
+}
+
 /** The id of a slot's entry, without suffix. */
 export function entryIdOf(prefix: string, slot: SlotName): string {
   return `${prefix}-${slot}`;
@@ -128,6 +133,13 @@ export function takenNames(prefix: string, { pattern }: Override): 'all' | 'some
 /** The entry that stands for a slot: the first of it in the loader's order. */
 export function entryOf(menu: Pick<Menu, 'entries'>, slot: SlotName): MenuEntry | undefined {
   return sortMenu(menu.entries).find((each) => each.slot === slot);
+}
+
+/** All files of a slot, the one that stands for it first. */
+export function entriesOf(menu: Menu, slot: SlotName | undefined): readonly MenuEntry[] {
+  const first = slot === undefined ? undefined : entryOf(menu, slot);
+  const rest = menu.entries.filter((entry) => entry.slot === slot && entry !== first);
+  return first === undefined ? rest : [first, ...rest];
 }
 
 /** Which of our slots stands first, whatever else is listed. */

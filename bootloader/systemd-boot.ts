@@ -1,19 +1,22 @@
 import { type BlsEntry, formatEntry, formatEntryName, parseEntry } from './bls-entry.ts';
-import type { Bootloader, BootloaderCapabilities, BootStatus, SlotName } from './bootloader.ts';
+import type { BootloaderCapabilities, BootStatus, SlotName, StagingBootloader } from './bootloader.ts';
 import type { BootDirectory } from './boot-directory.ts';
 import { BootloaderError } from './errors.ts';
-import { canStart, entriesFolder, entryLimitBytes, type MenuPlaces, readMenu } from './systemd-boot-menu.ts';
+import { formatSlotEntry, type SlotEntry } from './slot-entry.ts';
+import { entriesFolder, entryLimitBytes, hasAllFiles, type MenuPlaces, readMenu } from './systemd-boot-menu.ts';
 import { choosingVariables, describeOverride, type EfiVariables, type Override } from './systemd-boot-overrides.ts';
 import {
   aboveOthers,
   checkEntryPrefix,
   choose,
+  entriesOf,
   entryIdOf,
   entryOf,
   firstSlot,
   type Menu,
   type MenuEntry,
   mostSystemdBootTries,
+  otherSlot,
   systemdBootStatus,
   takenNames,
 } from './systemd-boot-state.ts';
@@ -28,16 +31,12 @@ export interface SystemdBootOptions {
   readonly variables?: EfiVariables;
 }
 
-function otherSlot(slot: SlotName): SlotName {
-  return slot === 'a' ? 'b' : 'a';
-}
-
 /**
  * systemd-boot, by the names and versions of two Type 1 entries. A slot without an entry is bad, one without a counter
  * good, one with a counter in trial. `<entryPrefix>-<slot>.conf.staged` is a slot's entry under a name that is not
  * listed: what is activated comes from there, and stays there.
  */
-export class SystemdBootBootloader implements Bootloader {
+export class SystemdBootBootloader implements StagingBootloader {
   readonly #directory: BootDirectory;
   readonly #variables: EfiVariables | undefined;
   readonly #prefix: string;
@@ -106,6 +105,17 @@ export class SystemdBootBootloader implements Bootloader {
         await this.#clearVariables(menu);
       }
       await this.#verify(slot, 'trial');
+    });
+  }
+
+  async stageEntry(slot: SlotName, entry: SlotEntry): Promise<void> {
+    await this.#directory.locked(async () => {
+      const { state } = systemdBootStatus(await readMenu(this.#places)).slots[slot];
+      if (state !== 'bad') {
+        throw new BootloaderError('bootloader-unsupported', `cannot stage an entry: slot ${slot} is ${state}, want bad`);
+      }
+      await this.#putStaged(this.#stagedPath(slot), formatSlotEntry(entry));
+      await this.#template(await readMenu(this.#places), slot);
     });
   }
 
@@ -204,10 +214,10 @@ export class SystemdBootBootloader implements Bootloader {
     const entry = isStaged
       ? parseEntry(await this.#directory.read(path, entryLimitBytes))
       : entriesOf(menu, slot)[0]?.entry;
-    if (entry !== undefined && (await canStart(this.#directory, entry))) return entry;
+    if (entry !== undefined && (await hasAllFiles(this.#directory, entry))) return entry;
     throw new BootloaderError(
       'boot-env-corrupt',
-      `cannot boot slot ${slot}: ${entry === undefined ? `there is no ${path}` : `its entry in ${path} names no file that is there`}`,
+      `cannot boot slot ${slot}: ${entry === undefined ? `there is no ${path}` : `a file that its entry names is not there`}`,
       { details: { slot, path } },
     );
   }
@@ -219,11 +229,15 @@ export class SystemdBootBootloader implements Bootloader {
     const path = this.#stagedPath(slot);
     const names = await this.#directory.list(entriesFolder);
     if (first !== undefined && !names.some((name) => path.endsWith(`/${name.toLowerCase()}`))) {
-      await this.#write(`${path}.tmp`, first.entry);
-      await this.#directory.replaceByRename(`${path}.tmp`, path);
-      await this.#directory.sync(entriesFolder);
+      await this.#putStaged(path, first.entry);
     }
     await this.#remove(files.map(({ file }) => file));
+  }
+
+  async #putStaged(path: string, entry: BlsEntry): Promise<void> {
+    await this.#write(`${path}.tmp`, entry);
+    await this.#directory.replaceByRename(`${path}.tmp`, path);
+    await this.#directory.sync(entriesFolder);
   }
 
   async #remove(files: readonly string[]): Promise<void> {
@@ -285,11 +299,4 @@ export class SystemdBootBootloader implements Bootloader {
       `cannot change the boot entries: slot ${slot} reads back as ${state}, want ${wanted}`,
     );
   }
-}
-
-/** All files of a slot, the one that stands for it first. */
-function entriesOf(menu: Menu, slot: SlotName | undefined): readonly MenuEntry[] {
-  const first = slot === undefined ? undefined : entryOf(menu, slot);
-  const rest = menu.entries.filter((entry) => entry.slot === slot && entry !== first);
-  return first === undefined ? rest : [first, ...rest];
 }

@@ -23,7 +23,17 @@ export type PartitionErrorCode =
   /** A layer's compressed bytes cannot be decoded. */
   | 'layer-corrupt'
   /** A block index breaks its format, or contradicts what was signed of the partition. */
-  | 'block-index-invalid';
+  | 'block-index-invalid'
+  /** The boot partition has no room for an image's boot payloads beside those of the other slot. */
+  | 'boot-partition-full'
+  /** A file of the boot partition could not be listed, read, written, renamed or flushed. */
+  | 'boot-partition-failed'
+  /** The boot partition was not unmounted in order, and nothing checked it since. */
+  | 'boot-partition-dirty'
+  /** The boot partition is mounted read-only. */
+  | 'boot-partition-read-only'
+  /** The boot partition could not be mounted or unmounted. */
+  | 'boot-partition-unmountable';
 
 /** An error of slots and partitions, with a stable code and machine-readable details. */
 export class PartitionError extends Error {

@@ -36,13 +36,16 @@ export class DigestMeter {
   }
 }
 
+/** What is signed of a layer, and what it is for. */
+type SignedLayer = Pick<TrustedPartition, 'name' | 'layerDigest' | 'layerSizeBytes'>;
+
 /** Compares a layer's bytes, as fetched, with the signed size and digest while they pass. */
 export class LayerCheck {
-  readonly #partition: TrustedPartition;
+  readonly #partition: SignedLayer;
   readonly #meter: DigestMeter;
   #isProven = false;
 
-  constructor(partition: TrustedPartition) {
+  constructor(partition: SignedLayer) {
     this.#partition = partition;
     this.#meter = new DigestMeter(partition.layerDigest);
   }

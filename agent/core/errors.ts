@@ -98,6 +98,11 @@ export const errorTable = {
   'layer-too-large': row(502, 65, false, 'A layer has more bytes than were signed', 'Check the registry; build the image again.'),
   'layer-corrupt': row(502, 65, false, 'A layer cannot be decoded', 'Build the image again.'),
   'block-index-invalid': row(502, 65, false, 'A block index cannot be read', 'Build the image again.'),
+  'boot-partition-full': row(507, 65, false, 'The boot payloads do not fit on the boot partition', 'Remove what does not belong there, build smaller payloads, or enlarge the partition.'),
+  'boot-partition-failed': row(500, 74, true, 'The boot partition could not be used', 'Check the storage device (dmesg).'),
+  'boot-partition-dirty': row(409, 74, true, 'The boot partition was not unmounted in order', 'Run fsck.vfat -a on its device while it is not mounted.'),
+  'boot-partition-read-only': row(409, 74, true, 'The boot partition is mounted read-only', 'Look in dmesg for the reason, run fsck.vfat -a on its device, and mount it again.'),
+  'boot-partition-unmountable': row(500, 74, true, 'The boot partition could not be mounted', 'Check bootloader.esp and bootloader.xbootldr in the configuration, and the system log.'),
 } as const satisfies Record<ErrorCode, ErrorRow>;
 
 /** Whether `code` is one of ours. */

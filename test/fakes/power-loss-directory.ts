@@ -84,6 +84,19 @@ export class PowerLossDirectory implements BootDirectory {
     this.#cache.set(path, { bytes: Uint8Array.from(bytes), isSynced: false });
   }
 
+  /** Adds to the end of a file that is not synced yet. */
+  async append(path: string, bytes: Uint8Array): Promise<void> {
+    this.#beforeStep('append');
+    const file = this.#file(path, 'boot-env-write-failed');
+    this.#cache.set(path, { bytes: Buffer.concat([file.bytes, bytes]), isSynced: false });
+  }
+
+  /** Makes a file's contents durable, and not its name. */
+  async syncContents(path: string): Promise<void> {
+    this.#beforeStep('sync contents');
+    this.#file(path, 'boot-env-write-failed').isSynced = true;
+  }
+
   async rename(from: string, to: string): Promise<void> {
     this.#refuse(to);
     await this.replaceByRename(from, to);
