@@ -1,11 +1,19 @@
 import { type BlsEntry, type EntryName, formatEntryName, valueOf, withValue } from './bls-entry.ts';
-import type { BootStatus, SlotBootState, SlotName } from './bootloader.ts';
+import type { BootloaderCapabilities, BootStatus, SlotBootState, SlotName } from './bootloader.ts';
 import { BootloaderError } from './errors.ts';
 import { matchesGlob, type Override, respectsCounters } from './systemd-boot-overrides.ts';
 import { compareText, compareVersions } from './version-order.ts';
 
 /** The most tries of a trial: what one digit counts. The bound is ours, the loader counts further. */
 export const mostSystemdBootTries = 9;
+
+export const systemdBootCapabilities: BootloaderCapabilities = {
+  maxTries: mostSystemdBootTries,
+  armed: 'durable',
+  atomicity: 'rename',
+  countsBeforeUserspace: true,
+  countsProven: false,
+};
 
 /** One file of `loader/entries`. */
 export interface MenuEntry {
@@ -40,6 +48,15 @@ export function checkEntryPrefix(prefix: string): void {
   throw new BootloaderError(
     'bootloader-unsupported',
     `cannot drive systemd-boot: entry prefix ${JSON.stringify(prefix)} is not 1 to 32 of a-z, 0-9, ".", "_" and "-", or begins with "auto-"`,
+  );
+}
+
+/** Throws `bootloader-unsupported` for tries that are not counted. */
+export function checkTries(slot: SlotName, tries: number): void {
+  if (Number.isInteger(tries) && tries >= 1 && tries <= mostSystemdBootTries) return;
+  throw new BootloaderError(
+    'bootloader-unsupported',
+    `cannot arm slot ${slot} with ${tries} tries: this loader counts 1 to ${mostSystemdBootTries}`,
   );
 }
 

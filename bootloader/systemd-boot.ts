@@ -8,6 +8,7 @@ import { choosingVariables, describeOverride, type EfiVariables, type Override }
 import {
   aboveOthers,
   checkEntryPrefix,
+  checkTries,
   choose,
   entriesOf,
   entryIdOf,
@@ -15,8 +16,8 @@ import {
   firstSlot,
   type Menu,
   type MenuEntry,
-  mostSystemdBootTries,
   otherSlot,
+  systemdBootCapabilities,
   systemdBootStatus,
   takenNames,
 } from './systemd-boot-state.ts';
@@ -52,13 +53,7 @@ export class SystemdBootBootloader implements StagingBootloader {
   }
 
   get capabilities(): BootloaderCapabilities {
-    return {
-      maxTries: mostSystemdBootTries,
-      armed: 'durable',
-      atomicity: 'rename',
-      countsBeforeUserspace: true,
-      countsProven: false,
-    };
+    return systemdBootCapabilities;
   }
 
   async readStatus(): Promise<BootStatus> {
@@ -75,12 +70,7 @@ export class SystemdBootBootloader implements StagingBootloader {
   }
 
   async activate(slot: SlotName, tries: number): Promise<void> {
-    if (!Number.isInteger(tries) || tries < 1 || tries > mostSystemdBootTries) {
-      throw new BootloaderError(
-        'bootloader-unsupported',
-        `cannot arm slot ${slot} with ${tries} tries: this loader counts 1 to ${mostSystemdBootTries}`,
-      );
-    }
+    checkTries(slot, tries);
     await this.#directory.locked(async () => {
       const menu = await readMenu(this.#places);
       const other = otherSlot(slot);
@@ -112,7 +102,10 @@ export class SystemdBootBootloader implements StagingBootloader {
     await this.#directory.locked(async () => {
       const { state } = systemdBootStatus(await readMenu(this.#places)).slots[slot];
       if (state !== 'bad') {
-        throw new BootloaderError('bootloader-unsupported', `cannot stage an entry: slot ${slot} is ${state}, want bad`);
+        throw new BootloaderError(
+          'bootloader-unsupported',
+          `cannot stage an entry: slot ${slot} is ${state}, want bad`,
+        );
       }
       await this.#putStaged(this.#stagedPath(slot), formatSlotEntry(entry));
       await this.#template(await readMenu(this.#places), slot);
@@ -217,7 +210,7 @@ export class SystemdBootBootloader implements StagingBootloader {
     if (entry !== undefined && (await hasAllFiles(this.#directory, entry))) return entry;
     throw new BootloaderError(
       'boot-env-corrupt',
-      `cannot boot slot ${slot}: ${entry === undefined ? `there is no ${path}` : `a file that its entry names is not there`}`,
+      `cannot boot slot ${slot}: ${entry === undefined ? `there is no ${path}` : `its entry in ${path} names no file to start, or one that is not there`}`,
       { details: { slot, path } },
     );
   }

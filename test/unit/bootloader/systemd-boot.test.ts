@@ -63,8 +63,8 @@ describe('activation', () => {
 
   it.each([
     [{}, 'there is no loader/entries/kaon-b.conf.staged'],
-    [{ 'kaon-b.conf.staged': '' }, 'names no file that is there'],
-    [{ 'kaon-b.conf.staged': textOf('c') }, 'names no file that is there'],
+    [{ 'kaon-b.conf.staged': '' }, 'names no file to start, or one that is not there'],
+    [{ 'kaon-b.conf.staged': textOf('c') }, 'names no file to start, or one that is not there'],
   ])('refuses a slot that could not start: %j', async (staged, reason) => {
     const { loader, names } = nodeWith({ 'kaon-a.conf': textOf('a', 4), ...staged });
     const before = names();
