@@ -74,14 +74,19 @@ export async function readFromEsp(disk: string, path: string): Promise<string> {
 }
 
 /**
- * The data partition with the scenario's script, and the state directories of both daemons. `tree` is the node's root
- * file system, `folder` the node's own.
+ * The data partition with what the scenario's script needs, and the state directories of both daemons. `tree` is the
+ * node's root file system, `folder` the node's own.
  */
-export async function putData(disk: string, folder: string, tree: string, scenario: string): Promise<void> {
+export async function putData(
+  disk: string,
+  folder: string,
+  tree: string,
+  files: Readonly<Record<string, string>>,
+): Promise<void> {
   const data = join(folder, 'data');
   await shell(`rm -rf ${data}`);
   for (const name of ['vm', 'kaon', 'kaon-slotd']) await mkdir(join(data, name), { recursive: true });
-  await writeFile(join(data, 'vm/scenario.sh'), scenario);
+  for (const [name, text] of Object.entries(files)) await writeFile(join(data, 'vm', name), text);
   // The id that systemd-sysusers gave to kaon in the tree.
   const passwd = await readFile(join(tree, 'etc/passwd'), 'utf8');
   const [, uid = '', gid = ''] = /^kaon:[^:]*:(\d+):(\d+):/m.exec(passwd) ?? [];
@@ -89,14 +94,5 @@ export async function putData(disk: string, folder: string, tree: string, scenar
   const file = join(folder, 'data.img');
   await makeFileSystem(data, file, partitions.data.sizeMiB);
   await putPartition(disk, 'data', file);
-}
-
-/** A file of the data partition; `undefined` when there is none. */
-export async function readFromData(disk: string, folder: string, path: string): Promise<string | undefined> {
-  const file = join(folder, 'read-data.img');
-  await getPartition(disk, 'data', file);
-  // What the guest had not replayed yet counts, too.
-  await shell(`e2fsck -fy ${file} >/dev/null 2>&1 || true`);
-  const text = await run('debugfs', '-R', `cat ${path}`, file).catch(() => '');
-  return text === '' ? undefined : text;
+  await shell(`rm -rf ${data} ${file}`);
 }

@@ -25,7 +25,8 @@ function grub(installFirmware: (disk: string, work: string) => Promise<void>): V
     },
     // GRUB reads the kernel from the slot itself.
     imageArguments: async () => [],
-    readState: async (disk) => readGrubState(await readFromEsp(disk, environmentPath)),
+    readState: async (disk) =>
+      readGrubState(await readFromEsp(disk, environmentPath), await readFromEsp(disk, `${environmentPath}.kaon`)),
   };
 }
 
@@ -35,9 +36,13 @@ export const grubOnBios: VmLoader = grub(installBios);
 /** GRUB as the ESP's fallback program. */
 export const grubOnUefi: VmLoader = grub(installUefi);
 
-/** The state that an environment block holds (GRUB manual, "Environment block"). */
-export function readGrubState(environment: string): LoaderState {
-  const lines = environment.split('\n').filter((line) => /^\w+=/.test(line));
+/**
+ * The state that an environment block holds (GRUB manual, "Environment block"), or its shadow where the block has no
+ * ORDER, as `scripts/grub.cfg` reads them.
+ */
+export function readGrubState(environment: string, shadow = ''): LoaderState {
+  const used = /^ORDER=./m.test(environment) ? environment : shadow;
+  const lines = used.split('\n').filter((line) => /^\w+=/.test(line));
   const values = new Map(lines.map((line) => line.split('=', 2) as [string, string]));
   const isInTrial = (slot: SlotName) => values.get('kaon_trial') === bootNames[slot];
   const canBoot = (slot: SlotName) => {
@@ -49,7 +54,7 @@ export function readGrubState(environment: string): LoaderState {
   return {
     trial: isInTrial('a') ? 'a' : isInTrial('b') ? 'b' : undefined,
     canBoot: { a: canBoot('a'), b: canBoot('b') },
-    text: lines.join(' '),
+    text: `${used === environment ? '' : 'by the shadow: '}${lines.join(' ')}`,
   };
 }
 

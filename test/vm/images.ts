@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import type { RealRegistry } from '../system/docker-registry.ts';
 import { makeFileSystem, partitions } from './disk.ts';
 import type { VmLoader } from './loader.ts';
+import { makeNewer } from './newer-kaon.ts';
 import { run, shell } from './shell.ts';
 
 const kaonctlProgram = fileURLToPath(new URL('../../package/bin/kaonctl.js', import.meta.url));
@@ -32,6 +33,8 @@ export const behaviours = {
   'agent-crashes': "printf '#!/bin/sh\\nexit 1\\n' > usr/lib/kaon/bin/kaond",
   'config-refused': "printf 'noSuchKey: 1\\n' >> etc/kaon/kaon.yaml",
   unhealthy: 'touch etc/kaon-is-unhealthy',
+  /** a newer kaon, which stores more than the older one knows, in an image that fails its check */
+  'newer-unhealthy': 'touch etc/kaon-is-unhealthy',
 } as const;
 
 export type Behaviour = keyof typeof behaviours;
@@ -120,6 +123,7 @@ export async function makeVersion(tree: string, copy: string, version: string, b
     echo 'VERSION=${version}' > etc/kaon-vm-release
     ${behaviours[behaviour]}
   `);
+  if (behaviour === 'newer-unhealthy') await makeNewer(copy);
 }
 
 /** Puts the node's configuration into the tree: what an operator would write. `registry` is as the guest names it. */

@@ -1,7 +1,6 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { createWriteStream } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { createWriteStream, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Firmware } from './firmware.ts';
 
 const escapeSequence = new RegExp(`${String.fromCharCode(27)}\\[[0-9;=?]*[A-Za-z]`, 'g');
@@ -13,8 +12,10 @@ export type BootEnd = 'power-off' | 'reset' | 'cut' | 'timeout';
 export interface BootPlan {
   /** Longest time for this boot; a guest that hangs is then cut off, as somebody would do with a switch. */
   readonly deadlineMs: number;
-  /** Cuts the power when a line of the serial console matches, this long after it. */
-  readonly cutAt?: { readonly line: RegExp; readonly afterMs: number };
+  /** Cuts the power this long after a line of the serial console that matches, or after the start where none is named. */
+  readonly cutAt?: { readonly line?: RegExp; readonly afterMs: number };
+  /** Ends the boot, and all that would come after it, with a rejection. */
+  readonly signal: AbortSignal;
 }
 
 /** A virtual machine: one QEMU process a boot, so that each reset is a cold start. */
@@ -22,25 +23,32 @@ export class Machine {
   readonly #disk: string;
   readonly #folder: string;
   readonly #firmware: Firmware;
-  readonly log: string;
+  readonly #isRecorded: boolean;
   /** Lines of the serial console, over all boots. */
   readonly lines: string[] = [];
-  #child: ChildProcess | undefined;
+  /** A log of each boot's writes (`block-log.ts`), in their order; empty for a machine that is not recorded. */
+  readonly recordings: string[] = [];
+  /** The last line of the console before the power was cut; `undefined` where it never was. */
+  lineBeforeCut: string | undefined;
 
-  constructor(disk: string, folder: string, firmware: Firmware) {
+  /** `folder` is the node's own; `isRecorded` keeps a log of all that is written. */
+  constructor(disk: string, folder: string, firmware: Firmware, isRecorded = false) {
     this.#disk = disk;
     this.#folder = folder;
     this.#firmware = firmware;
-    this.log = join(folder, 'serial.log');
+    this.#isRecorded = isRecorded;
   }
 
-  /** Boots once; resolves when the guest powers off, resets, is cut off, or its time is over. */
+  /**
+   * Boots once; resolves when the guest powers off, resets, is cut off, or its time is over. Rejects where the emulator
+   * does not run.
+   */
   async boot(plan: BootPlan): Promise<BootEnd> {
+    plan.signal.throwIfAborted();
     const child = spawn(this.#firmware.program, await this.#arguments(), { stdio: ['ignore', 'pipe', 'pipe'] });
-    this.#child = child;
-    const log = createWriteStream(this.log, { flags: 'a' });
+    const watch = new BootWatch(plan, () => child.kill('SIGKILL'));
+    const log = createWriteStream(join(this.#folder, 'serial.log'), { flags: 'a' });
     log.write(`\n===== boot at ${new Date().toISOString()}\n`);
-    let end: BootEnd | undefined;
     let rest = '';
     const onText = (text: string) => {
       // Firmware draws with escape sequences.
@@ -50,38 +58,82 @@ export class Machine {
       for (const line of lines) {
         this.lines.push(line);
         log.write(`${new Date().toISOString().slice(11, 23)} ${line}\n`);
-        if (plan.cutAt?.line.test(line) === true && end === undefined) {
-          end = 'cut';
-          void delay(plan.cutAt.afterMs).then(() => child.kill('SIGKILL'));
-        }
-        if (/reboot: Power down/.test(line)) end ??= 'power-off';
+        watch.see(line);
       }
     };
     child.stdout.setEncoding('utf8').on('data', onText);
     child.stderr.setEncoding('utf8').on('data', onText);
-    const timer = setTimeout(() => {
-      end = 'timeout';
-      child.kill('SIGKILL');
-    }, plan.deadlineMs);
-    await new Promise((resolve) => child.once('close', resolve));
-    clearTimeout(timer);
-    log.end();
-    this.#child = undefined;
-    return end ?? 'reset';
-  }
-
-  /** Ends a boot that runs. */
-  stop(): void {
-    this.#child?.kill('SIGKILL');
+    const code = await new Promise<number | null>((resolve, reject) => {
+      child.once('error', reject);
+      child.once('close', resolve);
+    });
+    const end = watch.stop();
+    log.end(`===== ${end}\n`);
+    if (end === 'cut') this.lineBeforeCut = this.lines.at(-1) ?? '';
+    plan.signal.throwIfAborted();
+    if (code !== null && code !== 0) {
+      throw new Error(`${this.#firmware.program} ended with ${code}: ${this.lines.slice(-3).join(' / ')}`);
+    }
+    return end;
   }
 
   async #arguments(): Promise<readonly string[]> {
     return [
       ...(await this.#firmware.arguments(this.#folder)),
       ...['-nodefaults', '-display', 'none', '-serial', 'stdio', '-no-reboot'],
-      ...['-drive', `file=${this.#disk},if=none,id=d0,format=raw,cache=writeback`],
+      ...this.#blockDevices(),
       ...['-device', 'nvme,serial=kaon,drive=d0,bootindex=0'],
       ...['-netdev', 'user,id=n0', '-device', 'virtio-net-pci,netdev=n0,romfile='],
     ];
+  }
+
+  #blockDevices(): readonly string[] {
+    const file = (name: string, path: string) => `driver=raw,node-name=${name},file.driver=file,file.filename=${path}`;
+    if (!this.#isRecorded) return ['-blockdev', file('d0', this.#disk)];
+    const recording = join(this.#folder, `writes-${this.recordings.length + 1}.log`);
+    writeFileSync(recording, '');
+    this.recordings.push(recording);
+    return [
+      ...['-blockdev', file('disk', this.#disk), '-blockdev', file('log', recording)],
+      ...['-blockdev', 'driver=blklogwrites,node-name=d0,file=disk,log=log,log-sector-size=512'],
+    ];
+  }
+}
+
+/** Ends a boot when its plan says so, and knows how it ended. */
+class BootWatch {
+  readonly #plan: BootPlan;
+  readonly #kill: () => void;
+  readonly #timers: NodeJS.Timeout[] = [];
+  #end: BootEnd | undefined;
+
+  constructor(plan: BootPlan, kill: () => void) {
+    this.#plan = plan;
+    this.#kill = kill;
+    this.#timers.push(setTimeout(() => this.#endBy('timeout'), plan.deadlineMs));
+    if (plan.cutAt !== undefined && plan.cutAt.line === undefined) this.#cutAfter(plan.cutAt.afterMs);
+    plan.signal.addEventListener('abort', this.#kill);
+  }
+
+  see(line: string): void {
+    if (line.includes('reboot: Power down')) this.#end ??= 'power-off';
+    const { cutAt } = this.#plan;
+    if (cutAt?.line?.test(line) === true) this.#cutAfter(cutAt.afterMs);
+  }
+
+  /** How the boot ended, asked once it did. */
+  stop(): BootEnd {
+    for (const timer of this.#timers) clearTimeout(timer);
+    this.#plan.signal.removeEventListener('abort', this.#kill);
+    return this.#end ?? 'reset';
+  }
+
+  #cutAfter(afterMs: number): void {
+    this.#timers.push(setTimeout(() => this.#endBy('cut'), afterMs));
+  }
+
+  #endBy(end: BootEnd): void {
+    this.#end ??= end;
+    this.#kill();
   }
 }

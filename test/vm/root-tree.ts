@@ -87,6 +87,33 @@ async function distributionTar(cache: string): Promise<string> {
   return tar;
 }
 
+/**
+ * Hardware that no emulator brings: a watchdog that reports each reset of its own, and a store of panics. Both found
+ * nothing, on nodes that have the file.
+ */
+const watchdog: Readonly<Record<string, string>> = {
+  'usr/lib/systemd/system/vm-watchdog.service': `[Unit]
+Description=watchdog and panic store of this node
+ConditionPathExists=/data/vm/watchdog
+RequiresMountsFor=/data
+Before=kaond.service
+[Service]
+Type=oneshot
+ExecStart=/bin/bash /usr/lib/vm-watchdog
+[Install]
+WantedBy=multi-user.target
+`,
+  // WDIOF_CARDRESET, WDIOF_SETTIMEOUT, WDIOF_KEEPALIVEPING
+  'usr/lib/vm-watchdog': `set -eu
+mkdir -p /run/vm-watchdog/watchdog0
+echo 0 >/run/vm-watchdog/watchdog0/bootstatus
+echo 0x80a0 >/run/vm-watchdog/watchdog0/options
+echo vm >/run/vm-panics
+mount --bind /run/vm-watchdog /sys/class/watchdog
+mount --bind /run/vm-panics /sys/module/pstore/parameters/backend
+`,
+};
+
 /** What makes the tree this node: its configuration, its mounts, its network, and the script of the scenario. */
 async function configure(tree: string): Promise<void> {
   await mkdir(join(tree, 'efi'), { recursive: true });
@@ -122,7 +149,7 @@ TimeoutStartSec=infinity
 WantedBy=multi-user.target
 `,
   };
-  for (const [name, text] of Object.entries(files)) {
+  for (const [name, text] of Object.entries({ ...files, ...watchdog })) {
     await mkdir(join(tree, name, '..'), { recursive: true });
     await writeFile(join(tree, name), text);
   }
@@ -130,7 +157,7 @@ WantedBy=multi-user.target
   await mkdir(join(tree, 'var/lib/kaon-slotd'), { recursive: true });
   await shell(`
     ln -sf /run/systemd/resolve/resolv.conf ${tree}/etc/resolv.conf
-    systemctl --root=${tree} enable --quiet vm-scenario.service systemd-networkd.service
+    systemctl --root=${tree} enable --quiet vm-scenario.service vm-watchdog.service systemd-networkd.service
     systemctl --root=${tree} set-default --quiet multi-user.target
   `);
 }

@@ -3,18 +3,26 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { startDockerRegistry } from '../system/docker-registry.ts';
+import { type Cell, type PlayedCell, playCells } from './cells.ts';
 import { makeKeys } from './images.ts';
-import { machines, type VmMachine } from './machines.ts';
-import { play, type Verdict } from './play.ts';
+import { machines } from './machines.ts';
 import { buildRootTree } from './root-tree.ts';
-import { type Scenario, scenarios } from './scenarios.ts';
+import { scenarios } from './scenarios.ts';
+import { soak } from './soak.ts';
 import { Stages } from './stage.ts';
 
-interface Cell {
-  readonly machine: string;
-  readonly scenario: string;
-  readonly verdict: Verdict;
-}
+const options = {
+  all: { type: 'boolean', default: false },
+  keep: { type: 'boolean', default: false },
+  jobs: { type: 'string', default: '1' },
+  machine: { type: 'string' },
+  scenario: { type: 'string' },
+  soak: { type: 'string' },
+  seed: { type: 'string' },
+  result: { type: 'string', default: 'soak-result.json' },
+} as const;
+
+type Values = ReturnType<typeof parseArgs<{ options: typeof options }>>['values'];
 
 /** The names of an option, all of them known; `undefined` where it was not given. */
 function chosen(option: string | undefined, known: readonly { readonly name: string }[]): Set<string> | undefined {
@@ -27,79 +35,84 @@ function chosen(option: string | undefined, known: readonly { readonly name: str
   return new Set(names);
 }
 
-function wantedCells(options: { all: boolean; machine?: string | undefined; scenario?: string | undefined }) {
-  const wantedMachines = chosen(options.machine, machines);
-  const wantedScenarios = chosen(options.scenario, scenarios);
+function wantedCells(values: Values): readonly Cell[] {
+  const wantedMachines = chosen(values.machine, machines);
+  const wantedScenarios = chosen(values.scenario, scenarios);
   return machines
     .filter(({ name }) => wantedMachines?.has(name) ?? true)
     .flatMap((machine) =>
       scenarios
         .filter(
           ({ name }) =>
-            wantedScenarios?.has(name) ?? (options.all || machine.usual === 'all' || machine.usual.includes(name)),
+            wantedScenarios?.has(name) ?? (values.all || machine.usual === 'all' || machine.usual.includes(name)),
         )
         .map((scenario) => ({ machine, scenario })),
     );
 }
 
-function print(cells: readonly Cell[]): void {
-  const width = Math.max(...cells.map(({ scenario }) => scenario.length));
-  for (const { name } of machines) {
-    const own = cells.filter(({ machine }) => machine === name);
+function wordOf({ failures }: PlayedCell): string {
+  return failures.length === 0 ? 'held  ' : 'FAILED';
+}
+
+function tell(cell: PlayedCell): void {
+  console.log(`${wordOf(cell)} ${cell.machine.name}: ${cell.scenario.name}, ${cell.seconds} s`);
+  for (const failure of cell.failures) console.log(`       not true: ${failure}`);
+}
+
+/** The matrix, machine by machine, in the order of its rows. */
+function print(cells: readonly PlayedCell[]): void {
+  const width = Math.max(...cells.map(({ scenario }) => scenario.name.length));
+  for (const machine of machines) {
+    const own = cells.filter((cell) => cell.machine === machine);
     if (own.length === 0) continue;
-    console.log(`\n${name}`);
-    for (const { scenario, verdict } of own) {
-      const { failures, seconds } = verdict;
-      console.log(`  ${scenario.padEnd(width)}  ${failures.length === 0 ? 'held  ' : 'FAILED'}  ${seconds} s`);
+    console.log(`\n${machine.name}`);
+    for (const scenario of scenarios) {
+      const cell = own.find((one) => one.scenario === scenario);
+      if (cell === undefined) continue;
+      console.log(`  ${scenario.name.padEnd(width)}  ${wordOf(cell)}  ${cell.seconds} s`);
     }
   }
 }
 
-async function playAll(work: string, cells: ReturnType<typeof wantedCells>): Promise<readonly Cell[]> {
+/** Calls `play` with stages that are there for its time. */
+async function withStages<T>(work: string, play: (stages: Stages) => Promise<T>): Promise<T> {
   const registry = await startDockerRegistry(work, 'registry');
   try {
     const cache = process.env['KAON_VM_CACHE'] ?? '/var/cache/kaon-vm';
     const rootTree = await buildRootTree(cache, work);
     await makeKeys(work);
-    const stages = new Stages({ work, rootTree, keys: work, registry });
-    const done: Cell[] = [];
-    for (const { machine, scenario } of cells) {
-      const verdict = await playAndTell(stages, machine, scenario);
-      done.push({ machine: machine.name, scenario: scenario.name, verdict });
-    }
-    return done;
+    return await play(new Stages({ work, rootTree, keys: work, registry }));
   } finally {
     await registry.stop();
   }
 }
 
-async function playAndTell(stages: Stages, machine: VmMachine, scenario: Scenario): Promise<Verdict> {
-  const verdict = await play(await stages.of(machine), scenario);
-  console.log(
-    `${verdict.failures.length === 0 ? 'held  ' : 'FAILED'} ${machine.name}: ${scenario.name}, ${verdict.seconds} s`,
-  );
-  for (const failure of verdict.failures) console.log(`       not true: ${failure}`);
-  return verdict;
+async function playMatrix(work: string, cells: readonly Cell[], jobs: number): Promise<boolean> {
+  const played = await withStages(work, (stages) => playCells(stages, cells, jobs, tell));
+  const failed = played.filter(({ failures }) => failures.length > 0);
+  print(played);
+  console.log(`${played.length - failed.length} passed, ${failed.length} failed, 0 skipped`);
+  return failed.length === 0 && played.length > 0;
+}
+
+async function playSoak(work: string, values: Values): Promise<boolean> {
+  const wanted = chosen(values.machine, machines);
+  const machine = machines.find(({ name }) => wanted?.has(name) ?? true);
+  if (machine === undefined) throw new Error('cannot soak: no machine is named');
+  const cuts = Number(values.soak);
+  const seed = values.seed === undefined ? undefined : Number(values.seed);
+  return withStages(work, async (stages) => soak(await stages.of(machine), { cuts, seed, resultFile: values.result }));
 }
 
 async function main(): Promise<number> {
-  const { values } = parseArgs({
-    options: {
-      all: { type: 'boolean', default: false },
-      keep: { type: 'boolean', default: false },
-      machine: { type: 'string' },
-      scenario: { type: 'string' },
-    },
-  });
-  const wanted = wantedCells(values);
+  const { values } = parseArgs({ options });
+  const cells = wantedCells(values);
   const work = await mkdtemp(join(tmpdir(), 'kaon-vm-'));
-  const cells = await playAll(work, wanted);
-  const failed = cells.filter(({ verdict }) => verdict.failures.length > 0);
-  print(cells);
-  if (failed.length === 0 && !values.keep) await rm(work, { recursive: true });
+  const isHeld =
+    values.soak === undefined ? await playMatrix(work, cells, Number(values.jobs)) : await playSoak(work, values);
+  if (isHeld && !values.keep) await rm(work, { recursive: true });
   else console.log(`serial logs and disks are in ${work}`);
-  console.log(`${cells.length - failed.length} passed, ${failed.length} failed, 0 skipped`);
-  return failed.length === 0 && cells.length > 0 ? 0 : 1;
+  return isHeld ? 0 : 1;
 }
 
 process.exitCode = await main();

@@ -1,40 +1,8 @@
 import type { Behaviour, ImageShop, Signer, VmImage } from './images.ts';
-import type { LoaderState } from './loader.ts';
-import type { BootPlan } from './machine.ts';
-
-/** What is known of a node once it powered off by itself. */
-export interface VmResult {
-  /** `SLOT VERSION` of each boot that came as far as the scenario's script. */
-  readonly history: readonly string[];
-  readonly status: {
-    readonly booted: string;
-    readonly primary: string;
-    readonly degraded: readonly { readonly code: string }[];
-    readonly slots: readonly { readonly name: string; readonly state: string }[];
-    readonly knownBad: readonly unknown[];
-  };
-  /** Newest first. */
-  readonly updates: readonly { readonly outcome?: { readonly result: string; readonly code?: string } }[];
-  readonly rollbacks: readonly { readonly reason: string; readonly message: string }[];
-  readonly failedUnits: string;
-  /** Boots that the machine made in all. */
-  readonly boots: number;
-  readonly loader: LoaderState;
-  /** The version whose bytes slot b has from its first byte to its last. */
-  readonly slotB: string | undefined;
-}
-
-/** One life of a node. */
-export interface Scenario {
-  readonly name: string;
-  /** The images that the node is told to install, in order. */
-  readonly images: (shop: ImageShop) => Promise<readonly VmImage[]>;
-  readonly plainReboots?: number;
-  /** How the nth boot is ended from outside, if it is. */
-  readonly cut?: (boot: number) => BootPlan['cutAt'];
-  /** What must hold in the end, each with what it is. */
-  readonly expect: (result: VmResult) => Readonly<Record<string, boolean>>;
-}
+import { playLife } from './life.ts';
+import { playLostFlushes } from './lost-flushes.ts';
+import { newerVersion } from './newer-kaon.ts';
+import type { Life, Scenario, VmResult } from './scenario.ts';
 
 const one =
   (behaviour: Behaviour, signer: Signer = 'release') =>
@@ -67,79 +35,81 @@ function rolledBack(result: VmResult, ...outcomes: readonly string[]): Readonly<
   };
 }
 
+function life(name: string, one: Life): Scenario {
+  return { name, play: (stage, folder, signal) => playLife(stage, folder, one, signal) };
+}
+
 /** Every life that is tried, by the names that README.md has. */
 export const scenarios: readonly Scenario[] = [
-  { name: 'upgrade', images: one('healthy'), expect: (result) => committed(result, 'v2-healthy-release') },
-  {
-    name: 'panic',
+  life('upgrade', { images: one('healthy'), expect: (result) => committed(result, 'v2-healthy-release') }),
+  life('panic', {
     images: one('panic'),
     expect: (result) => rolledBack(result, 'rolled-back: boot-tries-exhausted'),
-  },
-  {
-    name: 'dies early',
+  }),
+  life('dies early', {
     images: one('dies-early'),
     expect: (result) => rolledBack(result, 'rolled-back: boot-tries-exhausted'),
-  },
-  {
-    name: 'hangs',
+  }),
+  life('hangs', {
     images: one('hangs'),
     expect: (result) => rolledBack(result, 'rolled-back: boot-tries-exhausted'),
-  },
-  {
-    name: 'no agent',
+  }),
+  life('no agent', {
     images: one('no-agent'),
     expect: (result) => rolledBack(result, 'rolled-back: boot-tries-exhausted'),
-  },
-  {
-    name: 'agent crashes',
+  }),
+  life('agent crashes', {
     images: one('agent-crashes'),
     expect: (result) => rolledBack(result, 'rolled-back: boot-tries-exhausted'),
-  },
-  {
-    name: 'config refused',
+  }),
+  life('config refused', {
     images: one('config-refused'),
     expect: (result) => ({
       ...rolledBack(result, 'rolled-back: health-failed'),
       'the message names the configuration': (result.rollbacks[0]?.message ?? '').includes('config-invalid'),
     }),
-  },
-  {
-    name: 'failed health',
+  }),
+  life('failed health', {
     images: one('unhealthy'),
     expect: (result) => rolledBack(result, 'rolled-back: health-failed'),
-  },
-  {
-    name: 'unsigned',
+  }),
+  life('unsigned', {
     images: one('healthy', 'stranger'),
     expect: (result) => ({
       'the update was refused': outcome(result) === 'failed: signer-untrusted',
       'the node made one boot': result.boots === 1,
       'slot b is not bootable': !result.loader.canBoot.b,
     }),
-  },
-  {
-    name: 'cut in the write',
+  }),
+  life('cut in the write', {
     images: one('healthy'),
     cut: (boot) => (boot === 1 ? { line: /the image is verified; writing slot b/, afterMs: 2500 } : undefined),
     expect: (result) => ({
       ...committed(result, 'v2-healthy-release'),
       'the node booted slot a again': result.history[1]?.startsWith('A ') === true,
     }),
-  },
-  {
-    name: 'cut in the trial',
+  }),
+  life('cut in the trial', {
     images: one('healthy'),
     cut: (boot) => (boot === 2 ? { line: /vm-scenario: boot .* slot B/, afterMs: 0 } : undefined),
     expect: (result) => committed(result, 'v2-healthy-release'),
-  },
-  {
-    name: 'cut before the reboot',
+  }),
+  life('cut in every trial', {
+    images: one('healthy'),
+    hasWatchdog: true,
+    cut: (boot) => (boot === 2 || boot === 3 ? { line: /vm-scenario: boot .* slot B/, afterMs: 0 } : undefined),
+    expect: (result) => ({
+      ...committed(result, 'v2-healthy-release'),
+      'slot a ran in between': result.history[3]?.startsWith('A ') === true,
+      'it was not held against the image': result.status.knownBad.length === 0 && result.rollbacks.length === 0,
+    }),
+  }),
+  life('cut before the reboot', {
     images: one('healthy'),
     cut: (boot) => (boot === 1 ? { line: /is primary with its tries; the reboot is next/, afterMs: 0 } : undefined),
     expect: (result) => committed(result, 'v2-healthy-release'),
-  },
-  {
-    name: 'after a rollback',
+  }),
+  life('after a rollback', {
     images: async (shop) => {
       const bad = await shop.push('v2', 'unhealthy');
       return [bad, bad, await shop.push('v2', 'healthy')];
@@ -149,9 +119,8 @@ export const scenarios: readonly Scenario[] = [
       'the image that rolled back was refused': outcome(result, 1) === 'failed: known-bad',
       'it rolled back first': outcome(result, 2) === 'rolled-back: health-failed',
     }),
-  },
-  {
-    name: 'plain reboots',
+  }),
+  life('plain reboots', {
     images: one('healthy'),
     plainReboots: 3,
     expect: (result) => ({
@@ -159,5 +128,18 @@ export const scenarios: readonly Scenario[] = [
       'every boot was of slot b': result.history.slice(1).every((line) => line.startsWith('B ')),
       'the node made five boots': result.boots === 5,
     }),
-  },
+  }),
+  life('newer agent', {
+    images: async (shop) => [await shop.push('v2', 'newer-unhealthy'), await shop.push('v2', 'healthy')],
+    expect: (result) => ({
+      ...committed(result, 'v2-healthy-release'),
+      'the newer agent ran': result.console.some((line) => line.includes(`kaond ${newerVersion} started`)),
+      'the older one runs': result.status.agentVersion !== newerVersion,
+      'it read why the newer one rolled back': result.rollbacks[0]?.reason === 'health-failed',
+      'it read that the update ended': outcome(result, 1) === 'rolled-back: health-failed',
+      'it knows what the newer one found bad': result.status.knownBad.length === 1,
+      'it kept what it does not know': result.facts.every((copy) => copy.includes('"newerFact":"kept"')),
+    }),
+  }),
+  { name: 'lost flushes', play: playLostFlushes },
 ];

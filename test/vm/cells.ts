@@ -1,0 +1,63 @@
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { VmMachine } from './machines.ts';
+import { patience } from './patience.ts';
+import type { Scenario } from './scenario.ts';
+import { shell } from './shell.ts';
+import { fileName, type Stages } from './stage.ts';
+
+/** Longest time of one cell; what takes longer has lost its way. */
+const cellLimitMs = 15 * 60_000 * patience;
+
+/** A scenario on a machine. */
+export interface Cell {
+  readonly machine: VmMachine;
+  readonly scenario: Scenario;
+}
+
+/** How a cell ended. */
+export interface PlayedCell extends Cell {
+  /** What did not hold; empty when all did. */
+  readonly failures: readonly string[];
+  readonly seconds: number;
+}
+
+/** Plays cells, `jobs` at a time, in their order; `onEnd` hears of each. Never rejects for what a cell did. */
+export async function playCells(
+  stages: Stages,
+  cells: readonly Cell[],
+  jobs: number,
+  onEnd: (cell: PlayedCell) => void,
+): Promise<readonly PlayedCell[]> {
+  const played: PlayedCell[] = [];
+  const waiting = [...cells];
+  const worker = async () => {
+    for (let cell = waiting.shift(); cell !== undefined; cell = waiting.shift()) {
+      const one = await playCell(stages, cell);
+      played.push(one);
+      onEnd(one);
+    }
+  };
+  await Promise.all(Array.from({ length: jobs }, worker));
+  return played;
+}
+
+async function playCell(stages: Stages, cell: Cell): Promise<PlayedCell> {
+  const startedAtMs = performance.now();
+  const failures = await attempt(stages, cell);
+  return { ...cell, failures, seconds: Math.round((performance.now() - startedAtMs) / 1000) };
+}
+
+async function attempt(stages: Stages, { machine, scenario }: Cell): Promise<readonly string[]> {
+  try {
+    const stage = await stages.of(machine);
+    const folder = join(stage.work, fileName(scenario.name));
+    await rm(folder, { recursive: true, force: true });
+    await mkdir(folder, { recursive: true });
+    const failures = await scenario.play(stage, folder, AbortSignal.timeout(cellLimitMs));
+    if (failures.length === 0) await shell(`rm -f ${folder}/*.img`);
+    return failures;
+  } catch (error) {
+    return [error instanceof Error ? error.message : String(error)];
+  }
+}

@@ -1,0 +1,54 @@
+import type { ImageShop, VmImage } from './images.ts';
+import type { LoaderState } from './loader.ts';
+import type { BootPlan } from './machine.ts';
+import type { Stage } from './stage.ts';
+
+/** A row of the matrix. */
+export interface Scenario {
+  readonly name: string;
+  /**
+   * Plays it in `folder`, which is its own; resolves to what did not hold. Rejects where it came to no end, and at the
+   * latest soon after `signal` was aborted.
+   */
+  readonly play: (stage: Stage, folder: string, signal: AbortSignal) => Promise<readonly string[]>;
+}
+
+/** One life of a node, from its first boot until it powers off by itself. */
+export interface Life {
+  /** The images that the node is told to install, in order. */
+  readonly images: (shop: ImageShop) => Promise<readonly VmImage[]>;
+  readonly plainReboots?: number;
+  /** Whether the node has a watchdog and a store of panics that can tell a power loss from anything else. */
+  readonly hasWatchdog?: boolean;
+  /** How the nth boot is ended from outside, if it is. */
+  readonly cut?: (boot: number) => BootPlan['cutAt'];
+  /** What must hold in the end, each with what it is. */
+  readonly expect: (result: VmResult) => Readonly<Record<string, boolean>>;
+}
+
+/** What is known of a node once it powered off by itself. */
+export interface VmResult {
+  /** `SLOT VERSION` of each boot that came as far as the scenario's script. */
+  readonly history: readonly string[];
+  readonly status: {
+    readonly agentVersion: string;
+    readonly booted: string;
+    readonly primary: string;
+    readonly degraded: readonly { readonly code: string }[];
+    readonly slots: readonly { readonly name: string; readonly state: string }[];
+    readonly knownBad: readonly unknown[];
+  };
+  /** Newest first. */
+  readonly updates: readonly { readonly outcome?: { readonly result: string; readonly code?: string } }[];
+  readonly rollbacks: readonly { readonly reason: string; readonly message: string }[];
+  readonly failedUnits: string;
+  /** Both copies of the facts, as they lie in the state directory. */
+  readonly facts: readonly string[];
+  /** Boots that the machine made in all. */
+  readonly boots: number;
+  /** Lines of the serial console, over all boots. */
+  readonly console: readonly string[];
+  readonly loader: LoaderState;
+  /** The version whose bytes slot b has from its first byte to its last. */
+  readonly slotB: string | undefined;
+}
