@@ -8,6 +8,8 @@ export interface MountEntry {
   readonly fileSystem: string;
   /** What was mounted: a device's path, or whatever the file system was told. */
   readonly source: string;
+  /** Whether the mount or its file system takes no writes. */
+  readonly isReadOnly: boolean;
 }
 
 /** The kernel writes space, tab, newline and backslash as `\ooo`. */
@@ -25,7 +27,10 @@ export function parseMountInfo(text: string): readonly MountEntry[] {
     const [fileSystem, source] = [fields[hyphen + 1], fields[hyphen + 2]];
     if (hyphen < 0 || deviceNumber === undefined || mountPoint === undefined) return [];
     if (fileSystem === undefined || source === undefined || !/^\d+:\d+$/.test(deviceNumber)) return [];
-    return [{ deviceNumber, mountPoint: unescapeOctal(mountPoint), fileSystem, source: unescapeOctal(source) }];
+    const isReadOnly = [fields[5], fields[hyphen + 3]].some((options) => options?.split(',').includes('ro') === true);
+    return [
+      { deviceNumber, mountPoint: unescapeOctal(mountPoint), fileSystem, source: unescapeOctal(source), isReadOnly },
+    ];
   });
 }
 

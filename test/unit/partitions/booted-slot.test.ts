@@ -39,13 +39,19 @@ describe('parsing what the kernel tells', () => {
   it('reads mounts with and without optional fields, and with escaped names', () => {
     const text = [
       '22 1 8:2 / / rw shared:1 master:2 - ext4 /dev/sda2 rw',
-      '30 22 0:40 /@ /mnt/my\\040disk rw - btrfs /dev/disk/by-label/a\\134b rw',
+      '30 22 0:40 /@ /mnt/my\\040disk rw - btrfs /dev/disk/by-label/a\\134b ro',
       'rubbish',
       '',
     ].join('\n');
     expect(parseMountInfo(text)).toEqual([
-      { deviceNumber: '8:2', mountPoint: '/', fileSystem: 'ext4', source: '/dev/sda2' },
-      { deviceNumber: '0:40', mountPoint: '/mnt/my disk', fileSystem: 'btrfs', source: '/dev/disk/by-label/a\\b' },
+      { deviceNumber: '8:2', mountPoint: '/', fileSystem: 'ext4', source: '/dev/sda2', isReadOnly: false },
+      {
+        deviceNumber: '0:40',
+        mountPoint: '/mnt/my disk',
+        fileSystem: 'btrfs',
+        source: '/dev/disk/by-label/a\\b',
+        isReadOnly: true,
+      },
     ]);
   });
 
