@@ -1,0 +1,46 @@
+import type { BootloaderCapabilities, BootStatus, SlotName, StagingBootloader } from './bootloader.ts';
+import type { SlotEntry } from './slot-entry.ts';
+
+/** Runs something while the loader's partitions are mounted: for reading, for a change, or for one that must not fail. */
+export type WithLoader = <T>(
+  access: 'read' | 'write' | 'rescue',
+  act: (loader: StagingBootloader) => Promise<T>,
+) => Promise<T>;
+
+/**
+ * A loader whose partitions are mounted around each verb. What keeps the node on a slot that boots is done on a file
+ * system that was not left in order, too; what begins something new is not.
+ */
+export class MountedBootloader implements StagingBootloader {
+  readonly capabilities: BootloaderCapabilities;
+  readonly #withLoader: WithLoader;
+
+  constructor(capabilities: BootloaderCapabilities, withLoader: WithLoader) {
+    this.capabilities = capabilities;
+    this.#withLoader = withLoader;
+  }
+
+  async readStatus(): Promise<BootStatus> {
+    return this.#withLoader('read', (loader) => loader.readStatus());
+  }
+
+  async markBad(slot: SlotName): Promise<void> {
+    await this.#withLoader('rescue', (loader) => loader.markBad(slot));
+  }
+
+  async activate(slot: SlotName, tries: number): Promise<void> {
+    await this.#withLoader('write', (loader) => loader.activate(slot, tries));
+  }
+
+  async markGood(slot: SlotName): Promise<void> {
+    await this.#withLoader('rescue', (loader) => loader.markGood(slot));
+  }
+
+  async repair(booted: SlotName, isOtherGood: boolean): Promise<boolean> {
+    return this.#withLoader('rescue', (loader) => loader.repair(booted, isOtherGood));
+  }
+
+  async stageEntry(slot: SlotName, entry: SlotEntry): Promise<void> {
+    await this.#withLoader('write', (loader) => loader.stageEntry(slot, entry));
+  }
+}
