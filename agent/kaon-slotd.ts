@@ -28,6 +28,7 @@ const endLimitMs = 10_000;
 function serviceFactory(options: SlotdOptions): () => Promise<SlotService> {
   let last: { readonly made: string; readonly service: SlotService } | undefined;
   let turn: Promise<unknown> = Promise.resolve();
+  const onFault = (error: unknown) => log.warn({ err: error }, 'the boot partition was not left as it should be');
   const make = async (): Promise<SlotService> => {
     const files = { mainFile: options.config, imageFile: options.imageConfig };
     const { config, fault } = await loadNodeConfig(files, options.stateDir, agentVersion, (error) =>
@@ -40,7 +41,7 @@ function serviceFactory(options: SlotdOptions): () => Promise<SlotService> {
     const made = JSON.stringify([config, fault?.message, keys]);
     if (last?.made !== made) {
       if (fault !== undefined) log.error({ code: fault.code }, `degraded: ${fault.message}`);
-      last = { made, service: await buildSlotService(config, fault, options, agentVersion) };
+      last = { made, service: await buildSlotService(config, fault, options, agentVersion, onFault) };
     }
     return last.service;
   };

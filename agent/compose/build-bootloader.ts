@@ -13,7 +13,7 @@ import { TrybootBootloader } from '../../bootloader/tryboot.ts';
 import { ProcTrybootFacts } from '../../bootloader/tryboot-facts.ts';
 import { UbootBootloader } from '../../bootloader/uboot.ts';
 import { parseInitialEnvironment } from '../../bootloader/ubootenv.ts';
-import type { BootloaderConfig, GrubConfig, UbootConfig } from '../config/config.ts';
+import type { BootloaderConfig, GrubConfig, SystemdBootConfig, UbootConfig } from '../config/config.ts';
 import { AgentError } from '../core/errors.ts';
 import { ProcessCommandRunner } from '../host/process-command-runner.ts';
 import { withoutServiceVariables } from '../host/service-environment.ts';
@@ -24,11 +24,11 @@ const textLimitBytes = 64 * 1024;
 type BootNames = Readonly<Record<SlotName, string>>;
 
 /**
- * The adapter of the configured loader; its locks lie in `runtimeDir`. Rejects with `boot-env-write-failed`,
+ * The adapter of a configured loader that reads the slots itself; its locks lie in `runtimeDir`. Rejects with `boot-env-write-failed`,
  * `boot-env-unreadable` or `bootloader-unsupported`.
  */
 export async function buildBootloader(
-  config: BootloaderConfig,
+  config: Exclude<BootloaderConfig, SystemdBootConfig>,
   bootNames: BootNames,
   runtimeDir: string,
 ): Promise<Bootloader> {

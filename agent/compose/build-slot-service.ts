@@ -12,6 +12,7 @@ import { WrittenRecordsFile } from '../store/written-records-file.ts';
 import { CommandRebooter } from '../systemd/rebooter.ts';
 import { withoutServiceVariables } from '../host/service-environment.ts';
 import { buildBootloader } from './build-bootloader.ts';
+import { buildSystemdBoot } from './build-systemd-boot.ts';
 import { loadTrustPolicy } from './load-trust.ts';
 import type { SlotdOptions } from './slotd-options.ts';
 
@@ -43,13 +44,14 @@ async function findStateOnSlot({ stateDir, slots }: KaonConfig): Promise<ErrorRe
 
 /**
  * The privileged service of this node. With `fault`, or with keys that can't be used, it is degraded: it writes and arms
- * no slot. Rejects with why the booted slot or the loader's files can't be told.
+ * no slot. `onFault` hears what went wrong after a request was done. Rejects with why the booted slot or the loader's files can't be told.
  */
 export async function buildSlotService(
   config: KaonConfig,
   fault: ErrorReport | undefined,
   options: SlotdOptions,
   agentVersion: string,
+  onFault: (error: unknown) => void = () => undefined,
 ): Promise<SlotService> {
   const { slots, bootloader } = config;
   const bootNames = { a: slots.a.bootName, b: slots.b.bootName };
@@ -61,7 +63,13 @@ export async function buildSlotService(
   const keysFault = 'code' in trust ? trust : undefined;
   const service = new LocalSlotService({
     booted,
-    bootloader: await buildBootloader(bootloader, bootNames, options.runtimeDir),
+    ...(bootloader.type === 'systemd-boot'
+      ? buildSystemdBoot(bootloader, slots, {
+          runtimeDir: options.runtimeDir,
+          areFoldersAllowed: options.areFileSlotsAllowed,
+          onFault,
+        })
+      : { bootloader: await buildBootloader(bootloader, bootNames, options.runtimeDir) }),
     devices,
     writer: new StreamingSlotWriter({ devices }),
     policy: 'code' in trust ? refusingPolicy(trust) : trust,

@@ -3,7 +3,7 @@ import type { KaonConfig } from '../config/config.ts';
 
 /** What an agent runs by that has no configuration at all: it serves its status, and starts nothing. */
 export function degradedConfig(stateDir: string): KaonConfig {
-  const slot = (bootName: string) => ({ bootName, partitions: {} });
+  const slot = (bootName: string) => ({ bootName, bootOptions: undefined, partitions: {} });
   return {
     formatVersion: 1,
     node: { id: undefined, compatible: 'unknown', labels: {} },

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { absolutePath, optional, text, yesOrNo } from './config-values.ts';
+import { systemdBoot } from './systemd-boot-schema.ts';
 
 function triesUpTo(most: number, words: string) {
   return z.int('want a whole number').min(1, 'want 1 or more').max(most, words).optional();
@@ -106,6 +107,6 @@ const efi = z
 /** The loader of the node. */
 export const bootloader = z.discriminatedUnion(
   'type',
-  [grub, uboot, gpt, tryboot, efi],
-  'want grub, uboot, gpt, tryboot or efi, the loaders of this version',
+  [grub, systemdBoot, uboot, gpt, tryboot, efi],
+  'want grub, systemd-boot, uboot, gpt, tryboot or efi, the loaders of this version',
 );

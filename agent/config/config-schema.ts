@@ -26,6 +26,7 @@ const slot = z.strictObject({
   bootName: z
     .string('want the name that the loader gives the slot')
     .regex(/^[A-Za-z0-9_]{1,16}$/, 'want at most 16 letters, digits and underscores, as loader variables allow'),
+  bootOptions: optional(z.string().regex(/^[\x20-\x7e]{1,1024}$/, 'want kernel options, printable ASCII')),
   partitions: mapOf(partition, 16).refine((map) => Object.keys(map).length > 0, 'want at least one partition'),
 });
 

@@ -25,11 +25,13 @@ export interface KaonConfig {
 /** One slot: what the loader calls it, and its partitions by name. */
 export interface SlotConfig {
   readonly bootName: string;
+  /** Kernel options of the slot, for a loader that gets its entries from kaon. */
+  readonly bootOptions: string | undefined;
   readonly partitions: Readonly<Record<string, PartitionConfig>>;
 }
 
 /** The loader and where its environment lies. `tries` is what a trial is armed with. */
-export type BootloaderConfig = GrubConfig | UbootConfig | GptConfig | TrybootConfig | EfiConfig;
+export type BootloaderConfig = GrubConfig | SystemdBootConfig | UbootConfig | GptConfig | TrybootConfig | EfiConfig;
 
 /** GRUB, by its environment block. */
 export interface GrubConfig {
@@ -39,6 +41,21 @@ export interface GrubConfig {
   readonly shadow: string | undefined;
   /** `kaon`: our grub.cfg, several tries. `rauc`: RAUC's grub.cfg, one try. */
   readonly dialect: 'kaon' | 'rauc';
+  readonly tries: number;
+}
+
+/** A partition that the loader reads: mounted while it is used, or by the system all the time. */
+export type BootPartitionConfig = { readonly device?: string | undefined; readonly path?: string | undefined };
+
+/** systemd-boot, by its entries. */
+export interface SystemdBootConfig {
+  readonly type: 'systemd-boot';
+  /** Where the loader itself and loader.conf lie. */
+  readonly esp: BootPartitionConfig;
+  /** Where entries and kernels lie; `undefined`: on the ESP. */
+  readonly xbootldr: BootPartitionConfig | undefined;
+  /** Entries are `<entryPrefix>-a.conf` and `-b.conf`, kernels lie in `<entryPrefix>/a` and `/b`. */
+  readonly entryPrefix: string;
   readonly tries: number;
 }
 

@@ -132,7 +132,23 @@ function contradictions(config: KaonConfig): readonly string[] {
       else problems.push(`${path}: it is ${JSON.stringify(device)} as in ${first}; want a device of its own`);
     }
   }
-  return [...problems, ...trustContradictions(config)];
+  return [...problems, ...bootOptionContradictions(config), ...trustContradictions(config)];
+}
+
+function bootOptionContradictions({ slots: { a, b }, bootloader }: KaonConfig): readonly string[] {
+  const [one, other] = [a.bootOptions, b.bootOptions];
+  if (one === undefined && other === undefined) return [];
+  if (bootloader.type !== 'systemd-boot') {
+    return [`slots.a.bootOptions: kaon writes no entries for ${bootloader.type}; remove it from both slots`];
+  }
+  if (one === undefined || other === undefined) {
+    return [`slots.${one === undefined ? 'a' : 'b'}.bootOptions: it is missing; want it in both slots or in none`];
+  }
+  const root = (options: string) => options.split(' ').findLast((word) => word.startsWith('root='));
+  if (root(one) !== undefined && root(one) === root(other)) {
+    return [`slots.b.bootOptions: it has ${root(one) ?? ''} as in slot a; want the root of each slot`];
+  }
+  return [];
 }
 
 function trustContradictions({ trust: { keys, rules } }: KaonConfig): readonly string[] {

@@ -1,6 +1,6 @@
 import type { ErrorReport } from './errors.ts';
 import type { FactsData } from './facts.ts';
-import type { Deployment, NodeBoot, TrustedImage } from './ports.ts';
+import type { Deployment, NodeBoot, PayloadBudget, TrustedImage } from './ports.ts';
 import type { SlotName } from './update-state.ts';
 
 /** What this node is, as far as images care. */
@@ -39,6 +39,7 @@ export function preflight(
     ...slotBlockers(node),
     ...(node.faults ?? []),
     ...roomBlockers(image, node),
+    ...payloadBlockers(image, node.payloads),
   ];
 }
 
@@ -136,6 +137,27 @@ export function sizeBlockers(
     }
   }
   return blockers;
+}
+
+/** Why the loader could not be given what it starts of the image; empty when it can, or needs nothing. */
+export function payloadBlockers(
+  image: Pick<TrustedImage, 'name' | 'version' | 'boot'>,
+  budget: PayloadBudget | ErrorReport | undefined,
+): readonly ErrorReport[] {
+  if (budget === undefined) return [];
+  const verb = `cannot install ${image.name} ${image.version}`;
+  if (image.boot === undefined) {
+    const message = `${verb}: it has no boot payloads, and the loader of this node reads no slot`;
+    return [{ code: 'image-incompatible', message }];
+  }
+  if ('code' in budget) return [budget];
+  const { availableBytes, clusterBytes } = budget;
+  const needed = image.boot.payloads
+    .map(({ layerSizeBytes }) => Math.ceil(layerSizeBytes / clusterBytes) * clusterBytes)
+    .reduce((sum, bytes) => sum + bytes, 0);
+  if (needed <= availableBytes) return [];
+  const message = `${verb}: its boot payloads need ${needed} bytes, the boot partition has ${availableBytes} for them`;
+  return [{ code: 'boot-partition-full', message }];
 }
 
 /** Compares `MAJOR.MINOR.PATCH` texts by number: negative, zero or positive. Missing or odd parts count as 0. */

@@ -108,6 +108,12 @@ export interface TrustPolicy {
   judge(signed: SignedImage): TrustedImage;
 }
 
+/** What the payloads of an image may take on the boot partition, in whole clusters of `clusterBytes` each. */
+export interface PayloadBudget {
+  readonly availableBytes: number;
+  readonly clusterBytes: number;
+}
+
 /** What slotd says of the node: what booted, what the loader says, how large the slots' partitions are. */
 export interface NodeBoot {
   readonly booted: SlotName;
@@ -121,6 +127,8 @@ export interface NodeBoot {
   readonly partitionSizes: Readonly<Record<SlotName, Readonly<Record<string, number>>>>;
   /** Slots with a device that can't be looked at; their sizes are then missing above. */
   readonly unreadable?: Readonly<Partial<Record<SlotName, ErrorReport | undefined>>> | undefined;
+  /** The room for boot payloads of the slot that does not run, or why there is none; absent where the loader needs none. */
+  readonly payloads?: PayloadBudget | ErrorReport | undefined;
   /** Why slotd writes and arms no slot; absent when it does. */
   readonly faults?: readonly ErrorReport[] | undefined;
 }

@@ -2,10 +2,12 @@ import type { Bootloader } from '../../bootloader/bootloader.ts';
 import type { SlotDevices } from '../../partitions/block-device.ts';
 import type { LayerSource, SlotWriter, WriteProgress, WrittenSlot } from '../../partitions/slot-writer.ts';
 import type { TrustedDescriptor } from '../../partitions/trusted-descriptor.ts';
-import { identityBlockers, inactiveSlot, type NodeIdentity, sizeBlockers } from '../core/admission.ts';
+import { identityBlockers, inactiveSlot, type NodeIdentity, payloadBlockers, sizeBlockers } from '../core/admission.ts';
 import { AgentError, type ErrorReport, reportOf } from '../core/errors.ts';
 import type { NodeBoot, Rebooter, SignedImage, SlotService, TrustedImage, WrittenRecords } from '../core/ports.ts';
 import type { SlotName } from '../core/update-state.ts';
+
+import type { BootPayloads } from './boot-payloads.ts';
 
 /** Judges an image in this process and mints the proof that the writer wants. */
 export interface MintingPolicy {
@@ -24,6 +26,7 @@ export class LocalSlotService implements SlotService {
   readonly #records: WrittenRecords;
   readonly #rebooter: Rebooter;
   readonly #identity: NodeIdentity;
+  readonly #payloads: BootPayloads | undefined;
   #turn: Promise<unknown> = Promise.resolve();
 
   constructor(ports: {
@@ -35,6 +38,8 @@ export class LocalSlotService implements SlotService {
     records: WrittenRecords;
     rebooter: Rebooter;
     identity: NodeIdentity;
+    /** Absent where the loader reads the slots themselves. */
+    payloads?: BootPayloads | undefined;
   }) {
     this.#booted = ports.booted;
     this.#bootloader = ports.bootloader;
@@ -44,10 +49,16 @@ export class LocalSlotService implements SlotService {
     this.#records = ports.records;
     this.#rebooter = ports.rebooter;
     this.#identity = ports.identity;
+    this.#payloads = ports.payloads;
   }
 
   async readNode(): Promise<NodeBoot> {
-    const [boot, a, b] = await Promise.all([this.#bootloader.readStatus(), this.#sizesOf('a'), this.#sizesOf('b')]);
+    const [boot, a, b, payloads] = await Promise.all([
+      this.#bootloader.readStatus(),
+      this.#sizesOf('a'),
+      this.#sizesOf('b'),
+      this.#payloads?.budget(inactiveSlot(this.#booted), 'plan').catch(reportOf),
+    ]);
     const { maxTries, countsProven, armed } = this.#bootloader.capabilities;
     return {
       booted: this.#booted,
@@ -56,6 +67,7 @@ export class LocalSlotService implements SlotService {
       countsProven,
       isArmedAtReboot: armed === 'at-reboot',
       partitionSizes: { a: a.sizes, b: b.sizes },
+      ...(payloads === undefined ? {} : { payloads }),
       ...(a.fault === undefined && b.fault === undefined ? {} : { unreadable: { a: a.fault, b: b.fault } }),
     };
   }
@@ -78,7 +90,13 @@ export class LocalSlotService implements SlotService {
       await this.#records.remove(slot);
       // Marked bad before its first byte changes: power lost in all that follows boots the booted slot.
       await this.#bootloader.markBad(slot);
-      const written = await this.#writer.write(slot, descriptor, layers, onProgress, signal);
+      const staging = this.#payloads === undefined ? 0 : payloadBytes(image);
+      const report = (progress: WriteProgress) => {
+        onProgress({ ...progress, layerSizeBytes: progress.layerSizeBytes + staging });
+      };
+      const written = await this.#writer.write(slot, descriptor, layers, report, signal);
+      // Power lost here: a complete slot that the loader has nothing to start of; it is written again.
+      await this.#payloads?.stage(slot, image, descriptor, layers, stagingProgress(image, written, onProgress), signal);
       // Power lost before: the slot stays bad and is written again. After: it can be activated, and only as this digest.
       await this.#records.save(slot, written);
       return written;
@@ -141,7 +159,12 @@ export class LocalSlotService implements SlotService {
       );
     }
     const sizes = Object.fromEntries(await this.#devices.sizes(slot));
-    const [blocker] = [...identityBlockers(image, this.#identity), ...sizeBlockers(image, sizes)];
+    const budget = await this.#payloads?.budget(slot, 'write');
+    const [blocker] = [
+      ...identityBlockers(image, this.#identity),
+      ...sizeBlockers(image, sizes),
+      ...payloadBlockers(image, budget),
+    ];
     if (blocker !== undefined) throw new AgentError(blocker.code, blocker.message);
     // Opened once before anything changes: a busy device must not cost the slot its good mark.
     for (const name of Object.keys(sizes)) await (await this.#devices.open(slot, name)).close();
@@ -161,4 +184,26 @@ export class LocalSlotService implements SlotService {
     this.#turn = turn.catch(() => undefined);
     return turn;
   }
+}
+
+function payloadBytes({ boot }: TrustedImage): number {
+  return (boot?.payloads ?? []).reduce((sum, { layerSizeBytes }) => sum + layerSizeBytes, 0);
+}
+
+/** Progress that goes on where the partitions ended. */
+function stagingProgress(
+  image: TrustedImage,
+  written: WrittenSlot,
+  onProgress: (progress: WriteProgress) => void,
+): (role: string, stagedBytes: number) => void {
+  const partitionBytes = image.partitions.reduce((sum, { layerSizeBytes }) => sum + layerSizeBytes, 0);
+  const writtenBytes = written.partitions.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  return (role, stagedBytes) =>
+    onProgress({
+      step: 'write',
+      partition: role,
+      fetchedBytes: partitionBytes + stagedBytes,
+      layerSizeBytes: partitionBytes + payloadBytes(image),
+      writtenBytes: writtenBytes + stagedBytes,
+    });
 }

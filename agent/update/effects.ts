@@ -137,9 +137,9 @@ export class Effects {
       );
     }
     await this.#facts.change((facts) => ({ ...facts, installSequence: facts.installSequence + 1 }));
-    const sizes = new Map(
-      judged.trusted.partitions.map((partition) => [partition.layerDigest, partition.layerSizeBytes]),
-    );
+    const { partitions, boot } = judged.trusted;
+    const layers = [...partitions, ...(boot?.payloads ?? [])];
+    const sizes = new Map(layers.map(({ layerDigest, layerSizeBytes }) => [layerDigest, layerSizeBytes]));
     await this.#slots.writeSlot(
       target.slot,
       judged.signed,

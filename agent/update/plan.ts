@@ -16,7 +16,7 @@ export function planOf(image: string, judged: JudgedImage, hasLoaderCounted: boo
     isAlreadyRunning: judged.isAlreadyRunning,
     slot,
     trust: { rule: trusted.rule, keyIds: trusted.keyIds },
-    downloadBytes: trusted.partitions.reduce((sum, { layerSizeBytes }) => sum + layerSizeBytes, 0),
+    downloadBytes: fetchedLayers(judged).reduce((sum, { layerSizeBytes }) => sum + layerSizeBytes, 0),
     writeBytes: contentSizes.reduce<number | undefined>(
       (sum, size) => (sum === undefined || size === undefined ? undefined : sum + size),
       0,
@@ -30,6 +30,11 @@ export function planOf(image: string, judged: JudgedImage, hasLoaderCounted: boo
     blockers: judged.isAlreadyRunning ? [] : blockers,
     warnings: warningsOf(judged, hasLoaderCounted),
   };
+}
+
+/** Boot payloads are fetched only for a loader that needs them. */
+function fetchedLayers({ trusted, node }: JudgedImage): readonly { readonly layerSizeBytes: number }[] {
+  return node.payloads === undefined ? trusted.partitions : [...trusted.partitions, ...(trusted.boot?.payloads ?? [])];
 }
 
 function warningsOf(

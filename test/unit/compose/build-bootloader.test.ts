@@ -44,6 +44,7 @@ bootloader: {type: uboot, environment: ${join(folder, 'fw_env.config')}${more}}
       },
     ],
   });
+  if (bootloader.type === 'systemd-boot') throw new Error('this is built elsewhere');
   return buildBootloader(bootloader, { a: 'A', b: 'B' }, folder);
 }
 

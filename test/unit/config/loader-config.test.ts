@@ -44,7 +44,7 @@ describe('the configuration of a loader without an environment', () => {
   });
 
   it.each([
-    ['{ type: lilo }', 'bootloader.type: it is "lilo"; want grub, uboot, gpt, tryboot or efi'],
+    ['{ type: lilo }', 'bootloader.type: it is "lilo"; want grub, systemd-boot, uboot, gpt, tryboot or efi'],
     [`{ type: gpt, ${guids} }`, 'bootloader.disk: it is missing; want an absolute path'],
     ['{ type: gpt, disk: /dev/sda }', 'bootloader.partitions: it is missing; want a'],
     [

@@ -108,6 +108,32 @@ describe('the preflight', () => {
   });
 });
 
+describe('the boot payloads of an image', () => {
+  const boot = {
+    payloads: [
+      { role: 'kernel', layerDigest: digest, layerSizeBytes: 4_097 },
+      { role: 'initrd', layerDigest: digest, layerSizeBytes: 1 },
+    ],
+    options: undefined,
+  } as const;
+  const payloads = (availableBytes: number) => ({ availableBytes, clusterBytes: 4096 });
+
+  it('are no matter to a loader that reads the slots', () => {
+    expect(codes({ image: { boot } })).toEqual([]);
+  });
+
+  it('must be there for a loader that does not, and fit in whole clusters', () => {
+    expect(codes({ node: { payloads: payloads(1_000_000) } })).toEqual(['image-incompatible']);
+    expect(codes({ image: { boot }, node: { payloads: payloads(3 * 4096) } })).toEqual([]);
+    expect(codes({ image: { boot }, node: { payloads: payloads(3 * 4096 - 1) } })).toEqual(['boot-partition-full']);
+  });
+
+  it('stand behind what the boot partition itself says', () => {
+    const fault = { code: 'boot-partition-dirty', message: 'cannot write to the boot partition: it is dirty' } as const;
+    expect(codes({ image: { boot }, node: { payloads: fault } })).toEqual(['boot-partition-dirty']);
+  });
+});
+
 describe('an image that is already running', () => {
   const deployment = {
     slot: 'a',
