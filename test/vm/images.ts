@@ -131,8 +131,8 @@ export async function configureNode(tree: string, loader: VmLoader, registry: st
   const configuration = `formatVersion: 1
 node: { id: vm, compatible: vm }
 slots:
-  a: { bootName: A, partitions: { root: { device: /dev/disk/by-partlabel/slot-a } } }
-  b: { bootName: B, partitions: { root: { device: /dev/disk/by-partlabel/slot-b } } }
+  a: { bootName: A, partitions: { root: { device: /dev/disk/by-partlabel/slot-a } }, ${loader.slotSettings?.a ?? ''} }
+  b: { bootName: B, partitions: { root: { device: /dev/disk/by-partlabel/slot-b } }, ${loader.slotSettings?.b ?? ''} }
 bootloader: ${loader.configuration}
 trust:
   keys: { release: { file: /etc/kaon/release.pub } }

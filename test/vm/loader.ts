@@ -16,6 +16,8 @@ export interface VmLoader {
   readonly kind: string;
   /** The value of `bootloader:` in the node's configuration, as one line of YAML. */
   readonly configuration: string;
+  /** What each slot of the configuration has besides its name and its partition, as a line of YAML. */
+  readonly slotSettings?: Readonly<Record<SlotName, string>>;
   /** Further files of the node's root file system, by their paths in it. */
   readonly nodeFiles: Readonly<Record<string, string>>;
   /** Puts the loader onto a disk: slot a good and holding `tree`, slot b never bootable. `work` is for scratch files. */

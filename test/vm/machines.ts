@@ -1,6 +1,7 @@
 import { type Firmware, ovmf, seaBios } from './firmware.ts';
 import { grubOnBios, grubOnUefi } from './grub-disk.ts';
 import type { VmLoader } from './loader.ts';
+import { systemdBootOnKernels, systemdBootOnUkis } from './systemd-boot-disk.ts';
 
 /** A column of the matrix. */
 export interface VmMachine {
@@ -24,5 +25,17 @@ export const machines: readonly VmMachine[] = [
     firmware: ovmf,
     loader: grubOnUefi,
     usual: ['upgrade', 'no agent', 'config refused', 'cut in the write'],
+  },
+  {
+    name: 'systemd-boot with kernels',
+    firmware: ovmf,
+    loader: systemdBootOnKernels,
+    usual: ['upgrade', 'panic', 'failed health', 'no agent', 'cut in the write'],
+  },
+  {
+    name: 'systemd-boot with UKIs',
+    firmware: ovmf,
+    loader: systemdBootOnUkis,
+    usual: ['upgrade', 'panic', 'failed health'],
   },
 ];
