@@ -11,6 +11,7 @@ import {
   globalGuid,
   kaonGuid,
 } from '../../../bootloader/efi-variables.ts';
+import { loaderGuid } from '../../../bootloader/systemd-boot-variables.ts';
 
 const guard = resolve('systemd-units/kaon-trial-guard');
 const bootEnded = resolve('systemd-units/kaon-boot-ended');
@@ -303,6 +304,62 @@ describe('the trial guard under UEFI’s own boot manager', () => {
     mkdirSync(path('efivars'));
     variable('KaonTrial', encodeTrial({ entry: 1, isArming: false }));
     expect(runGuard('root=/dev/sda3', undefined)).toMatchObject({ calls: [], status: 1 });
+  });
+});
+
+describe('the trial guard under systemd-boot', () => {
+  const variable = (name: string, text: string) => {
+    const data = Buffer.from(`${text}\0`, 'utf16le');
+    writeFileSync(path(`efivars/${name}-${loaderGuid}`), encodeVariable({ attributes: 6, data }));
+  };
+
+  /** A boot of slot b with these entries; `counted` is the name that it was counted under. */
+  function run(entries: readonly string[], counted: string | undefined, isMounted: boolean, isReadable = true) {
+    mkdirSync(path('efivars'));
+    mkdirSync(path('esp/loader/entries'), { recursive: true });
+    for (const name of entries) writeFileSync(path(`esp/loader/entries/${name}`), 'linux /kernel\n');
+    variable('LoaderInfo', 'systemd-boot 252.39');
+    variable('LoaderDevicePartUUID', '6B1D1C2E-0001');
+    if (counted !== undefined) variable('LoaderBootCountPath', `\\loader\\entries\\${counted}`);
+    script('findmnt', isMounted ? `echo ${path('esp')}` : 'exit 1');
+    script(
+      'mount',
+      `echo "mount $*" >> ${path('mounts')}; ${isReadable ? `rm -r "$6"; ln -s ${path('esp')} "$6"` : 'exit 32'}`,
+    );
+    script('umount', `echo "umount $*" >> ${path('mounts')}; rm "$1"`);
+    return runGuard('root=/dev/sda3 kaon.slot=B', undefined, {
+      KAON_GUARD_FINDMNT: path('findmnt'),
+      KAON_GUARD_MOUNT: path('mount'),
+      KAON_GUARD_UMOUNT: path('umount'),
+      KAON_GUARD_MOUNT_POINT: path('mounted'),
+    });
+  }
+
+  it('reboots a trial', () => {
+    const { calls, stderr } = run(['kaon-a.conf', 'kaon-b+1-1.conf'], 'kaon-b+1-1.conf', true);
+    expect(calls).toContain('reboot');
+    expect(stderr).toContain('entry kaon-b is in trial');
+  });
+
+  it.each([
+    ['the slot was marked good', ['kaon-a.conf', 'kaon-b.conf', 'kaon-b.conf.staged'], 'kaon-b+1-1.conf'],
+    ['the slot was marked bad', ['kaon-a.conf', 'kaon-b.conf.staged'], 'kaon-b+1-1.conf'],
+    ['the boot was not counted', ['kaon-a.conf', 'kaon-b+2.conf'], undefined],
+    ['another entry is in trial', ['kaon-a.conf', 'kaon-bb+2.conf'], 'kaon-b+1-1.conf'],
+  ])('never reboots when %s', (_what, entries, counted) => {
+    expect(run(entries, counted, true)).toMatchObject({ calls: [], status: 0 });
+  });
+
+  it('mounts the partition to look, where nobody has it mounted, and leaves it as it was', () => {
+    expect(run(['kaon-a.conf', 'kaon-b.conf'], 'kaon-b+1-1.conf', false)).toMatchObject({ calls: [], status: 0 });
+    expect(readFileSync(path('mounts'), 'utf8').trim().split('\n')).toEqual([
+      `mount -t vfat -o ro /dev/disk/by-partuuid/6b1d1c2e-0001 ${path('mounted')}`,
+      `umount ${path('mounted')}`,
+    ]);
+  });
+
+  it('believes the loader that this is a trial when the entries can not be read', () => {
+    expect(run(['kaon-b.conf'], 'kaon-b+1-1.conf', false, false).calls).toContain('reboot');
   });
 });
 
