@@ -2,12 +2,15 @@ import type { Logger } from 'pino';
 import { listenOnSocket } from '../api/listen.ts';
 import { AgentError, type ErrorReport, reportOf } from '../core/errors.ts';
 import type { Clock, SlotService } from '../core/ports.ts';
+import { defaultRules } from '../core/update-events.ts';
+import type { SlotName } from '../core/update-state.ts';
 import { readBootId, readNodeId } from '../host/machine.ts';
 import { NodeFactsReader } from '../host/node-facts.ts';
 import { readSystemFacts } from '../host/system-facts.ts';
 import { SystemRandom } from '../host/system-random.ts';
 import type { SystemdNotifier } from '../systemd/notifier.ts';
 import { RuleTrustPolicy } from '../trust/trust-policy.ts';
+import { renewMarkers } from '../update/renewal.ts';
 import { type Agent, assembleAgent, standingFault } from './assemble-agent.ts';
 import { degradedConfig } from './degraded-config.ts';
 import { buildImageSources } from './image-sources.ts';
@@ -56,6 +59,7 @@ export async function runAgent(around: AgentSurroundings, signal: AbortSignal): 
     void notifier.feedWatchdog(clock, () => true, all);
     const ways = [agent.runner.run(all).then((end) => (end === 'rebooting' ? awaitReboot(around, all) : 'stopped'))];
     if (agent.started.node === undefined) ways.push(awaitLoader(around, all));
+    else if (agent.started.isRenewalDue) ways.push(awaitRenewal(around, agent.started.node.booted, all));
     return await Promise.race(ways);
   } finally {
     ended.abort();
@@ -163,6 +167,19 @@ async function awaitLoader(
     return 'start-over';
   }
   return 'stopped';
+}
+
+/** Resolves once the loader, whose markers could not be renewed at the start, has them. */
+async function awaitRenewal(
+  { slots, clock, log }: AgentSurroundings,
+  booted: SlotName,
+  signal: AbortSignal,
+): Promise<'start-over' | 'stopped'> {
+  const onFailure = ({ code, message }: ErrorReport) =>
+    log.error({ code }, `the markers of slot ${booted} are not renewed: ${message}`);
+  if (!(await renewMarkers({ slots, clock, rules: defaultRules }, booted, onFailure, signal))) return 'stopped';
+  log.info(`the markers of slot ${booted} are renewed: starting over`);
+  return 'start-over';
 }
 
 /** The status is served until systemd ends us; where it does not, the reboot is asked for again by starting over. */

@@ -81,9 +81,12 @@ export function ended(
   };
 }
 
+function delayMs({ retryBaseMs, retryMaxMs }: UpdateRules, attempts: number): number {
+  return Math.min(retryMaxMs, retryBaseMs * 2 ** Math.min(attempts - 1, 20));
+}
+
 function retryOf(rules: UpdateRules, attempts: number, error: ErrorReport, atMs: number): Retry {
-  const delayMs = Math.min(rules.retryMaxMs, rules.retryBaseMs * 2 ** Math.min(attempts - 1, 20));
-  return { attempts, retryAtMs: atMs + delayMs, last: error };
+  return { attempts, retryAtMs: atMs + delayMs(rules, attempts), last: error };
 }
 
 /** The same state with one more retry, exponentially later; `undefined` once the attempts are used up. */
@@ -95,6 +98,25 @@ export function retried<S extends In<'preparing' | 'writing' | 'activating' | 'c
   const attempts = (state.retry?.attempts ?? 0) + 1;
   if (!event.isRetryable || attempts >= rules.attempts) return undefined;
   return { ...state, retry: retryOf(rules, attempts, event.error, event.atMs) };
+}
+
+/** As `retried`, for a loader that can't be written: by its own attempts and waits, whatever the error. */
+export function retriedAtLoader<S extends In<'activating' | 'committing' | 'cancelling'>>(
+  rules: UpdateRules,
+  state: S,
+  event: Failed,
+): S | undefined {
+  return retried({ ...atLoader(rules), attempts: rules.loaderAttempts }, state, { ...event, isRetryable: true });
+}
+
+/** `rules` with the waits between attempts at the loader. */
+export function atLoader(rules: UpdateRules): UpdateRules {
+  return { ...rules, retryBaseMs: rules.loaderRetryBaseMs, retryMaxMs: rules.loaderRetryMaxMs };
+}
+
+/** How long a committed slot's agent waits before it renews its markers again, after so many failed attempts. */
+export function renewalDelayMs(rules: UpdateRules, attempts: number): number {
+  return delayMs({ ...rules, retryBaseMs: rules.loaderRetryBaseMs }, attempts);
 }
 
 /** The same state with one more retry, however many there were. */

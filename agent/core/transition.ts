@@ -1,6 +1,16 @@
-import { cancelled, ended, retried, rolledBack, rollingBack, triedForever, withoutRetry } from './endings.ts';
+import {
+  atLoader,
+  cancelled,
+  ended,
+  retried,
+  retriedAtLoader,
+  rolledBack,
+  rollingBack,
+  triedForever,
+  withoutRetry,
+} from './endings.ts';
 import type { Effect, UpdateEvent, UpdateRules } from './update-events.ts';
-import type { InPhase as In, UpdateState } from './update-state.ts';
+import type { EvidenceItem, InPhase as In, UpdateState } from './update-state.ts';
 
 /** The state after `event`. Total: an event that does not apply leaves the state as it is (the same object). */
 export function transition(rules: UpdateRules, state: UpdateState, event: UpdateEvent): UpdateState {
@@ -123,8 +133,7 @@ function fromActivating(rules: UpdateRules, state: In<'activating'>, event: Upda
       return rollingBack(state, 'operator', 'an operator cancelled the update', false);
     case 'effect-failed':
       return (
-        retried({ ...rules, attempts: rules.loaderAttempts }, state, { ...event, isRetryable: true }) ??
-        rollingBack(state, 'activation-failed', event.error.message, false)
+        retriedAtLoader(rules, state, event) ?? rollingBack(state, 'activation-failed', event.error.message, false)
       );
     default:
       return state;
@@ -169,8 +178,8 @@ function fromCommitting(rules: UpdateRules, state: In<'committing'>, event: Upda
       return ended(state, event.atMs, 'committed', { digest: state.target.digest });
     case 'effect-failed':
       return (
-        retried({ ...rules, attempts: rules.loaderAttempts }, state, { ...event, isRetryable: true }) ??
-        rollingBack(state, 'mark-good-failed', event.error.message, true)
+        retriedAtLoader(rules, state, event) ??
+        rollingBack(state, 'mark-good-failed', event.error.message, true, [loaderFailure(rules, event)])
       );
     default:
       return state;
@@ -183,10 +192,7 @@ function fromCancelling(rules: UpdateRules, state: In<'cancelling'>, event: Upda
       return cancelled(state, event.atMs);
     case 'effect-failed':
       // The slot was marked bad before its first byte was written: what is left undone can't boot.
-      return (
-        retried({ ...rules, attempts: rules.loaderAttempts }, state, { ...event, isRetryable: true }) ??
-        cancelled(state, event.atMs)
-      );
+      return retriedAtLoader(rules, state, event) ?? cancelled(state, event.atMs);
     default:
       return state;
   }
@@ -201,9 +207,14 @@ function fromRollingBack(rules: UpdateRules, state: In<'rolling-back'>, event: U
       // A loader that can't be written still counts: rebooting uses up the tries and ends in the old slot.
       return state.step === 'record' && state.isTargetBooted && attempts >= rules.loaderAttempts
         ? { ...withoutRetry(state), step: 'reboot' }
-        : triedForever(rules, state, event);
+        : triedForever(state.isTargetBooted ? atLoader(rules) : rules, state, event);
     }
     default:
       return state;
   }
+}
+
+function loaderFailure(rules: UpdateRules, { error }: Extract<UpdateEvent, { type: 'effect-failed' }>): EvidenceItem {
+  const text = `the slot passed its checks and could not be marked good in ${rules.loaderAttempts} attempts: ${error.message}`;
+  return { kind: 'error', name: error.code, text };
 }

@@ -74,14 +74,21 @@ export interface UpdateRules {
   readonly trialDeadlineMs: number;
   /** How often arming, marking good and turning back are tried before the next best thing is done. */
   readonly loaderAttempts: number;
+  readonly loaderRetryBaseMs: number;
+  readonly loaderRetryMaxMs: number;
 }
 
-/** Defaults. 10 min for the verdict leaves 5 to the trial guard; 5 attempts span about 8 min of a bad link. */
+/**
+ * Defaults. 10 min for the verdict leaves 5 to the trial guard; 5 attempts span about 8 min of a bad link. 6 attempts at
+ * the loader span a minute, so that a trial of the longest deadline, 12 min, is committed or given up before the guard.
+ */
 export const defaultRules: UpdateRules = {
   tries: 4,
   attempts: 5,
   retryBaseMs: 15_000,
   retryMaxMs: 15 * 60_000,
   trialDeadlineMs: 10 * 60_000,
-  loaderAttempts: 3,
+  loaderAttempts: 6,
+  loaderRetryBaseMs: 2_000,
+  loaderRetryMaxMs: 30_000,
 };

@@ -13,6 +13,8 @@ export interface Started {
   /** What could not be read; the agent then runs degraded. */
   readonly faults: readonly ErrorReport[];
   readonly wasLoaderRepaired: boolean;
+  /** The booted slot is proven, and its markers could not be renewed: `renewMarkers` has to. */
+  readonly isRenewalDue: boolean;
   /** See `hasLoaderCounted` of the core. */
   readonly hasLoaderCounted: boolean | undefined;
 }
@@ -41,7 +43,7 @@ export async function start(ports: StartPorts): Promise<Started> {
   const { node, wasLoaderRepaired } = await readNode(ports, snapshot, faults);
   if (node === undefined) {
     const state = snapshot.state ?? { phase: 'idle' as const };
-    return { state, snapshot, node, faults, wasLoaderRepaired, hasLoaderCounted: undefined };
+    return { state, snapshot, node, faults, wasLoaderRepaired, isRenewalDue: false, hasLoaderCounted: undefined };
   }
   const state = await recoverState(ports, snapshot, node);
   const counted = hasLoaderCounted(node, ports.bootId, snapshot.boots, wasLoaderRepaired);
@@ -60,18 +62,26 @@ export async function start(ports: StartPorts): Promise<Started> {
   }
   // Saved first: what the loader did is judged before its counters change.
   const isDue = isProven(node.booted, state) && node.boot.slots[node.booted].state === 'unrenewed';
-  const latest = isDue ? await renewed(ports, node, faults) : node;
-  return { state, snapshot, node: latest, faults, wasLoaderRepaired, hasLoaderCounted: counted };
+  const renewed = isDue ? await renew(ports, node, faults) : node;
+  return {
+    state,
+    snapshot,
+    node: renewed ?? node,
+    faults,
+    wasLoaderRepaired,
+    isRenewalDue: renewed === undefined,
+    hasLoaderCounted: counted,
+  };
 }
 
-/** The node with its booted slot's markers renewed, or as it was, with the fault: it still runs and shows its status. */
-async function renewed(ports: StartPorts, node: NodeBoot, faults: ErrorReport[]): Promise<NodeBoot> {
+/** The node with its booted slot's markers renewed; `undefined`, with the fault, where that failed. */
+async function renew(ports: StartPorts, node: NodeBoot, faults: ErrorReport[]): Promise<NodeBoot | undefined> {
   try {
     await ports.slots.markGood(node.booted);
     return await ports.slots.readNode();
   } catch (error) {
     faults.push(reportOf(error));
-    return node;
+    return undefined;
   }
 }
 

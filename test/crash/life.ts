@@ -19,6 +19,8 @@ export const crashRules: UpdateRules = {
   retryMaxMs: 10_000,
   trialDeadlineMs: 600_000,
   loaderAttempts: 3,
+  loaderRetryBaseMs: 2_000,
+  loaderRetryMaxMs: 30_000,
 };
 
 const maxBoots = 60;

@@ -8,6 +8,8 @@ export const rules: UpdateRules = {
   retryMaxMs: 60_000,
   trialDeadlineMs: 600_000,
   loaderAttempts: 3,
+  loaderRetryBaseMs: 2_000,
+  loaderRetryMaxMs: 30_000,
 };
 
 export const digest = `sha256:${'1'.repeat(64)}`;

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { effectDueAtMs, effectOf, transition } from '../../../agent/core/transition.ts';
+import { defaultRules } from '../../../agent/core/update-events.ts';
 import { phases, type UpdateState } from '../../../agent/core/update-state.ts';
 import { digest as stateDigest, events, eventNamed, expected, rules, states, stateNamed } from './samples.ts';
 
@@ -92,7 +93,32 @@ describe('retries', () => {
       phase: 'rolling-back',
       reason: 'mark-good-failed',
       isTargetBooted: true,
+      evidence: [
+        { kind: 'error', name: 'registry-unreachable', text: expect.stringContaining('in 3 attempts') as string },
+      ],
     });
+  });
+
+  it('at the loader come soon, whatever the waits for the network are', () => {
+    const slow = { ...rules, retryBaseMs: 3_600_000, retryMaxMs: 3_600_000 };
+    const error = { code: 'boot-env-write-failed', message: 'cannot write the loader: EROFS' } as const;
+    const failed = { type: 'effect-failed', error, isRetryable: false, atMs: 5_000 } as const;
+    for (const phase of ['activating', 'committing', 'cancelling', 'rolling-back, booted']) {
+      const once = transition(slow, stateNamed(phase), failed);
+      expect([phase, effectDueAtMs(once)]).toEqual([phase, 7_000]);
+      expect([phase, effectDueAtMs(transition(slow, once, failed))]).toEqual([phase, 9_000]);
+    }
+  });
+
+  it('leave the trial guard its time: a trial of the longest deadline is committed or given up before it', () => {
+    const { loaderAttempts, loaderRetryBaseMs, loaderRetryMaxMs } = defaultRules;
+    const waits = Array.from({ length: loaderAttempts - 1 }, (_, n) =>
+      Math.min(loaderRetryMaxMs, loaderRetryBaseMs * 2 ** n),
+    );
+    const spanMs = waits.reduce((sum, wait) => sum + wait, 0);
+    expect(spanMs).toBeGreaterThan(30_000);
+    // Twice: marking good, and then turning back.
+    expect(12 * 60_000 + 2 * spanMs).toBeLessThan(15 * 60_000);
   });
 
   it('end in the reboot when the loader of a failed trial cannot be written: its tries lead back', () => {

@@ -60,6 +60,7 @@ describe('a start', () => {
     node.steps.fail('mark-good a', new AgentError('boot-env-write-failed', 'cannot write the loader: EIO'));
     const agent = await node.startAgent();
     expect(agent.started.faults).toMatchObject([{ code: 'boot-env-write-failed' }]);
+    expect(agent.started.isRenewalDue).toBe(true);
     expect(await agent.control.status()).toMatchObject({
       booted: 'a',
       degraded: [{ code: 'boot-env-write-failed' }],

@@ -44,6 +44,8 @@ export const rules: UpdateRules = {
   retryMaxMs: 900_000,
   trialDeadlineMs: 600_000,
   loaderAttempts: 3,
+  loaderRetryBaseMs: 2_000,
+  loaderRetryMaxMs: 30_000,
 };
 
 export const repository = 'registry.acme.io/os/edge';
