@@ -1,5 +1,7 @@
 import type { SlotEntry } from './slot-entry.ts';
 
+import type { LoaderCanary } from './canary.ts';
+
 /** One of the two slots of a node. */
 export type SlotName = 'a' | 'b';
 
@@ -48,6 +50,8 @@ export interface BootloaderCapabilities {
  */
 export interface Bootloader {
   readonly capabilities: BootloaderCapabilities;
+  /** Absent where each boot shows that the loader counts, or where nothing but a trial does. */
+  readonly canary?: LoaderCanary | undefined;
   /** Reads the loader's state and changes nothing. */
   readStatus(): Promise<BootStatus>;
   /**

@@ -1,16 +1,16 @@
 import type { Bootloader, BootloaderCapabilities, BootStatus, SlotBootState, SlotName } from './bootloader.ts';
+import type { LoaderCanary } from './canary.ts';
+import { findEntries, isCorrupt, unlessCorrupt } from './efi-entries.ts';
 import type { EfiVariables } from './efi-variable-store.ts';
 import {
   encodeBootOrder,
   encodeTrial,
   encodeVariable,
-  entryNumber,
   globalGuid,
   kaonGuid,
   keptAttributes,
   parseEntryNumber,
   parseBootOrder,
-  parseLoadOption,
   parseTrial,
   parseVariable,
   type RememberedTrial,
@@ -33,10 +33,6 @@ const trialName = 'KaonTrial';
 
 function otherSlot(slot: SlotName): SlotName {
   return slot === 'a' ? 'b' : 'a';
-}
-
-function isCorrupt(error: unknown): boolean {
-  return error instanceof BootloaderError && error.code === 'boot-env-corrupt';
 }
 
 /** UEFI firmware by BootOrder and BootNext, as RAUC drives it: proven slots are in BootOrder, a trial is BootNext. */
@@ -66,6 +62,27 @@ export class EfiBootloader implements Bootloader {
       atomicity: 'variable',
       countsBeforeUserspace: true,
       countsProven: false,
+    };
+  }
+
+  /** BootNext into the slot that runs: firmware that takes it deletes it and starts that slot. */
+  get canary(): LoaderCanary {
+    return {
+      rebootArgument: undefined,
+      arm: (booted) =>
+        this.#change(async (state) => {
+          requireFallback(state, booted, 'test the loader');
+          const entry = state.entries[booted];
+          if (state.next !== entry) await this.#set('BootNext', globalGuid, encodeBootOrder([entry]));
+        }),
+      read: async (booted) => {
+        const { entries, next, current } = await this.#read();
+        return next === undefined && current === entries[booted] ? 'changed' : 'unchanged';
+      },
+      clear: (booted) =>
+        this.#change(async ({ entries, next }) => {
+          if (next === entries[booted]) await this.#variables.remove('BootNext', globalGuid);
+        }),
     };
   }
 
@@ -124,7 +141,7 @@ export class EfiBootloader implements Bootloader {
       } catch (error) {
         if (!isCorrupt(error)) throw error;
       }
-      const entries = await this.#findEntries();
+      const entries = await findEntries(this.#variables, this.#wanted);
       const other = entries[otherSlot(booted)];
       const foreign = without(await this.#salvageOrder(), entries.a, entries.b);
       await this.#variables.remove('BootNext', globalGuid);
@@ -143,7 +160,7 @@ export class EfiBootloader implements Bootloader {
   }
 
   async #read(): Promise<EfiState> {
-    const entries = await this.#findEntries();
+    const entries = await findEntries(this.#variables, this.#wanted);
     const order = await this.#data('BootOrder', globalGuid);
     if (order === undefined) throw new BootloaderError('boot-env-corrupt', 'cannot read BootOrder: there is none');
     const next = await this.#data('BootNext', globalGuid);
@@ -161,28 +178,6 @@ export class EfiBootloader implements Bootloader {
   async #remember(trial: RememberedTrial, known: RememberedTrial | undefined): Promise<void> {
     if (known?.entry === trial.entry && known.isArming === trial.isArming) return;
     await this.#set(trialName, kaonGuid, encodeTrial(trial));
-  }
-
-  async #findEntries(): Promise<Slots<number>> {
-    const found: Record<SlotName, number[]> = { a: [], b: [] };
-    for (const name of await this.#variables.list(globalGuid)) {
-      const entry = entryNumber(name);
-      const bytes = entry === undefined ? undefined : await this.#variables.read(name, globalGuid);
-      if (entry === undefined || bytes === undefined) continue;
-      // An entry of somebody else's may be broken.
-      const option = unlessCorrupt(() => parseLoadOption(parseVariable(bytes).data));
-      if (option?.isActive !== true) continue;
-      for (const slot of ['a', 'b'] as const) {
-        const wanted = this.#wanted[slot];
-        if (name === wanted || option.description === wanted) found[slot].push(entry);
-      }
-    }
-    const only = (slot: SlotName): number => {
-      const [entry, ...more] = found[slot];
-      if (entry !== undefined && more.length === 0) return entry;
-      throw missingEntry(slot, this.#wanted[slot], found[slot]);
-    };
-    return { a: only('a'), b: only('b') };
   }
 
   async #salvageOrder(): Promise<readonly number[]> {
@@ -217,29 +212,8 @@ function unsupported(reason: string, details: Readonly<Record<string, unknown>> 
   return new BootloaderError('bootloader-unsupported', `cannot drive the EFI boot manager: ${reason}`, { details });
 }
 
-/** Firmware may drop entries, for example after its settings were reset, or when the disk was not there at a boot. */
-function missingEntry(slot: SlotName, wanted: string, found: readonly number[]): BootloaderError {
-  const name = JSON.stringify(wanted);
-  const reason =
-    found.length === 0
-      ? `the firmware has no active boot entry ${name}: make it again with efibootmgr --create-only --label ${name}`
-      : `the firmware has more than one boot entry ${name}: remove all but one with efibootmgr --delete-bootnum`;
-  return new BootloaderError('boot-entry-missing', `cannot find the boot entry of slot ${slot}: ${reason}`, {
-    details: { slot, wanted, found },
-  });
-}
-
 function without(order: readonly number[], ...entries: readonly number[]): readonly number[] {
   return order.filter((entry) => !entries.includes(entry));
-}
-
-function unlessCorrupt<T>(read: () => T): T | undefined {
-  try {
-    return read();
-  } catch (error) {
-    if (isCorrupt(error)) return undefined;
-    throw error;
-  }
 }
 
 /** What the firmware would do, and what its variables mean. */

@@ -10,6 +10,8 @@
  *     trial first      n+1 over 1, and 15 over 2 for n = 15
  *     fallback first   15 over n, and 14 over 13 for n = 15
  *
+ *     no trial         2 over 1 or 0, and 3 over 1 or 0 with one try while the loader is tested
+ *
  * And by the tries of the fallback, which ChromeOS's firmware leaves alone as long as the slot is successful: it sets
  * the trial's priority to 0 when it takes the last try. Without a trial the tries of a successful slot are 0.
  */
@@ -31,6 +33,8 @@ export interface GptState {
 /** The most that four bits count. */
 export const mostGptTries = 15;
 
+/** The priority of a slot with the mark of a test: no pair of a trial has it. */
+const canaryPriority = 3;
 const noBits: SlotBits = { priority: 0, tries: 0, isSuccessful: false };
 const ourBits = 0x01ff_0000_0000_0000n;
 
@@ -94,7 +98,9 @@ function isTrial({ slots }: GptState, slot: SlotName): boolean {
   if (bits.isSuccessful) return false;
   if (isEligible(bits)) return true;
   // Used up. gptprio leaves the priority, ChromeOS's firmware clears it.
-  if (bits.priority === 0) return fallback.isSuccessful && fallback.tries > 0;
+  if (bits.priority === 0) {
+    return fallback.isSuccessful && fallback.tries > 0 && fallback.priority !== canaryPriority;
+  }
   return bits.priority > fallback.priority || triesOfPair(bits.priority, fallback.priority) !== undefined;
 }
 
@@ -153,4 +159,17 @@ export function goodBits(state: GptState, slot: SlotName): Readonly<Record<SlotN
     { priority: 2, tries: 0, isSuccessful: true },
     isOtherGood ? { priority: 1, tries: 0, isSuccessful: true } : noBits,
   );
+}
+
+/** `slot`, which is good, boots with one try that it does not need, and that gptprio takes all the same. */
+export function canaryBits(state: GptState, slot: SlotName): Readonly<Record<SlotName, SlotBits>> {
+  const marked: SlotBits = { priority: canaryPriority, tries: 1, isSuccessful: true };
+  return { ...goodBits(state, slot), [slot]: marked };
+}
+
+/** What became of the mark of `canaryBits`. */
+export function canaryOf({ slots }: GptState, slot: SlotName): 'none' | 'changed' | 'unchanged' {
+  const { priority, tries, isSuccessful } = slots[slot];
+  if (priority !== canaryPriority || !isSuccessful) return 'none';
+  return tries === 0 ? 'changed' : 'unchanged';
 }

@@ -1,9 +1,12 @@
 import type { Bootloader, BootloaderCapabilities, BootStatus, SlotName } from './bootloader.ts';
+import type { LoaderCanary } from './canary.ts';
 import type { DiskRegions } from './disk-regions.ts';
 import { BootloaderError } from './errors.ts';
 import {
   armedBits,
   badBits,
+  canaryBits,
+  canaryOf,
   goodBits,
   type GptState,
   gptStatus,
@@ -58,6 +61,21 @@ export class GptBootloader implements Bootloader {
       atomicity: 'copies',
       countsBeforeUserspace: true,
       countsProven: false,
+    };
+  }
+
+  /** gptprio takes a try of a proven slot, too; ChromeOS's firmware does not, and is never shown to count by this. */
+  get canary(): LoaderCanary {
+    return {
+      rebootArgument: undefined,
+      arm: (booted) =>
+        this.#change((state) => {
+          requireFallback(state, booted, 'test the loader');
+          return canaryBits(state, booted);
+        }),
+      read: async (booted) => (canaryOf((await this.#read()).state, booted) === 'changed' ? 'changed' : 'unchanged'),
+      clear: (booted) =>
+        this.#change((state) => (canaryOf(state, booted) === 'none' ? state.slots : goodBits(state, booted))),
     };
   }
 

@@ -1,5 +1,6 @@
 import { type AutobootValues, encodeAutoboot, type OtherSlotNote, parseAutoboot } from './autoboot-txt.ts';
 import type { Bootloader, BootloaderCapabilities, BootStatus, SlotBootState, SlotName } from './bootloader.ts';
+import type { LoaderCanary } from './canary.ts';
 import type { EnvironmentFile } from './environment-file.ts';
 import { BootloaderError } from './errors.ts';
 import { parseBootId, parseCell, type TrybootFacts } from './tryboot-facts.ts';
@@ -56,6 +57,16 @@ export class TrybootBootloader implements Bootloader {
       atomicity: 'sector',
       countsBeforeUserspace: true,
       countsProven: false,
+    };
+  }
+
+  /** A tryboot into the slot that runs: the firmware shows in the device tree that it knows the flag. */
+  get canary(): LoaderCanary {
+    return {
+      rebootArgument: argument,
+      arm: (booted) => this.#rewrite(booted, this.#partitions[booted]),
+      read: async (booted) => ((await this.#isTrybootInto(booted)) ? 'changed' : 'unchanged'),
+      clear: (booted) => this.#rewrite(booted),
     };
   }
 
@@ -142,10 +153,19 @@ export class TrybootBootloader implements Bootloader {
     });
   }
 
-  async #write(before: Uint8Array, { main, other }: TrybootState): Promise<void> {
+  /** Writes what the file says anew, with another partition for a tryboot if one is given. */
+  async #rewrite(booted: SlotName, trybootPartition?: number): Promise<void> {
+    await this.#file.locked(async () => {
+      const { bytes, state } = await this.#read();
+      requireFallback(state, booted, 'test the loader');
+      await this.#write(bytes, state, trybootPartition);
+    });
+  }
+
+  async #write(before: Uint8Array, { main, other }: TrybootState, wanted?: number): Promise<void> {
     const partition = this.#partitions[main];
     // A tryboot of somebody else's must not boot a bad slot.
-    const trybootPartition = other.state === 'bad' ? partition : this.#partitions[otherSlot(main)];
+    const trybootPartition = wanted ?? (other.state === 'bad' ? partition : this.#partitions[otherSlot(main)]);
     const next = encodeAutoboot({ partition, trybootPartition, other }, before, before.byteLength);
     if (Buffer.compare(before, next) !== 0) {
       // The commit point: one sector, in place. The file's name, size and place on the disk stay as they are.
@@ -172,14 +192,16 @@ export class TrybootBootloader implements Bootloader {
 
   /** A file that is not ours yet: the other slot is unproven, and in trial if that is what runs. */
   async #guessOther(values: AutobootValues, main: SlotName): Promise<OtherSlotNote> {
-    const [tryboot, partition] = [await this.#facts.tryboot(), await this.#facts.partition()];
-    const isTrial =
-      tryboot !== undefined &&
-      parseCell(tryboot) === 1 &&
-      partition !== undefined &&
-      parseCell(partition) === this.#partitions[otherSlot(main)] &&
-      parseCell(partition) === values.trybootPartition;
+    const other = otherSlot(main);
+    const isTrial = values.trybootPartition === this.#partitions[other] && (await this.#isTrybootInto(other));
     return isTrial ? usedUp : { state: 'bad' };
+  }
+
+  /** Whether this boot is one by the one-shot flag, into the partition of `slot`. */
+  async #isTrybootInto(slot: SlotName): Promise<boolean> {
+    const [tryboot, partition] = [await this.#facts.tryboot(), await this.#facts.partition()];
+    if (tryboot === undefined || parseCell(tryboot) !== 1) return false;
+    return partition !== undefined && parseCell(partition) === this.#partitions[slot];
   }
 
   #slotOf(partition: number): SlotName {

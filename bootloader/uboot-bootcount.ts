@@ -66,3 +66,19 @@ export function writeBootcountState(layout: UbootLayout, state: UbootState): rea
     ],
   ];
 }
+
+/**
+ * The variables that make U-Boot count the boots of a proven slot, as it does in a trial, and without a limit (0), so
+ * that no count leads anywhere else.
+ */
+export const countingVariables: readonly UbootVariable[] = [
+  ['upgrade_available', '1'],
+  ['bootcount', '0'],
+  ['bootlimit', '0'],
+];
+
+/** Whether U-Boot counted since `countingVariables` were set. */
+export function hasCounted(variables: readonly UbootVariable[]): boolean {
+  const values = new Map(variables);
+  return values.get('upgrade_available') === '1' && /^[1-9][0-9]{0,8}$/.test(values.get('bootcount') ?? '');
+}

@@ -1,6 +1,8 @@
 import type { Bootloader, BootloaderCapabilities, BootStatus, SlotName } from './bootloader.ts';
+import type { LoaderCanary } from './canary.ts';
 import type { EnvironmentFile } from './environment-file.ts';
 import { BootloaderError } from './errors.ts';
+import { countingVariables, hasCounted } from './uboot-bootcount.ts';
 import { checkUbootLayout, formatUbootState, mostUbootTries, parseUbootState, ubootStatus } from './uboot-dialect.ts';
 import type { UbootLayout, UbootState } from './uboot-variables.ts';
 import { chooseCopy, type CurrentCopy, type FlagScheme, nextWrite, obsoleteFlag } from './ubootenv-copies.ts';
@@ -69,6 +71,21 @@ export class UbootBootloader implements Bootloader {
       atomicity: this.#copies.length === 2 ? 'copies' : this.#options.sizeBytes <= sectorBytes ? 'sector' : 'none',
       countsBeforeUserspace: true,
       countsProven: isRauc,
+    };
+  }
+
+  /** In the dialect that does not count proven slots: one boot in which U-Boot counts without a limit. */
+  get canary(): LoaderCanary | undefined {
+    if (this.capabilities.countsProven) return undefined;
+    return {
+      rebootArgument: undefined,
+      arm: (booted) =>
+        this.#rewrite((state) => {
+          this.#requireFallback(state, booted, ['good'], 'test the loader');
+          return [...formatUbootState(this.#layout, state), ...countingVariables];
+        }),
+      read: async () => (hasCounted((await this.#read()).current.copy.variables) ? 'changed' : 'unchanged'),
+      clear: () => this.#change((state) => state),
     };
   }
 
@@ -156,10 +173,14 @@ export class UbootBootloader implements Bootloader {
   }
 
   async #change(change: (state: UbootState) => UbootState): Promise<void> {
+    await this.#rewrite((state) => formatUbootState(this.#layout, change(state)));
+  }
+
+  async #rewrite(ours: (state: UbootState) => readonly UbootVariable[]): Promise<void> {
     await this.#locked(async () => {
       const { current, bytes, state } = await this.#read();
       const { flags, variables } = current.copy;
-      const next = withVariables(variables, formatUbootState(this.#layout, change(state)));
+      const next = withVariables(variables, ours(state));
       const isThere = Buffer.compare(encodeCopy(next, this.#options.sizeBytes, flags), bytes) === 0;
       // What is there may still be unsynced: the process that wrote it can have died before its flush.
       if (isThere) await this.#file(current.index).sync();

@@ -46,6 +46,12 @@ export function addNodeRoutes(app: FastifyInstance, control: AgentControl): void
     return reply.code(202).send({});
   });
 
+  app.post('/v1/loader-test', async (request, reply) => {
+    parseRequest(emptyBody, request.body, 'body');
+    await control.testLoader();
+    return reply.code(202).send({});
+  });
+
   app.post('/v1/facts/confirm', async (request, reply) => {
     parseRequest(emptyBody, request.body, 'body');
     await control.confirmFacts();

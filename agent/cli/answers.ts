@@ -106,6 +106,15 @@ export const statusSchema = z.object({
   rollbackFloor: z.number(),
   holdUntil: hold.optional(),
   startedAt: z.string(),
+  loader: z
+    .object({
+      name: z.string(),
+      isProven: z.boolean().optional(),
+      by: z.string().optional(),
+      provenAt: z.string().optional(),
+      isTestPending: z.boolean(),
+    })
+    .optional(),
   hasLoaderCounted: z.boolean().optional(),
   /** Only for people: an agent that sends something else is no reason to show nothing. */
   host: host.optional().catch(undefined),

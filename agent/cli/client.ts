@@ -101,6 +101,10 @@ export class ApiClient {
     await this.#ask({ method: 'POST', path: '/v1/reboot', body: {} });
   }
 
+  async testLoader(): Promise<void> {
+    await this.#ask({ method: 'POST', path: '/v1/loader-test', body: {} });
+  }
+
   async mark(slot: string, verdict: 'good' | 'bad'): Promise<void> {
     await this.#ask({ method: 'POST', path: `/v1/slots/${encodeURIComponent(slot)}/mark-${verdict}`, body: {} });
   }

@@ -2,6 +2,7 @@ import { errorTable, isErrorCode } from '../core/errors.ts';
 import type { StatusAnswer } from './answers.ts';
 import type { Failure } from './exit-codes.ts';
 import { formatTime } from './format-values.ts';
+import { loaderText } from './render-bootloader.ts';
 import { bootsText } from './render-status.ts';
 
 /** One thing that the doctor looked at. */
@@ -57,12 +58,17 @@ function loaderFinding({ slots, booted }: StatusAnswer): Finding {
   return { name, result: 'ok', text: slots.map((slot) => `slot ${slot.name} is ${slot.loaderState}`).join(', ') };
 }
 
-function countingFindings({ hasLoaderCounted }: StatusAnswer): readonly Finding[] {
+function countingFindings(status: StatusAnswer): readonly Finding[] {
   const name = 'boot counting';
-  if (hasLoaderCounted === undefined) return [];
-  if (hasLoaderCounted) return [{ name, result: 'ok', text: 'the loader counted this boot' }];
-  const fix = 'Put its environment where it can write: ext or FAT on a plain disk, no LVM, RAID or btrfs.';
-  return [{ name, result: 'fail', text: 'the loader did not count this boot: a trial would never fall back', fix }];
+  const { hasLoaderCounted, loader } = status;
+  if (hasLoaderCounted === undefined && loader === undefined) return [];
+  const text = loaderText(status);
+  if (hasLoaderCounted === false) {
+    const fix = 'Put its environment where it can write: ext or FAT on a plain disk, no LVM, RAID or btrfs.';
+    return [{ name, result: 'fail', text, fix }];
+  }
+  if (hasLoaderCounted === true || loader?.isProven === true) return [{ name, result: 'ok', text }];
+  return [{ name, result: 'warn', text, fix: 'Run kaonctl bootloader selftest --reboot.' }];
 }
 
 function bootedFinding({ slots, phase }: StatusAnswer): Finding {

@@ -2,6 +2,7 @@ import type { OutcomeAnswer, SlotAnswer, StatusAnswer } from './answers.ts';
 import { phaseLine } from './follow-update.ts';
 import { formatBytes, formatDuration, formatTime, printable, shortDigest } from './format-values.ts';
 import { percentOf } from './progress-bar.ts';
+import { loaderText } from './render-bootloader.ts';
 import { renderPairs, renderTable } from './render-table.ts';
 
 /** The slots as a table. */
@@ -35,6 +36,7 @@ export function renderStatus(status: StatusAnswer): string {
       status.rollbackFloor === 0 ? undefined : `images below rollbackIndex ${status.rollbackFloor} are refused`,
     ],
     ['update', currentText(status)],
+    ['loader', status.loader === undefined ? undefined : `${status.loader.name}: ${loaderText(status)}`],
     ['last', status.last === undefined ? undefined : outcomeText(status.last)],
     ['known bad', knownBadText(status)],
   ]);

@@ -21,6 +21,7 @@ import { EventLog } from '../update/event-log.ts';
 import { degradedGate, holdGate } from '../update/gates.ts';
 import { HealthBoard } from '../update/health-board.ts';
 import { ImageJudge } from '../update/judge-image.ts';
+import { type LoaderTestResult, settleLoader } from '../update/loader-test.ts';
 import { NodeReader } from '../update/node-reader.ts';
 import { UpdateRunner } from '../update/runner.ts';
 import { start, type Started } from '../update/start.ts';
@@ -60,6 +61,10 @@ export async function assembleAgent(parts: AgentParts): Promise<Agent> {
   const rules = rulesOf(config);
   const { journal } = state;
   const started = await start({ journal, slots, evidence: evidenceOf(parts), clock, rules, bootId: parts.bootId });
+  const tested = await settleLoader(
+    { slots, facts: state.facts, clock, bootId: parts.bootId, loader: loaderName(config) },
+    started,
+  );
   const faults = distinctFaults([
     ...parts.faults,
     ...started.faults,
@@ -96,14 +101,15 @@ export async function assembleAgent(parts: AgentParts): Promise<Agent> {
     standing,
   );
   health.follow({ phase: 'idle' }, runner.state);
-  for (const event of startEvents(started, parts)) for (const reporter of reporters) reporter.report(event);
+  for (const event of startEvents(started, tested, parts)) for (const reporter of reporters) reporter.report(event);
   const control = controlOf(parts, { runner, judge, nodeReader, events, health }, faults, started);
   return { runner, server: serverOf(parts, control), started, faults };
 }
 
 function judgeOf({ sources, trust, slots, state, config, agentVersion }: AgentParts): ImageJudge {
   const identity = { compatible: config.node.compatible, agentVersion };
-  return new ImageJudge({ sources, trust, slots, facts: state.facts, identity });
+  const loader = { name: loaderName(config), isProofRequired: config.update.unprovenLoader === 'refuse' };
+  return new ImageJudge({ sources, trust, slots, facts: state.facts, identity, loader });
 }
 
 function controlOf(
@@ -112,7 +118,7 @@ function controlOf(
   faults: readonly ErrorReport[],
   { hasLoaderCounted }: Started,
 ): AgentControlService {
-  const { state, slots, clock, random, agentVersion, nodeId, config } = parts;
+  const { state, slots, clock, random, agentVersion, nodeId, config, bootId } = parts;
   return new AgentControlService({
     ...made,
     facts: state.facts,
@@ -126,7 +132,14 @@ function controlOf(
     degraded: faults,
     startedAtMs: clock.nowMs(),
     hasLoaderCounted,
+    bootId,
+    loader: loaderName(config),
   });
+}
+
+/** What a proof that the loader counts is a proof of. */
+function loaderName({ bootloader }: KaonConfig): string {
+  return 'dialect' in bootloader ? `${bootloader.type}/${bootloader.dialect}` : bootloader.type;
 }
 
 function serverOf({ agentVersion, nodeFacts, log }: AgentParts, control: AgentControlService): FastifyInstance {
@@ -195,6 +208,7 @@ export function standingFault({ code, message }: ErrorReport): CheckResult {
 
 function startEvents(
   { snapshot, wasLoaderRepaired, hasLoaderCounted }: Started,
+  tested: LoaderTestResult | undefined,
   { clock, faults, agentVersion, bootId }: AgentParts,
 ) {
   const atMs = clock.nowMs();
@@ -214,8 +228,17 @@ function startEvents(
     ...(hasLoaderCounted === false
       ? [event('loader-not-counting', 'the loader did not count this boot: a trial would never fall back')]
       : []),
+    ...(tested === undefined ? [] : [event('loader-tested', testText(tested))]),
     ...faults.map(({ code, message }) => event('agent-degraded', message, { code })),
   ];
+}
+
+function testText(tested: LoaderTestResult): string {
+  if ('error' in tested) return `the test of the loader could not be ended: ${tested.error.message}`;
+  if (tested.hasCounted === undefined) return 'the test of the loader showed nothing: its state was made anew';
+  return tested.hasCounted
+    ? 'the test of the loader showed that it writes back'
+    : 'the test of the loader showed nothing: it did not write back, or the power went before the reboot';
 }
 
 function triggerVerifier({ triggerKeys, nodeId, config }: AgentParts) {

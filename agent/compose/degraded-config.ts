@@ -13,7 +13,7 @@ export function degradedConfig(stateDir: string): KaonConfig {
     trust: { keys: {}, rules: [] },
     registries: {},
     health: { deadlineMs: 60_000, checks: [] },
-    update: { retry: { attempts: 1, baseMs: 15_000, maxMs: 900_000 } },
+    update: { unprovenLoader: 'warn', retry: { attempts: 1, baseMs: 15_000, maxMs: 900_000 } },
     triggers: { keys: {} },
     api: { socket: join('/run/kaon', 'kaon.sock') },
   };

@@ -98,6 +98,7 @@ const update = z
     windows: z
       .strictObject({ reboot: notYet(z.array(window).default([]), (windows) => windows.length === 0) })
       .default({ reboot: [] }),
+    unprovenLoader: z.enum(['warn', 'refuse'], 'want warn or refuse').default('warn'),
     retry: z
       .strictObject({
         attempts: z.int('want a whole number').min(1, 'want 1 or more').max(100, 'want 100 or fewer').default(5),
@@ -107,7 +108,10 @@ const update = z
       .refine(({ base, max }) => base <= max, { path: ['max'], message: 'want at least what base says' })
       .prefault({}),
   })
-  .transform(({ retry }) => ({ retry: { attempts: retry.attempts, baseMs: retry.base, maxMs: retry.max } }));
+  .transform(({ retry, unprovenLoader }) => ({
+    unprovenLoader,
+    retry: { attempts: retry.attempts, baseMs: retry.base, maxMs: retry.max },
+  }));
 
 const triggers = z.strictObject({
   keys: mapOf(

@@ -17,7 +17,7 @@ export interface KaonConfig {
   /** By `host[:port]`. */
   readonly registries: Readonly<Record<string, RegistryConfig>>;
   readonly health: { readonly deadlineMs: number; readonly checks: readonly CheckConfig[] };
-  readonly update: { readonly retry: RetryConfig };
+  readonly update: UpdateConfig;
   readonly triggers: { readonly keys: Readonly<Record<string, TriggerKeyConfig>> };
   readonly api: { readonly socket: string };
 }
@@ -147,6 +147,13 @@ export type CheckConfig =
       /** More restarts than this since the boot are a failure; `undefined`: restarts are not looked at. */
       readonly maxRestarts: number | undefined;
     });
+
+/** The update rules. */
+export interface UpdateConfig {
+  readonly retry: RetryConfig;
+  /** What comes of an update while the loader never proved that it counts. */
+  readonly unprovenLoader: 'warn' | 'refuse';
+}
 
 /** How preparing and writing are tried again. */
 export interface RetryConfig {

@@ -25,18 +25,21 @@ export function isAlreadyRunning(
 
 /**
  * The preflight: everything that is known to stand against installing `image` on this node now, the gravest first.
- * Empty when nothing does. Each entry's code is in the errors table.
+ * Empty when nothing does. Each entry's code is in the errors table. `loaderBlocker` is what the update rules have
+ * against the loader.
  */
 export function preflight(
   image: TrustedImage,
   node: NodeBoot,
   facts: { readonly data: FactsData; readonly isLost: boolean },
   identity: NodeIdentity,
+  loaderBlocker?: ErrorReport,
 ): readonly ErrorReport[] {
   return [
     ...identityBlockers(image, identity),
     ...factsBlockers(image, facts),
     ...slotBlockers(node),
+    ...(loaderBlocker === undefined ? [] : [loaderBlocker]),
     ...(node.faults ?? []),
     ...roomBlockers(image, node),
     ...payloadBlockers(image, node.payloads),

@@ -1,6 +1,6 @@
 import type { SlotBootState } from '../../bootloader/bootloader.ts';
 import type { ErrorCode, ErrorReport } from './errors.ts';
-import type { KnownBad } from './facts.ts';
+import type { KnownBad, LoaderProof } from './facts.ts';
 import type { CheckResult, Deployment, EventRecord, RollbackRecord, UpdateRecord, WriteProgress } from './ports.ts';
 import type { Outcome, Phase, SlotName, Target, Until, UpdateRequest } from './update-state.ts';
 
@@ -52,8 +52,21 @@ export interface StatusView {
   readonly rollbackFloor: number;
   readonly holdUntil: HoldView | undefined;
   readonly startedAtMs: number;
+  readonly loader: LoaderView;
   /** `false`: the loader did not count this boot, so a trial would never fall back. Absent when it can't be told. */
   readonly hasLoaderCounted?: boolean | undefined;
+}
+
+/** What is known of the loader's counting. */
+export interface LoaderView {
+  /** The configured loader with its dialect. */
+  readonly name: string;
+  /** Whether it was seen to write back; absent while it never showed anything. */
+  readonly isProven: boolean | undefined;
+  readonly by: LoaderProof['by'] | undefined;
+  readonly provenAtMs: number | undefined;
+  /** A test was begun, and the next boot shows its result. */
+  readonly isTestPending: boolean;
 }
 
 /** An operator's hold. */
@@ -144,6 +157,8 @@ export interface AgentControl {
   rollback(id: string): Promise<RollbackRecord | undefined>;
   /** Reboots now, or into the activated slot. */
   reboot(): Promise<void>;
+  /** Reboots, in the slot that runs, so that the loader shows whether it writes back. */
+  testLoader(): Promise<void>;
   markGood(slot: SlotName): Promise<void>;
   markBad(slot: SlotName): Promise<void>;
   health(): HealthView;

@@ -65,6 +65,8 @@ export type AgentErrorCode =
   | 'update-held'
   /** The booted slot is not marked good in this boot, so it is no fallback. */
   | 'booted-slot-unproven'
+  /** The loader never proved that it counts, and the update rules want a proof. */
+  | 'loader-unproven'
   /** The other slot holds nothing that can be booted. */
   | 'nothing-to-roll-back'
   /** Required health checks failed in the trial. */

@@ -55,6 +55,7 @@ export const errorTable = {
   'update-not-found': row(404, 66, false, 'No such update', 'See kaonctl history.'),
   'update-held': row(409, 75, true, 'Updates are on hold', 'Wait for the end of the hold, or lift it.'),
   'booted-slot-unproven': row(409, 75, true, 'The booted slot is not proven', 'Wait for its health checks; an unproven slot is no fallback.'),
+  'loader-unproven': row(409, 65, false, 'The loader never proved that it counts', 'Run kaonctl bootloader selftest --reboot, or set update.unprovenLoader to warn.'),
   'nothing-to-roll-back': row(409, 65, false, 'The other slot cannot be booted', 'Install an image instead.'),
   'health-failed': row(409, 1, false, 'Health checks failed in the trial', 'See kaonctl rollbacks for the checks and their output.'),
   'boot-tries-exhausted': row(409, 1, false, 'The new slot never came up', 'See kaonctl rollbacks; try the image on a test node.'),

@@ -6,6 +6,25 @@ export interface KnownBad {
   readonly atMs: number;
 }
 
+/** Whether the loader was seen to write back. */
+export interface LoaderProof {
+  /** The configured loader with its dialect. */
+  readonly loader: string;
+  readonly isProven: boolean;
+  /** What showed it: a boot of a proven slot, a trial, or the test that an operator asked for. */
+  readonly by: 'boot' | 'trial' | 'self-test';
+  readonly atMs: number;
+}
+
+/** A test of the loader under way: the next boot shows what became of its mark. */
+export interface LoaderTest {
+  /** The boot in which the mark was set. */
+  readonly bootId: string;
+  readonly atMs: number;
+  /** The result is recorded; only the mark has to be removed. */
+  readonly isSettled: boolean;
+}
+
 /**
  * What must survive a lost journal. Small, versioned, additive: `extra` keeps the fields of newer agents as they were.
  */
@@ -20,6 +39,9 @@ export interface FactsData {
   readonly installSequence: number;
   /** An operator's hold: no update starts until it is lifted or over. */
   readonly hold: { readonly reason: string; readonly untilMs: number | undefined } | undefined;
+  /** Absent while the loader never showed anything. */
+  readonly loaderProof?: LoaderProof | undefined;
+  readonly loaderTest?: LoaderTest | undefined;
   readonly extra: Readonly<Record<string, unknown>>;
 }
 

@@ -151,11 +151,23 @@ export interface SlotService {
   markGood(slot: SlotName): Promise<void>;
   markBad(slot: SlotName): Promise<void>;
   /**
-   * Starts the reboot; the process is ended soon after it resolves. With `trial`, the one that starts the trial of that
-   * slot: a one-shot loader is armed for it as the last act.
+   * Starts the reboot; the process is ended soon after it resolves. With a slot as its purpose, the one that starts the
+   * trial of that slot: a one-shot loader is armed for it as the last act.
    */
-  reboot(trial?: SlotName): Promise<void>;
+  reboot(purpose?: RebootPurpose): Promise<void>;
+  /**
+   * Sets the mark that the loader changes at the next boot, where each boot does not show anyhow that it counts. Rejects
+   * with `bootloader-unsupported` where only a trial can show it.
+   */
+  armLoaderTest(): Promise<void>;
+  /** Whether the loader changed the mark; `undefined` where each boot shows that it counts. */
+  readLoaderTest(): Promise<boolean | undefined>;
+  /** Removes the mark. */
+  clearLoaderTest(): Promise<void>;
 }
+
+/** What a reboot is to start besides a boot: the trial of a slot, or the boot that shows whether the loader counts. */
+export type RebootPurpose = SlotName | 'loader-test';
 
 /** Starts a reboot. Rejects with `reboot-failed`. */
 export interface Rebooter {

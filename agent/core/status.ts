@@ -1,6 +1,7 @@
-import type { HoldView, SlotView, StatusView, Waiting } from './control.ts';
+import type { HoldView, LoaderView, SlotView, StatusView, Waiting } from './control.ts';
 import type { ErrorReport } from './errors.ts';
 import type { FactsData } from './facts.ts';
+import { proofOf } from './loader-proof.ts';
 import type { Deployment, NodeBoot, WriteProgress } from './ports.ts';
 import type { SlotName, UpdateState } from './update-state.ts';
 
@@ -21,6 +22,8 @@ export interface StatusInput {
   readonly progress: WriteProgress | undefined;
   readonly degraded: readonly ErrorReport[];
   readonly startedAtMs: number;
+  /** The configured loader with its dialect. */
+  readonly loader: string;
   readonly hasLoaderCounted: boolean | undefined;
   readonly nowMs: number;
 }
@@ -54,7 +57,19 @@ export function statusOf(input: StatusInput): StatusView {
     rollbackFloor: facts.rollbackFloor,
     holdUntil: activeHold(facts, input.nowMs),
     startedAtMs: input.startedAtMs,
+    loader: loaderView(input),
     hasLoaderCounted: input.hasLoaderCounted,
+  };
+}
+
+function loaderView({ facts, loader }: StatusInput): LoaderView {
+  const proof = proofOf(facts, loader);
+  return {
+    name: loader,
+    isProven: proof?.isProven,
+    by: proof?.by,
+    provenAtMs: proof?.atMs,
+    isTestPending: facts.loaderTest !== undefined,
   };
 }
 

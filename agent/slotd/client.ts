@@ -2,7 +2,7 @@ import type { Duplex } from 'node:stream';
 import { z } from 'zod';
 import type { LayerSource, WriteProgress, WrittenSlot } from '../../partitions/slot-writer.ts';
 import { AgentError, isErrorCode } from '../core/errors.ts';
-import type { NodeBoot, SignedImage, SlotService } from '../core/ports.ts';
+import type { NodeBoot, RebootPurpose, SignedImage, SlotService } from '../core/ports.ts';
 import type { SlotName } from '../core/update-state.ts';
 import { Connection } from './connection.ts';
 import {
@@ -96,8 +96,24 @@ export class SlotdClient implements SlotService {
     await this.#ask({ method: 'mark-bad', slot });
   }
 
-  async reboot(trial?: SlotName): Promise<void> {
-    await this.#ask({ method: 'reboot', ...(trial === undefined ? {} : { trial }) });
+  async reboot(purpose?: RebootPurpose): Promise<void> {
+    await this.#ask({ method: 'reboot', ...(purpose === undefined ? {} : { purpose }) });
+  }
+
+  async armLoaderTest(): Promise<void> {
+    await this.#ask({ method: 'arm-loader-test' });
+  }
+
+  async readLoaderTest(): Promise<boolean | undefined> {
+    const result = z
+      .boolean()
+      .nullable()
+      .parse(await this.#ask({ method: 'read-loader-test' }));
+    return result ?? undefined;
+  }
+
+  async clearLoaderTest(): Promise<void> {
+    await this.#ask({ method: 'clear-loader-test' });
   }
 
   async #ask(

@@ -1,5 +1,5 @@
 import { AgentError, type ErrorReport } from '../core/errors.ts';
-import type { NodeBoot, SlotService, WrittenSlot } from '../core/ports.ts';
+import type { NodeBoot, RebootPurpose, SlotService, WrittenSlot } from '../core/ports.ts';
 import type { SlotName } from '../core/update-state.ts';
 
 /** Ends trials and reads the loader by an older configuration; writes no slot and arms none. */
@@ -37,8 +37,20 @@ export class DegradedSlotService implements SlotService {
     return this.#service.markBad(slot);
   }
 
-  reboot(trial?: SlotName): Promise<void> {
-    return this.#service.reboot(trial);
+  reboot(purpose?: RebootPurpose): Promise<void> {
+    return this.#service.reboot(purpose);
+  }
+
+  async armLoaderTest(): Promise<void> {
+    throw this.#refuse('test the loader');
+  }
+
+  readLoaderTest(): Promise<boolean | undefined> {
+    return this.#service.readLoaderTest();
+  }
+
+  clearLoaderTest(): Promise<void> {
+    return this.#service.clearLoaderTest();
   }
 
   #refuse(verb: string): AgentError {

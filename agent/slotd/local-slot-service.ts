@@ -4,7 +4,15 @@ import type { LayerSource, SlotWriter, WriteProgress, WrittenSlot } from '../../
 import type { TrustedDescriptor } from '../../partitions/trusted-descriptor.ts';
 import { identityBlockers, inactiveSlot, type NodeIdentity, payloadBlockers, sizeBlockers } from '../core/admission.ts';
 import { AgentError, type ErrorReport, reportOf } from '../core/errors.ts';
-import type { NodeBoot, Rebooter, SignedImage, SlotService, TrustedImage, WrittenRecords } from '../core/ports.ts';
+import type {
+  NodeBoot,
+  Rebooter,
+  RebootPurpose,
+  SignedImage,
+  SlotService,
+  TrustedImage,
+  WrittenRecords,
+} from '../core/ports.ts';
 import type { SlotName } from '../core/update-state.ts';
 
 import type { BootPayloads } from './boot-payloads.ts';
@@ -130,12 +138,45 @@ export class LocalSlotService implements SlotService {
     await this.#inTurn(() => this.#bootloader.markBad(slot));
   }
 
-  async reboot(trial?: SlotName): Promise<void> {
+  async reboot(purpose?: RebootPurpose): Promise<void> {
     await this.#inTurn(async () => {
       // Power lost before: no trial takes place. After: the reboot may still fail, and is then asked for again.
-      const argument = trial === undefined ? undefined : await this.#bootloader.armReboot?.(trial);
+      const argument =
+        purpose === undefined
+          ? undefined
+          : purpose === 'loader-test'
+            ? this.#bootloader.canary?.rebootArgument
+            : await this.#bootloader.armReboot?.(purpose);
       await this.#rebooter.reboot(argument);
     });
+  }
+
+  async armLoaderTest(): Promise<void> {
+    await this.#inTurn(async () => {
+      const { canary, capabilities } = this.#bootloader;
+      if (canary === undefined && !capabilities.countsProven) {
+        throw new AgentError(
+          'bootloader-unsupported',
+          'cannot test the loader: it counts trials alone, and has no mark that it would change in any other boot',
+        );
+      }
+      const { slots, trial } = await this.#bootloader.readStatus();
+      const { state } = slots[this.#booted];
+      if (state !== 'good' || trial !== undefined) {
+        const reason = trial === undefined ? `slot ${this.#booted} is ${state}` : `slot ${trial} is in trial`;
+        throw new AgentError('booted-slot-unproven', `cannot test the loader: ${reason} at the loader`);
+      }
+      await canary?.arm(this.#booted);
+    });
+  }
+
+  async readLoaderTest(): Promise<boolean | undefined> {
+    const result = await this.#inTurn(async () => this.#bootloader.canary?.read(this.#booted));
+    return result === undefined ? undefined : result === 'changed';
+  }
+
+  async clearLoaderTest(): Promise<void> {
+    await this.#inTurn(async () => this.#bootloader.canary?.clear(this.#booted));
   }
 
   /** A device that died must not keep the loader from being read: the booted slot still has to be marked good. */

@@ -44,7 +44,14 @@ const request = z.discriminatedUnion('method', [
   }),
   z.strictObject({ protocol: z.literal(protocolVersion), method: z.literal('mark-good'), slot }),
   z.strictObject({ protocol: z.literal(protocolVersion), method: z.literal('mark-bad'), slot }),
-  z.strictObject({ protocol: z.literal(protocolVersion), method: z.literal('reboot'), trial: slot.optional() }),
+  z.strictObject({
+    protocol: z.literal(protocolVersion),
+    method: z.literal('reboot'),
+    purpose: z.enum(['a', 'b', 'loader-test']).optional(),
+  }),
+  z.strictObject({ protocol: z.literal(protocolVersion), method: z.literal('arm-loader-test') }),
+  z.strictObject({ protocol: z.literal(protocolVersion), method: z.literal('read-loader-test') }),
+  z.strictObject({ protocol: z.literal(protocolVersion), method: z.literal('clear-loader-test') }),
 ]);
 
 /** What kaond asks of kaon-slotd: one request a connection. */

@@ -62,7 +62,13 @@ export class SlotdServer {
       case 'mark-bad':
         return service.markBad(request.slot);
       case 'reboot':
-        return service.reboot(request.trial);
+        return service.reboot(request.purpose);
+      case 'arm-loader-test':
+        return service.armLoaderTest();
+      case 'read-loader-test':
+        return service.readLoaderTest();
+      case 'clear-loader-test':
+        return service.clearLoaderTest();
     }
   }
 

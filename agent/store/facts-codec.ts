@@ -37,6 +37,21 @@ export type FactsCopy =
 
 const knownBad = z.looseObject({ digest: z.string(), reason: z.string(), updateId: z.string(), atMs: z.number() });
 
+/** Not worth the other facts: what an agent of another version wrote differently is as if it were not there. */
+const loaderProof = z
+  .looseObject({
+    loader: z.string(),
+    isProven: z.boolean(),
+    by: z.enum(['boot', 'trial', 'self-test']),
+    atMs: z.number(),
+  })
+  .optional()
+  .catch(undefined);
+const loaderTest = z
+  .looseObject({ bootId: z.string(), atMs: z.number(), isSettled: z.boolean() })
+  .optional()
+  .catch(undefined);
+
 const payloadSchema = z.looseObject({
   knownBad: z.array(knownBad),
   rollbackFloor: z.number(),
@@ -52,6 +67,8 @@ const payloadSchema = z.looseObject({
         .transform((value) => value ?? undefined),
     })
     .nullish(),
+  loaderProof,
+  loaderTest,
 });
 
 /** The bytes of one copy. Throws `RangeError` for facts larger than `factsCopyLimitBytes`. */
@@ -106,7 +123,8 @@ function parsePayload(text: string): FactsData | undefined {
   }
   const result = payloadSchema.safeParse(value);
   if (!result.success) return undefined;
-  const { knownBad, rollbackFloor, triggerSequences, trustGeneration, installSequence, hold, ...extra } = result.data;
+  const { hold, loaderProof: proof, loaderTest: test, ...known } = result.data;
+  const { knownBad, rollbackFloor, triggerSequences, trustGeneration, installSequence, ...extra } = known;
   return {
     knownBad,
     rollbackFloor,
@@ -114,6 +132,8 @@ function parsePayload(text: string): FactsData | undefined {
     trustGeneration,
     installSequence,
     hold: hold ?? undefined,
+    ...(proof === undefined ? {} : { loaderProof: proof }),
+    ...(test === undefined ? {} : { loaderTest: test }),
     extra,
   };
 }

@@ -21,7 +21,7 @@ import type { HealthBoard } from './health-board.ts';
 import type { ImageJudge } from './judge-image.ts';
 import { NodeControl } from './node-control.ts';
 import type { NodeReader } from './node-reader.ts';
-import { refuseUnlessIdle, refuseUnlessPhase } from './phase-checks.ts';
+import { refuseUnlessIdle, refuseUnlessPhase, refuseWhileDegraded } from './phase-checks.ts';
 import { planOf } from './plan.ts';
 import { RequestKeys } from './request-keys.ts';
 import { rollbackTarget } from './rollback-target.ts';
@@ -68,6 +68,9 @@ export interface ControlPorts {
   readonly degraded: readonly ErrorReport[];
   readonly startedAtMs: number;
   readonly hasLoaderCounted: boolean | undefined;
+  readonly bootId: string;
+  /** The configured loader with its dialect. */
+  readonly loader: string;
 }
 
 /** Answers the API: checks what may be asked now, saves it by the runner, and reads the rest. */
@@ -97,6 +100,7 @@ export class AgentControlService implements AgentControl {
       progress: events.progressNow,
       degraded: fault === undefined ? degraded : [...degraded, fault],
       startedAtMs: this.#ports.startedAtMs,
+      loader: this.#ports.loader,
       hasLoaderCounted: this.#ports.hasLoaderCounted,
       nowMs: clock.nowMs(),
     });
@@ -119,7 +123,7 @@ export class AgentControlService implements AgentControl {
 
   async startUpdate(input: UpdateInput, idempotencyKey: string | undefined): Promise<Accepted> {
     parseReference(input.image);
-    this.#refuseUnlessSound();
+    refuseWhileDegraded(this.#ports.degraded, 'start an update');
     const body = JSON.stringify(['install', input]);
     return this.#keys.once(idempotencyKey, body, this.#ports.random.id(), async (id) => {
       const update = this.#newRequest(id, 'install', input);
@@ -129,7 +133,7 @@ export class AgentControlService implements AgentControl {
   }
 
   async startRollback(idempotencyKey: string | undefined): Promise<Accepted> {
-    this.#refuseUnlessSound();
+    refuseWhileDegraded(this.#ports.degraded, 'start an update');
     return this.#keys.once(idempotencyKey, '["rollback"]', this.#ports.random.id(), async (id) => {
       const node = await this.#ports.slots.readNode();
       const { runner, facts } = this.#ports;
@@ -159,7 +163,7 @@ export class AgentControlService implements AgentControl {
 
   async activate(id: string, andReboot: boolean): Promise<void> {
     const { runner, clock } = this.#ports;
-    this.#refuseUnlessSound();
+    refuseWhileDegraded(this.#ports.degraded, 'start an update');
     const until = andReboot ? 'committed' : 'activated';
     const check = (state: UpdateState) => refuseUnlessPhase(state, id, ['staged', 'activated'], 'activate');
     await runner.dispatch({ type: 'activation-asked', until, atMs: clock.nowMs() }, {}, check);
@@ -182,6 +186,11 @@ export class AgentControlService implements AgentControl {
 
   async reboot(): Promise<void> {
     await this.#node.reboot();
+  }
+
+  async testLoader(): Promise<void> {
+    refuseWhileDegraded(this.#ports.degraded, 'test the loader');
+    await this.#node.testLoader();
   }
 
   async markGood(slot: SlotName): Promise<void> {
@@ -218,7 +227,7 @@ export class AgentControlService implements AgentControl {
 
   async trigger(envelope: unknown): Promise<TriggerAccepted> {
     const { facts, clock, verifyTrigger, runner } = this.#ports;
-    this.#refuseUnlessSound();
+    refuseWhileDegraded(this.#ports.degraded, 'start an update');
     if (facts.isLost) {
       throw new AgentError(
         'facts-lost',
@@ -266,15 +275,6 @@ export class AgentControlService implements AgentControl {
 
   #newRequest(id: string, kind: UpdateRequest['kind'], input: UpdateInput): UpdateRequest {
     return { id, kind, ...input, requestedAtMs: this.#ports.clock.nowMs() };
-  }
-
-  #refuseUnlessSound(): void {
-    const [first] = this.#ports.degraded;
-    if (first !== undefined) {
-      throw new AgentError('agent-degraded', `cannot start an update: the agent is degraded: ${first.message}`, {
-        details: { causes: this.#ports.degraded.map(({ code }) => code) },
-      });
-    }
   }
 }
 

@@ -1,6 +1,8 @@
 import { isAlreadyRunning, inactiveSlot, type NodeIdentity, preflight } from '../core/admission.ts';
 import type { ErrorReport } from '../core/errors.ts';
+import type { LoaderProof } from '../core/facts.ts';
 import { formatReference, parseReference, type Reference } from '../core/image-format/reference.ts';
+import { proofOf, unprovenLoader } from '../core/loader-proof.ts';
 import type {
   Deployment,
   ImageSource,
@@ -22,6 +24,14 @@ export interface JudgedImage {
   readonly node: NodeBoot;
   readonly isAlreadyRunning: boolean;
   readonly blockers: readonly ErrorReport[];
+  /** What is known of the loader; `undefined` while it never showed anything. */
+  readonly loaderProof: LoaderProof | undefined;
+}
+
+/** The configured loader with its dialect, and whether the update rules want a proof that it counts. */
+export interface LoaderRule {
+  readonly name: string;
+  readonly isProofRequired: boolean;
 }
 
 /** Resolves and judges images; reads the network and the node, and writes nothing. */
@@ -31,6 +41,7 @@ export class ImageJudge {
   readonly #slots: SlotService;
   readonly #facts: FactsKeeper;
   readonly #identity: NodeIdentity;
+  readonly #loader: LoaderRule;
 
   constructor(ports: {
     sources: ImageSourceFactory;
@@ -38,12 +49,14 @@ export class ImageJudge {
     slots: SlotService;
     facts: FactsKeeper;
     identity: NodeIdentity;
+    loader: LoaderRule;
   }) {
     this.#sources = ports.sources;
     this.#trust = ports.trust;
     this.#slots = ports.slots;
     this.#facts = ports.facts;
     this.#identity = ports.identity;
+    this.#loader = ports.loader;
   }
 
   /** Resolves `reference` once, fetches its signatures and judges it. Rejects with coded errors of source and policy. */
@@ -59,13 +72,17 @@ export class ImageJudge {
     const signed = { image, signatures };
     const trusted = this.#trust.judge(signed);
     const node = await this.#slots.readNode();
+    const facts = { data: this.#facts.data, isLost: this.#facts.isLost };
+    const loaderProof = proofOf(facts.data, this.#loader.name);
+    const loaderBlocker = this.#loader.isProofRequired ? unprovenLoader(loaderProof) : undefined;
     return {
       signed,
       source,
       trusted,
       node,
       isAlreadyRunning: isAlreadyRunning(trusted, node, deployments),
-      blockers: preflight(trusted, node, { data: this.#facts.data, isLost: this.#facts.isLost }, this.#identity),
+      blockers: preflight(trusted, node, facts, this.#identity, loaderBlocker),
+      loaderProof,
     };
   }
 }

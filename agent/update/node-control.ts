@@ -6,6 +6,7 @@ import { activeHold } from '../core/status.ts';
 import type { SlotName } from '../core/update-state.ts';
 import type { EventLog } from './event-log.ts';
 import type { FactsKeeper } from './facts-keeper.ts';
+import { beginLoaderTest } from './loader-test.ts';
 import type { NodeReader } from './node-reader.ts';
 import { refuseWhileActive } from './phase-checks.ts';
 import type { UpdateRunner } from './runner.ts';
@@ -19,6 +20,7 @@ export class NodeControl {
     readonly nodeReader: NodeReader;
     readonly events: EventLog;
     readonly clock: Clock;
+    readonly bootId: string;
   };
 
   constructor(ports: {
@@ -28,6 +30,7 @@ export class NodeControl {
     nodeReader: NodeReader;
     events: EventLog;
     clock: Clock;
+    bootId: string;
   }) {
     this.#ports = ports;
   }
@@ -43,6 +46,12 @@ export class NodeControl {
       throw new AgentError('update-phase-wrong', `cannot reboot: the update is ${phase}`, { details: { phase } });
     }
     await slots.reboot();
+  }
+
+  async testLoader(): Promise<void> {
+    refuseWhileActive(this.#ports.runner.state, 'test the loader');
+    await beginLoaderTest(this.#ports);
+    this.#changed('loader-test-begun', 'an operator tests the loader: the next boot shows whether it writes back', {});
   }
 
   async markGood(slot: SlotName): Promise<void> {

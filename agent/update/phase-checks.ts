@@ -1,4 +1,4 @@
-import { AgentError } from '../core/errors.ts';
+import { AgentError, type ErrorReport } from '../core/errors.ts';
 import type { UpdateState } from '../core/update-state.ts';
 
 /** Throws `update-in-progress` unless no update is under way. */
@@ -33,4 +33,13 @@ export function refuseWhileActive(state: UpdateState, what: string): void {
   if (state.phase === 'idle') return;
   const { phase } = state;
   throw new AgentError('update-phase-wrong', `cannot ${what}: an update is ${phase}`, { details: { phase } });
+}
+
+/** Throws `agent-degraded` unless nothing of the agent is broken. */
+export function refuseWhileDegraded(degraded: readonly ErrorReport[], what: string): void {
+  const [first] = degraded;
+  if (first === undefined) return;
+  throw new AgentError('agent-degraded', `cannot ${what}: the agent is degraded: ${first.message}`, {
+    details: { causes: degraded.map(({ code }) => code) },
+  });
 }

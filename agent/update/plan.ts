@@ -1,5 +1,6 @@
 import { inactiveSlot } from '../core/admission.ts';
 import type { PlanView } from '../core/control.ts';
+import { loaderWarning } from '../core/loader-proof.ts';
 import type { JudgedImage } from './judge-image.ts';
 
 /** What installing `judged` would mean. */
@@ -38,7 +39,7 @@ function fetchedLayers({ trusted, node }: JudgedImage): readonly { readonly laye
 }
 
 function warningsOf(
-  { node, isAlreadyRunning, trusted }: JudgedImage,
+  { node, isAlreadyRunning, trusted, loaderProof }: JudgedImage,
   hasLoaderCounted: boolean | undefined,
 ): readonly string[] {
   if (isAlreadyRunning) return [];
@@ -54,6 +55,8 @@ function warningsOf(
       'the loader did not count this boot: it cannot write back, so a trial that fails would never fall back',
     );
   }
+  const doubt = loaderWarning(loaderProof);
+  if (hasLoaderCounted !== false && doubt !== undefined) warnings.push(doubt);
   if (node.maxTries === 1) {
     warnings.push('the loader grants a trial one try: a single power cut in the trial rolls back');
   }

@@ -19,4 +19,9 @@ async function efiNode(beforeStep: (name: string) => void): Promise<ContractNode
   };
 }
 
-describeBootloader('EFI BootNext and BootOrder', efiNode, { tries: 1, countsProven: false, hasSteps: true });
+describeBootloader('EFI BootNext and BootOrder', efiNode, {
+  tries: 1,
+  countsProven: false,
+  hasSteps: true,
+  canary: 'changed',
+});

@@ -36,16 +36,20 @@ const uncounted = { countsProven: false, hasSteps: true } as const;
 describeBootloader('GPT attributes, read by gptprio', (step) => gptNode('gptprio', 512, step), {
   ...uncounted,
   tries: 4,
+  canary: 'changed',
 });
 describeBootloader('GPT attributes in blocks of 4096 bytes', (step) => gptNode('gptprio', 4096, step), {
   ...uncounted,
   tries: 2,
+  canary: 'changed',
 });
 describeBootloader('GPT attributes, read by ChromeOS’s firmware', (step) => gptNode('chromeos', 512, step), {
   ...uncounted,
   tries: 15,
+  canary: 'unseen',
 });
 describeBootloader('GPT attributes with a single try', (step) => gptNode('chromeos', 512, step), {
   ...uncounted,
   tries: 1,
+  canary: 'unseen',
 });

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { LoaderCanary } from '../../bootloader/canary.ts';
 import type { Bootloader, SlotName } from '../../bootloader/bootloader.ts';
 import type { SectorFate } from '../fakes/power-loss-file.ts';
 
@@ -9,6 +10,8 @@ export interface ContractNode {
   readonly boot: () => Promise<SlotName | 'rescue'>;
   /** The power goes: each sector (or directory entry) that was written and not synced meets its fate. */
   readonly losePower: (fate: () => SectorFate) => void;
+  /** The next boot is a reboot that carries `argument`. */
+  readonly carry?: (argument: string | undefined) => void;
 }
 
 /** What loaders honestly differ in. */
@@ -21,6 +24,8 @@ export interface LoaderTraits {
   readonly revivesTrials?: true;
   /** Whether the adapter writes through steps that can be cut. */
   readonly hasSteps: boolean;
+  /** How it shows between trials that it writes back; `unseen`: it has a mark, which this firmware leaves alone. */
+  readonly canary?: 'changed' | 'unseen' | undefined;
 }
 
 /** Thrown by `beforeStep` where the power goes. */
@@ -37,7 +42,99 @@ export function describeBootloader(name: string, makeNode: MakeNode, traits: Loa
     describeBoots(makeNode, traits);
     describeVerbs(makeNode, traits);
     if (traits.hasSteps) describePowerLoss(makeNode, traits);
+    if (traits.canary !== undefined) describeCanary(makeNode, traits);
   });
+}
+
+/** The mark that a loader changes at the next boot, which must never change what boots. */
+function canaryOf({ loader }: ContractNode): LoaderCanary {
+  const { canary } = loader;
+  if (canary === undefined) throw new Error('the loader has no canary');
+  return canary;
+}
+
+function describeCanary(makeNode: MakeNode, { tries, canary: trait, hasSteps }: LoaderTraits): void {
+  it('shows by its canary, in the slot that runs and without a trial, that it writes back', async () => {
+    const node = await makeNode(nothing);
+    await node.boot();
+    const before = await node.loader.readStatus();
+    const canary = canaryOf(node);
+    await canary.arm('a');
+    expect(await node.loader.readStatus()).toEqual(before);
+    node.carry?.(canary.rebootArgument);
+    expect(await node.boot()).toBe('a');
+    expect(await canary.read('a')).toBe(trait === 'changed' ? 'changed' : 'unchanged');
+    await canary.clear('a');
+    await canary.clear('a');
+    expect(await node.loader.readStatus()).toEqual(before);
+    for (let count = 0; count < 5; count += 1) expect(await node.boot()).toBe('a');
+    expect(await node.loader.readStatus()).toEqual(before);
+  });
+
+  it('has a canary beside a good slot, too, which it does not start', async () => {
+    const node = await makeNode(nothing);
+    await node.loader.markGood('b');
+    await node.loader.markGood('a');
+    const canary = canaryOf(node);
+    await canary.arm('a');
+    node.carry?.(canary.rebootArgument);
+    expect(await node.boot()).toBe('a');
+    await canary.clear('a');
+    expect(await node.loader.readStatus()).toMatchObject({
+      primary: 'a',
+      trial: undefined,
+      slots: { a: { state: 'good' }, b: { state: 'good' } },
+    });
+  });
+
+  it('shows nothing by a canary that no boot came to, and arms over it', async () => {
+    const node = await makeNode(nothing);
+    await node.boot();
+    const canary = canaryOf(node);
+    await canary.arm('a');
+    expect(await canary.read('a')).toBe('unchanged');
+    await canary.clear('a');
+    await canary.arm('a');
+    await node.loader.activate('b', tries);
+    expect(await node.loader.readStatus()).toMatchObject({ primary: 'b', trial: 'b', trialTries: tries });
+    for (let count = 0; count < tries; count += 1) expect(await node.boot()).toBe('b');
+    expect(await node.boot()).toBe('a');
+  });
+
+  it('refuses a canary in a slot that is not good', async () => {
+    await expect(canaryOf(await makeNode(nothing)).arm('b')).rejects.toMatchObject({ code: 'boot-fallback-missing' });
+  });
+
+  if (hasSteps) {
+    it.each(['arm', 'clear'] as const)(
+      'boots the proven slot whenever the power goes in %s of its canary',
+      async (verb) => {
+        for (let cutAt = 0, isCut = true; isCut; cutAt += 1) {
+          for (const [fateName, fate] of fates) {
+            const where = `cut before step ${cutAt}, unsynced sectors ${fateName}`;
+            let step = Number.NEGATIVE_INFINITY;
+            const node = await makeNode(() => {
+              if (step++ === cutAt) throw new PowerCut();
+            });
+            const canary = canaryOf(node);
+            if (verb === 'clear') await canary.arm('a');
+            step = 0;
+            isCut = await canary[verb]('a').then(
+              () => false,
+              () => true,
+            );
+            step = Number.NEGATIVE_INFINITY;
+            let asked = 0;
+            node.losePower(() => fate(asked++));
+            for (let count = 0; count < 3; count += 1) expect(await node.boot(), where).toBe('a');
+            expect(await node.loader.readStatus(), where).toMatchObject({ primary: 'a', trial: undefined });
+            await node.loader.activate('b', tries);
+            expect(await node.loader.readStatus(), where).toMatchObject({ primary: 'b', trialTries: tries });
+          }
+        }
+      },
+    );
+  }
 }
 
 /** Boots the slot, and renews its marker where the loader consumes one. */

@@ -10,16 +10,21 @@ async function trybootNode(beforeStep: (name: string) => void): Promise<Contract
   const board = new TrybootBoard();
   const loader = new TrybootBootloader(autoboot, board, { a: 2, b: 3 });
   let isPowered = true;
+  let carried: string | undefined;
   return {
     loader,
     boot: async () => {
       // The agent's own reboot carries the argument; where the power went, nothing did.
       const { primary, trial } = await loader.readStatus();
       const isAgents = isPowered && trial !== undefined && trial === primary;
-      board.reboot(isAgents ? await loader.armReboot(trial) : undefined);
+      board.reboot(isAgents ? await loader.armReboot(trial) : carried);
+      carried = undefined;
       isPowered = true;
       const started = board.boot(autoboot.disk);
       return started === 2 ? 'a' : started === 3 ? 'b' : 'rescue';
+    },
+    carry: (argument) => {
+      carried = argument;
     },
     losePower: (fate) => {
       autoboot.losePower(fate);
@@ -29,4 +34,9 @@ async function trybootNode(beforeStep: (name: string) => void): Promise<Contract
   };
 }
 
-describeBootloader('the Raspberry Pi’s tryboot', trybootNode, { tries: 1, countsProven: false, hasSteps: true });
+describeBootloader('the Raspberry Pi’s tryboot', trybootNode, {
+  tries: 1,
+  countsProven: false,
+  hasSteps: true,
+  canary: 'changed',
+});

@@ -97,7 +97,7 @@ describeBootloader(
     revivesTrials: true,
   },
 );
-const uncounted = { countsProven: false, hasSteps: true } as const;
+const uncounted = { countsProven: false, hasSteps: true, canary: 'changed' } as const;
 describeBootloader('U-Boot’s own counter', (step) => redundantNode('bootcount', 'incremental', step), {
   ...uncounted,
   tries: 5,

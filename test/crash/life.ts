@@ -132,7 +132,14 @@ async function runAgent(
     });
     const ended = new AbortController();
     const identity = { compatible: 'acme', agentVersion: `${image.agent}.0.0` };
-    const judge = new ImageJudge({ sources: () => world.registry, trust: world.registry, slots, facts, identity });
+    const judge = new ImageJudge({
+      sources: () => world.registry,
+      trust: world.registry,
+      slots,
+      facts,
+      identity,
+      loader: { name: 'loader', isProofRequired: false },
+    });
     const effects = new Effects({
       judge,
       slots,
@@ -160,7 +167,8 @@ async function runAgent(
   return { end, state: runner?.state, hasSavedRequest };
 }
 
-function slotService(world: World, booted: SlotName, reboot: (argument?: string) => void): SlotService {
+/** The privileged half of a boot in `booted`, over what survives in `world`. */
+export function slotService(world: World, booted: SlotName, reboot: (argument?: string) => void): SlotService {
   return new LocalSlotService({
     booted,
     bootloader: world.loader.adapter(),

@@ -102,6 +102,7 @@ export class World {
     const loader = this.loader.adapter();
     await loader.repair('a', older !== undefined);
     if (older === undefined) await loader.markBad('b');
+    else for (const slot of ['b', 'a'] as const) await loader.markGood(slot);
     this.#isAtFactory = false;
   }
 

@@ -45,6 +45,7 @@ export class ScriptedControl implements AgentControl {
       nodeId: 'node-1',
       compatible: 'acme-gw-2',
       labels: { site: 'oslo' },
+      loader: { name: 'grub/kaon', isProven: undefined, by: undefined, provenAtMs: undefined, isTestPending: false },
       phase: 'idle',
       booted: 'a',
       primary: 'a',
@@ -160,6 +161,10 @@ export class ScriptedControl implements AgentControl {
 
   async reboot(): Promise<void> {
     this.#ask('reboot');
+  }
+
+  async testLoader(): Promise<void> {
+    this.#ask('test-loader');
   }
 
   async markGood(slot: SlotName): Promise<void> {

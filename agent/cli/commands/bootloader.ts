@@ -1,9 +1,8 @@
 import type { Command } from 'commander';
-import type { StatusAnswer } from '../answers.ts';
 import { CliError } from '../exit-codes.ts';
 import { printable } from '../format-values.ts';
 import { addCommand, type CliContext, perform } from '../invocation.ts';
-import { renderDetected } from '../render-bootloader.ts';
+import { loaderText, renderDetected } from '../render-bootloader.ts';
 
 /** `bootloader detect` and `bootloader selftest`. */
 export function addBootloaderCommands(program: Command, context: CliContext): void {
@@ -26,14 +25,21 @@ export function addBootloaderCommands(program: Command, context: CliContext): vo
   });
   const selftest = addCommand(bootloader, {
     usage: 'selftest',
-    description: 'Say whether the loader was seen to count this boot: only then does a trial that fails fall back.',
-    examples: ['bootloader selftest'],
+    description: 'Say whether the loader was seen to write back: only then does a trial that fails fall back.',
+    examples: ['bootloader selftest', 'bootloader selftest --reboot'],
   });
-  perform(selftest, context, async (invocation) => {
+  selftest.option('--reboot', 'reboot, in the slot that runs, so that the loader shows it; see the result afterwards');
+  perform<{ reboot?: boolean }>(selftest, context, async (invocation) => {
+    if (invocation.options.reboot === true) {
+      await invocation.api().testLoader();
+      invocation.print({ isTestPending: true }, `${testBegunText}\n`);
+      return 0;
+    }
     const { value } = await invocation.api().status();
-    const { hasLoaderCounted } = value;
-    invocation.print({ hasLoaderCounted: hasLoaderCounted ?? null }, `${printable(verdictText(value))}\n`);
-    return hasLoaderCounted === false ? 1 : 0;
+    const { hasLoaderCounted, loader } = value;
+    const answer = { hasLoaderCounted: hasLoaderCounted ?? null, loader: loader ?? null };
+    invocation.print(answer, `${printable(loaderText(value))}\n`);
+    return hasLoaderCounted === false || loader?.isProven === false ? 1 : 0;
   });
   bootloader.action(() => {
     throw new CliError('usage-invalid', 'cannot tell what is wanted: say detect or selftest', {
@@ -42,11 +48,5 @@ export function addBootloaderCommands(program: Command, context: CliContext): vo
   });
 }
 
-function verdictText({ hasLoaderCounted, slots }: StatusAnswer): string {
-  if (hasLoaderCounted === false) {
-    return 'the loader did not count this boot: it cannot write back, and a trial would never fall back';
-  }
-  if (hasLoaderCounted === true) return 'the loader counted this boot';
-  if (slots.length === 0) return 'not known: the loader cannot be read now';
-  return 'not known yet: the next boot will show whether the loader counts';
-}
+const testBegunText =
+  'the node reboots into the slot that runs; kaonctl bootloader selftest then says what the loader did';

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { DetectedLoader } from '../../../bootloader/detect.ts';
+import { AgentError } from '../../../agent/core/errors.ts';
 import { runCli } from '../../../agent/cli/program.ts';
 import { RecordingIo, testDeps } from '../../unit/cli/recording-io.ts';
 import { TestDaemon } from './daemon.ts';
@@ -39,6 +40,17 @@ describe('kaonctl bootloader', () => {
     expect(await run()).toMatchObject({ exitCode: 0, text: 'the loader counted this boot\n' });
     daemon.control.become({ hasLoaderCounted: false });
     expect(await run()).toMatchObject({ exitCode: 1, text: expect.stringContaining('never fall back') as string });
+  });
+
+  it('begins a test that reboots only when it is told to', async () => {
+    const io = new RecordingIo({ environment: { KAON_SOCKET: daemon.socket } });
+    expect(await runCli(['bootloader', 'selftest', '--reboot'], io, testDeps())).toBe(0);
+    expect(io.stdout).toContain('reboots into the slot that runs');
+    expect(daemon.control.asked).toContain('test-loader');
+    daemon.control.failure = new AgentError('bootloader-unsupported', 'cannot test the loader: it counts trials alone');
+    const refused = new RecordingIo({ environment: { KAON_SOCKET: daemon.socket } });
+    expect(await runCli(['bootloader', 'selftest', '--reboot'], refused, testDeps())).toBe(78);
+    expect(refused.stderr).toContain('it counts trials alone');
   });
 
   it('wants to know which of the two', async () => {

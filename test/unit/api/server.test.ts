@@ -117,6 +117,7 @@ describe('asking', () => {
     ['DELETE', `/v1/known-bad/${digest}`, undefined, 204, `clear ${digest}`],
     ['POST', '/v1/triggers', { payload: 'x' }, 202, 'trigger {"payload":"x"}'],
     ['POST', '/v1/reboot', undefined, 202, 'reboot'],
+    ['POST', '/v1/loader-test', undefined, 202, 'test-loader'],
     ['POST', '/v1/facts/confirm', undefined, 204, 'confirm-facts'],
     [
       'PUT',

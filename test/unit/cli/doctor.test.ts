@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { LoaderView } from '../../../agent/core/control.ts';
 import type { HealthAnswer, StatusAnswer } from '../../../agent/cli/answers.ts';
 import { examine, type Finding } from '../../../agent/cli/doctor.ts';
 import { bootVerdict } from '../../../agent/cli/health-verdict.ts';
@@ -116,8 +117,20 @@ describe('the verdict over a boot', () => {
     });
   });
 
-  it('looks at whether the loader counts, where that is known', () => {
-    expect(finding(statusAnswer(), 'boot counting')).toBeUndefined();
+  it('looks at whether the loader counts, and says how it is shown', () => {
+    const known = { name: 'gpt', by: 'self-test', provenAtMs: 1, isTestPending: false } as const;
+    const of = (loader: Partial<LoaderView>) =>
+      finding(statusAnswer({ loader: { ...known, isProven: undefined, ...loader } }), 'boot counting');
+    expect(of({ isProven: true })).toMatchObject({
+      result: 'ok',
+      text: expect.stringContaining('in a test') as string,
+    });
+    expect(of({ isProven: false })).toMatchObject({
+      result: 'warn',
+      text: expect.stringContaining('did not write') as string,
+    });
+    expect(of({})).toMatchObject({ result: 'warn', fix: 'Run kaonctl bootloader selftest --reboot.' });
+    expect(of({ isTestPending: true })?.text).toContain('the next boot shows');
     expect(finding(statusAnswer({ hasLoaderCounted: true }), 'boot counting')?.result).toBe('ok');
     expect(finding(statusAnswer({ hasLoaderCounted: false }), 'boot counting')).toMatchObject({ result: 'fail' });
   });

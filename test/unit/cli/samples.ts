@@ -74,6 +74,7 @@ export function statusAnswer(changes: Partial<StatusView> = {}): StatusAnswer {
     rollbackFloor: 0,
     holdUntil: undefined,
     startedAtMs: 1_750_000_000_000,
+    loader: { name: 'grub/kaon', isProven: true, by: 'boot', provenAtMs: 1_750_000_000_000, isTestPending: false },
     ...changes,
   };
   return toWire(view);

@@ -76,7 +76,7 @@ describe('the configuration', () => {
       trust: { keys: {}, rules: [] },
       registries: {},
       health: { deadlineMs: 600_000, checks: [] },
-      update: { retry: { attempts: 5, baseMs: 15_000, maxMs: 900_000 } },
+      update: { unprovenLoader: 'warn', retry: { attempts: 5, baseMs: 15_000, maxMs: 900_000 } },
       triggers: { keys: {} },
       api: { socket: '/run/kaon/kaon.sock' },
     });

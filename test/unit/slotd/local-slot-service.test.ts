@@ -4,6 +4,7 @@ import { digestOf } from '../../../agent/core/image-format/digest.ts';
 import { parseReference } from '../../../agent/core/image-format/reference.ts';
 import type { SignedImage, TrustedImage, WriteProgress } from '../../../agent/core/ports.ts';
 import { LocalSlotService, type MintingPolicy } from '../../../agent/slotd/local-slot-service.ts';
+import type { LoaderCanary } from '../../../bootloader/canary.ts';
 import { BootloaderError } from '../../../bootloader/errors.ts';
 import type { Bootloader, SlotName } from '../../../bootloader/bootloader.ts';
 import { StreamingSlotWriter } from '../../../partitions/streaming-slot-writer.ts';
@@ -461,6 +462,52 @@ describe('the node', () => {
     Object.assign(bootloader, { armReboot: refuse });
     await expect(service.reboot('b')).rejects.toMatchObject({ code: 'boot-env-write-failed' });
     expect(steps).toEqual([]);
+  });
+});
+
+describe('a test of the loader', () => {
+  function canaryIn(bootloader: MemoryBootloader, steps: string[], result: 'changed' | 'unchanged') {
+    const canary: LoaderCanary = {
+      rebootArgument: 'test me',
+      arm: async (slot) => void steps.push(`arm ${slot}`),
+      read: async () => result,
+      clear: async (slot) => void steps.push(`clear ${slot}`),
+    };
+    Object.assign(bootloader, { canary });
+  }
+
+  it.each(['changed', 'unchanged'] as const)('sets the mark, reboots, and finds it %s', async (result) => {
+    const { service, steps, bootloader } = bench();
+    canaryIn(bootloader, steps, result);
+    await service.armLoaderTest();
+    await service.reboot('loader-test');
+    expect(await service.readLoaderTest()).toBe(result === 'changed');
+    await service.clearLoaderTest();
+    expect(steps).toEqual(['arm a', 'reboot test me', 'clear a']);
+  });
+
+  it('needs no mark where each boot shows that the loader counts', async () => {
+    const { service, steps } = bench();
+    await service.armLoaderTest();
+    await service.reboot('loader-test');
+    expect(await service.readLoaderTest()).toBeUndefined();
+    await service.clearLoaderTest();
+    expect(steps).toEqual(['reboot']);
+  });
+
+  it('is refused where only a trial shows that the loader counts', async () => {
+    const { service, bootloader } = bench();
+    const capabilities = { ...bootloader.capabilities, countsProven: false };
+    Object.defineProperty(bootloader, 'capabilities', { value: capabilities });
+    await expect(service.armLoaderTest()).rejects.toMatchObject({ code: 'bootloader-unsupported' });
+  });
+
+  it('is refused in a trial, in a slot that is not proven, and beside one in trial', async () => {
+    const { service, bootloader } = bench();
+    await bootloader.activate('b', 4);
+    await expect(service.armLoaderTest()).rejects.toMatchObject({ code: 'booted-slot-unproven' });
+    const other = bench({ booted: 'b' });
+    await expect(other.service.armLoaderTest()).rejects.toMatchObject({ code: 'booted-slot-unproven' });
   });
 });
 

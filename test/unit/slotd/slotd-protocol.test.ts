@@ -7,6 +7,7 @@ import type {
   ByteRange,
   LayerSource,
   NodeBoot,
+  RebootPurpose,
   SignedImage,
   SlotService,
   WriteProgress,
@@ -51,6 +52,7 @@ class MemorySlotService implements SlotService {
   image: SignedImage | undefined;
   ranges: readonly ByteRange[] | undefined;
   fail: AgentError | undefined;
+  loaderTest: boolean | undefined;
 
   async readNode(): Promise<NodeBoot> {
     return this.#answer('read-node', node);
@@ -88,8 +90,20 @@ class MemorySlotService implements SlotService {
     this.#answer(`mark-bad ${slot}`, undefined);
   }
 
-  async reboot(trial?: SlotName): Promise<void> {
-    this.#answer(`reboot ${trial ?? ''}`.trim(), undefined);
+  async reboot(purpose?: RebootPurpose): Promise<void> {
+    this.#answer(`reboot ${purpose ?? ''}`.trim(), undefined);
+  }
+
+  async armLoaderTest(): Promise<void> {
+    this.#answer('arm-loader-test', undefined);
+  }
+
+  async readLoaderTest(): Promise<boolean | undefined> {
+    return this.#answer('read-loader-test', this.loaderTest);
+  }
+
+  async clearLoaderTest(): Promise<void> {
+    this.#answer('clear-loader-test', undefined);
   }
 
   #answer<T>(asked: string, value: T): T {
@@ -132,6 +146,13 @@ describe('kaond and kaon-slotd', () => {
     await client.markBad('b');
     await client.reboot();
     await client.reboot('b');
+    await client.reboot('loader-test');
+    await client.armLoaderTest();
+    for (const result of [true, false, undefined]) {
+      service.loaderTest = result;
+      expect(await client.readLoaderTest()).toBe(result);
+    }
+    await client.clearLoaderTest();
     expect(service.asked).toEqual([
       'read-node',
       'repair-loader true',
@@ -141,6 +162,12 @@ describe('kaond and kaon-slotd', () => {
       'mark-bad b',
       'reboot',
       'reboot b',
+      'reboot loader-test',
+      'arm-loader-test',
+      'read-loader-test',
+      'read-loader-test',
+      'read-loader-test',
+      'clear-loader-test',
     ]);
   });
 

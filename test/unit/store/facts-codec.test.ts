@@ -25,6 +25,15 @@ describe('a copy of the facts', () => {
     expect(decodeFacts(encodeFacts(facts, 7n))).toEqual({ kind: 'sound', sequence: 7n, data: facts });
   });
 
+  it('keeps what is known of the loader, and is sound without what another version wrote of it', () => {
+    const proof = { loader: 'gpt', isProven: true, by: 'self-test', atMs: 5 } as const;
+    const test = { bootId: 'boot-1', atMs: 4, isSettled: false };
+    const known = { ...facts, loaderProof: proof, loaderTest: test };
+    expect(decodeFacts(encodeFacts(known, 7n))).toMatchObject({ kind: 'sound', data: known });
+    const odd = { ...facts, loaderProof: { isProven: 'perhaps' }, loaderTest: 7 } as unknown as FactsData;
+    expect(decodeFacts(encodeFacts(odd, 7n))).toEqual({ kind: 'sound', sequence: 7n, data: facts });
+  });
+
   it('has the layout that its head states', () => {
     const copy = Buffer.from(encodeFacts(facts, 0x0102030405060708n));
     expect(copy.byteLength).toBe(4096);

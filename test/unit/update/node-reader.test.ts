@@ -21,6 +21,9 @@ function slowService(): { slots: SlotService; answers: PromiseWithResolvers<Node
     markGood: refuse,
     markBad: refuse,
     reboot: refuse,
+    armLoaderTest: refuse,
+    readLoaderTest: refuse,
+    clearLoaderTest: refuse,
   };
   return { slots, answers };
 }

@@ -7,6 +7,7 @@ import type {
   HealthChecks,
   Journal,
   NodeBoot,
+  RebootPurpose,
   Reporter,
   SignedImage,
   SlotService,
@@ -25,6 +26,7 @@ import { degradedGate, holdGate } from '../../../agent/update/gates.ts';
 import { ImageJudge } from '../../../agent/update/judge-image.ts';
 import { NodeReader } from '../../../agent/update/node-reader.ts';
 import { UpdateRunner } from '../../../agent/update/runner.ts';
+import { settleLoader } from '../../../agent/update/loader-test.ts';
 import { start, type Started } from '../../../agent/update/start.ts';
 import { StreamingSlotWriter } from '../../../partitions/streaming-slot-writer.ts';
 import { ManualClock } from '../../fakes/manual-clock.ts';
@@ -147,9 +149,24 @@ class SteppedSlots implements SlotService {
     await this.#slots.markBad(slot);
   }
 
-  async reboot(trial?: SlotName): Promise<void> {
+  async reboot(purpose?: RebootPurpose): Promise<void> {
     await this.#steps.takeSlowly('reboot');
-    await this.#slots.reboot(trial);
+    await this.#slots.reboot(purpose);
+  }
+
+  async armLoaderTest(): Promise<void> {
+    await this.#steps.takeSlowly('arm-loader-test');
+    await this.#slots.armLoaderTest();
+  }
+
+  async readLoaderTest(): Promise<boolean | undefined> {
+    await this.#steps.takeSlowly('read-loader-test');
+    return this.#slots.readLoaderTest();
+  }
+
+  async clearLoaderTest(): Promise<void> {
+    await this.#steps.takeSlowly('clear-loader-test');
+    await this.#slots.clearLoaderTest();
   }
 }
 
@@ -245,7 +262,8 @@ export class TestAgent {
     this.events = new EventLog(journal, (error) => this.faults.push(error));
     const nodeReader = new NodeReader(slots, clock);
     const identity = { compatible: 'acme-gw-2', agentVersion: '1.4.0' };
-    const judge = new ImageJudge({ sources: () => registry, trust: registry, slots, facts, identity });
+    const loader = { name: 'memory', isProofRequired: options.isProofRequired ?? false };
+    const judge = new ImageJudge({ sources: () => registry, trust: registry, slots, facts, identity, loader });
     const effects = new Effects({
       judge,
       slots,
@@ -282,6 +300,8 @@ export class TestAgent {
       degraded: [...started.faults, ...(options.degraded ?? [])],
       startedAtMs: clock.nowMs(),
       hasLoaderCounted: started.hasLoaderCounted,
+      bootId: node.bootId,
+      loader: loader.name,
     });
   }
 
@@ -319,6 +339,9 @@ export interface AgentOptions {
   readonly reporters?: readonly Reporter[];
   readonly standingFaults?: readonly CheckResult[];
   readonly degraded?: readonly ErrorReport[];
+  readonly isProofRequired?: boolean;
+  /** Records what the boot showed of the loader, as the real agent does. */
+  readonly isLoaderSettled?: boolean;
   /** Faults that close the gate of a degraded agent. */
   readonly gateFaults?: readonly ErrorReport[];
   /** Another journal than the node's. */
@@ -343,6 +366,10 @@ export class TestNode {
   constructor(sizeBytes = 16_384) {
     const partitions = { root: { sizeBytes } };
     this.devices = new MemorySlotDevices({ slots: { a: partitions, b: partitions } });
+  }
+
+  get bootId(): string {
+    return `boot-${this.#boots}`;
   }
 
   /** The loader starts a slot, which the next agent runs in. */
@@ -376,8 +403,11 @@ export class TestNode {
       evidence: { collect: async () => ({ items: [], areAllTriesPowerLoss: false }) },
       clock: this.clock,
       rules,
-      bootId: `boot-${this.#boots}`,
+      bootId: this.bootId,
     });
+    const { clock, bootId } = this;
+    if (options.isLoaderSettled === true)
+      await settleLoader({ slots, facts, clock, bootId, loader: 'memory' }, started);
     return new TestAgent(this, facts, started, slots, options);
   }
 
