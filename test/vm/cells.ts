@@ -22,18 +22,18 @@ export interface PlayedCell extends Cell {
   readonly seconds: number;
 }
 
-/** Plays cells, `jobs` at a time, in their order; `onEnd` hears of each. Never rejects for what a cell did. */
+/** Plays cells, `jobs` at a time, in their order; `onEnd` hears of each. Rejects only once `signal` is aborted. */
 export async function playCells(
   stages: Stages,
   cells: readonly Cell[],
-  jobs: number,
-  onEnd: (cell: PlayedCell) => void,
+  { jobs, signal, onEnd }: { jobs: number; signal: AbortSignal; onEnd: (cell: PlayedCell) => void },
 ): Promise<readonly PlayedCell[]> {
   const played: PlayedCell[] = [];
   const waiting = [...cells];
   const worker = async () => {
     for (let cell = waiting.shift(); cell !== undefined; cell = waiting.shift()) {
-      const one = await playCell(stages, cell);
+      const one = await playCell(stages, cell, signal);
+      signal.throwIfAborted();
       played.push(one);
       onEnd(one);
     }
@@ -42,19 +42,20 @@ export async function playCells(
   return played;
 }
 
-async function playCell(stages: Stages, cell: Cell): Promise<PlayedCell> {
+async function playCell(stages: Stages, cell: Cell, signal: AbortSignal): Promise<PlayedCell> {
   const startedAtMs = performance.now();
-  const failures = await attempt(stages, cell);
+  const limit = AbortSignal.any([signal, AbortSignal.timeout(cellLimitMs)]);
+  const failures = await attempt(stages, cell, limit);
   return { ...cell, failures, seconds: Math.round((performance.now() - startedAtMs) / 1000) };
 }
 
-async function attempt(stages: Stages, { machine, scenario }: Cell): Promise<readonly string[]> {
+async function attempt(stages: Stages, { machine, scenario }: Cell, signal: AbortSignal): Promise<readonly string[]> {
   try {
     const stage = await stages.of(machine);
     const folder = join(stage.work, fileName(scenario.name));
     await rm(folder, { recursive: true, force: true });
     await mkdir(folder, { recursive: true });
-    const failures = await scenario.play(stage, folder, AbortSignal.timeout(cellLimitMs));
+    const failures = await scenario.play(stage, folder, signal);
     if (failures.length === 0) await shell(`rm -f ${folder}/*.img`);
     return failures;
   } catch (error) {

@@ -9,14 +9,14 @@ const mebibyte = 1024 * 1024;
 export const partitions = {
   core: { number: 5, firstMiB: 1, sizeMiB: 1, type: 'ef02' },
   esp: { number: 1, firstMiB: 2, sizeMiB: 64, type: 'ef00' },
-  'slot-a': { number: 2, firstMiB: 66, sizeMiB: 384, type: '8304' },
-  'slot-b': { number: 3, firstMiB: 450, sizeMiB: 400, type: '8304' },
-  data: { number: 4, firstMiB: 850, sizeMiB: 128, type: '8300' },
+  'slot-a': { number: 2, firstMiB: 66, sizeMiB: 272, type: '8304' },
+  'slot-b': { number: 3, firstMiB: 338, sizeMiB: 288, type: '8304' },
+  data: { number: 4, firstMiB: 626, sizeMiB: 128, type: '8300' },
 } as const;
 
 export type PartitionName = keyof typeof partitions;
 
-export const diskMiB = 980;
+export const diskMiB = 756;
 
 /** Where a partition begins on the disk, in bytes. */
 export function offsetOf(name: PartitionName): number {
@@ -53,9 +53,15 @@ export async function getPartition(disk: string, name: PartitionName, file: stri
   await shell(`dd if=${disk} of=${file} bs=1M skip=${firstMiB} count=${sizeMiB} conv=sparse status=none`);
 }
 
-/** An ext4 file system of a tree, as large as `sizeMiB`. */
-export async function makeFileSystem(tree: string, file: string, sizeMiB: number): Promise<void> {
-  await shell(`rm -f ${file}; mke2fs -q -t ext4 -d ${tree} ${file} ${sizeMiB}M`);
+/** An ext4 file system of a tree, as large as `sizeMiB`. One that is never written needs no journal of its own. */
+export async function makeFileSystem(
+  tree: string,
+  file: string,
+  sizeMiB: number,
+  use: 'read-only' | 'written',
+): Promise<void> {
+  const options = use === 'read-only' ? '-O ^has_journal -m 0 -N 16384' : '';
+  await shell(`rm -f ${file}; mke2fs -q -t ext4 ${options} -d ${tree} ${file} ${sizeMiB}M`);
 }
 
 /** Puts a file onto the ESP, its folders made where they are missing. */
@@ -92,7 +98,7 @@ export async function putData(
   const [, uid = '', gid = ''] = /^kaon:[^:]*:(\d+):(\d+):/m.exec(passwd) ?? [];
   await chown(join(data, 'kaon'), Number(uid), Number(gid));
   const file = join(folder, 'data.img');
-  await makeFileSystem(data, file, partitions.data.sizeMiB);
+  await makeFileSystem(data, file, partitions.data.sizeMiB, 'written');
   await putPartition(disk, 'data', file);
   await shell(`rm -rf ${data} ${file}`);
 }

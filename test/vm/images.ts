@@ -5,6 +5,7 @@ import type { RealRegistry } from '../system/docker-registry.ts';
 import { makeFileSystem, partitions } from './disk.ts';
 import type { VmLoader } from './loader.ts';
 import { makeNewer } from './newer-kaon.ts';
+import { patience } from './patience.ts';
 import { run, shell } from './shell.ts';
 
 const kaonctlProgram = fileURLToPath(new URL('../../package/bin/kaonctl.js', import.meta.url));
@@ -96,7 +97,7 @@ export class ImageShop {
     const file = join(this.#folder, `${name}.img`);
     const layout = join(this.#folder, `layout-${name}`);
     await makeVersion(this.#tree, tree, version, behaviour);
-    await makeFileSystem(tree, file, partitions['slot-a'].sizeMiB);
+    await makeFileSystem(tree, file, partitions['slot-a'].sizeMiB, 'read-only');
     await mkdir(layout, { recursive: true });
     const kaonctl = (...args: readonly string[]) => run(process.execPath, kaonctlProgram, ...args);
     await kaonctl(
@@ -139,7 +140,7 @@ trust:
   rules: [{ prefix: "${registry}/os", require: { keys: [release] } }]
 registries: { "${registry}": { insecureHttp: true } }
 health:
-  deadline: 60s
+  deadline: ${60 * patience}s
   checks:
     - { name: well, kind: command, command: [/usr/bin/test, "!", -e, /etc/kaon-is-unhealthy], timeout: 10s, retries: 0 }
     - { name: network, kind: systemd-unit, unit: systemd-networkd.service, timeout: 20s, required: false }

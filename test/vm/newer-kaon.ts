@@ -5,7 +5,7 @@ import { join } from 'node:path';
 export const newerVersion = '99.0.0';
 
 /** What a newer kaon may add to all that it stores: fields that the older one knows nothing of. */
-const changes: readonly { readonly file: string; readonly find: string; readonly replace: string }[] = [
+export const newerChanges: readonly { readonly file: string; readonly find: string; readonly replace: string }[] = [
   {
     file: 'dist/agent/store/state-codec.js',
     find: 'return JSON.stringify(state);',
@@ -45,7 +45,7 @@ const changes: readonly { readonly file: string; readonly find: string; readonly
  */
 export async function makeNewer(tree: string): Promise<void> {
   const home = join(tree, 'usr/lib/kaon');
-  for (const { file, find, replace } of changes) {
+  for (const { file, find, replace } of newerChanges) {
     const path = join(home, file);
     const text = await readFile(path, 'utf8');
     if (text.split(find).length !== 2) throw new Error(`cannot make a newer kaon: ${file} does not have ${find} once`);

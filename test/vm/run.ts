@@ -87,29 +87,43 @@ async function withStages<T>(work: string, play: (stages: Stages) => Promise<T>)
   }
 }
 
-async function playMatrix(work: string, cells: readonly Cell[], jobs: number): Promise<boolean> {
-  const played = await withStages(work, (stages) => playCells(stages, cells, jobs, tell));
+async function playMatrix(work: string, cells: readonly Cell[], jobs: number, signal: AbortSignal): Promise<boolean> {
+  const played = await withStages(work, (stages) => playCells(stages, cells, { jobs, signal, onEnd: tell }));
   const failed = played.filter(({ failures }) => failures.length > 0);
   print(played);
   console.log(`${played.length - failed.length} passed, ${failed.length} failed, 0 skipped`);
   return failed.length === 0 && played.length > 0;
 }
 
-async function playSoak(work: string, values: Values): Promise<boolean> {
+async function playSoak(work: string, values: Values, signal: AbortSignal): Promise<boolean> {
   const wanted = chosen(values.machine, machines);
   const machine = machines.find(({ name }) => wanted?.has(name) ?? true);
   if (machine === undefined) throw new Error('cannot soak: no machine is named');
   const cuts = Number(values.soak);
   const seed = values.seed === undefined ? undefined : Number(values.seed);
-  return withStages(work, async (stages) => soak(await stages.of(machine), { cuts, seed, resultFile: values.result }));
+  return withStages(work, async (stages) =>
+    soak(await stages.of(machine), { cuts, seed, resultFile: values.result, signal }),
+  );
+}
+
+/** Aborts when this run is told to end, so that no emulator outlives it. */
+function untilTold(): AbortSignal {
+  const told = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(name, () => told.abort(new Error(`the run was ended by ${name}`)));
+  }
+  return told.signal;
 }
 
 async function main(): Promise<number> {
   const { values } = parseArgs({ options });
+  const signal = untilTold();
   const cells = wantedCells(values);
   const work = await mkdtemp(join(tmpdir(), 'kaon-vm-'));
   const isHeld =
-    values.soak === undefined ? await playMatrix(work, cells, Number(values.jobs)) : await playSoak(work, values);
+    values.soak === undefined
+      ? await playMatrix(work, cells, Number(values.jobs), signal)
+      : await playSoak(work, values, signal);
   if (isHeld && !values.keep) await rm(work, { recursive: true });
   else console.log(`serial logs and disks are in ${work}`);
   return isHeld ? 0 : 1;

@@ -48,10 +48,15 @@ type Cut = SoakResult['cuts'][number];
  */
 export async function soak(
   stage: Stage,
-  options: { readonly cuts: number; readonly seed: number | undefined; readonly resultFile: string },
+  options: {
+    readonly cuts: number;
+    readonly seed: number | undefined;
+    readonly resultFile: string;
+    readonly signal: AbortSignal;
+  },
 ): Promise<boolean> {
   const image = await stage.shop.push('v2', 'healthy');
-  const result = (await load(options.resultFile)) ?? (await begin(stage, image, options.seed));
+  const result = (await load(options.resultFile)) ?? (await begin(stage, image, options.seed, options.signal));
   if (result.machine !== stage.machine.name || (options.seed ?? result.seed) !== result.seed) {
     throw new Error(`cannot go on with ${options.resultFile}: it is of ${result.machine}, seed ${result.seed}`);
   }
@@ -61,7 +66,8 @@ export async function soak(
   for (let number = 1; result.cuts.length < options.cuts; number += 1) {
     const atMs = Math.round(random.fraction() * result.upgradeMs);
     if (result.cuts.some((cut) => cut.number >= number)) continue;
-    const cut = await playCut(stage, image, number, atMs);
+    const cut = await playCut(stage, image, { number, atMs, signal: options.signal });
+    options.signal.throwIfAborted();
     if (cut === undefined) continue;
     result.cuts.push(cut);
     await save(options.resultFile, result);
@@ -70,22 +76,31 @@ export async function soak(
   return summarize(result);
 }
 
-async function begin(stage: Stage, image: VmImage, seed = Date.now() % 2 ** 32): Promise<SoakResult> {
+async function begin(stage: Stage, image: VmImage, seed: number | undefined, signal: AbortSignal): Promise<SoakResult> {
   const { machine } = await newNode(stage, image, 'soak-0');
   const startedAtMs = performance.now();
-  await bootToRest(machine, AbortSignal.timeout(lifeLimitMs));
-  return { machine: stage.machine.name, seed, upgradeMs: Math.round(performance.now() - startedAtMs), cuts: [] };
+  await bootToRest(machine, withLimit(signal));
+  return {
+    machine: stage.machine.name,
+    seed: seed ?? Date.now() % 2 ** 32,
+    upgradeMs: Math.round(performance.now() - startedAtMs),
+    cuts: [],
+  };
 }
 
 /** Resolves to `undefined` where the node came to rest before its power was cut. */
-async function playCut(stage: Stage, image: VmImage, number: number, atMs: number): Promise<Cut | undefined> {
+async function playCut(
+  stage: Stage,
+  image: VmImage,
+  { number, atMs, signal }: { number: number; atMs: number; signal: AbortSignal },
+): Promise<Cut | undefined> {
   const { machine, disk, folder } = await newNode(stage, image, `soak-${number}`);
   const cutAtMs = performance.now() + atMs;
   const cut = { number, atMs, boot: 0, lastLine: '', boots: 0, ended: 'never', runs: 'nothing' };
   try {
     const plan = () =>
       machine.lineBeforeCut === undefined ? { afterMs: Math.max(0, cutAtMs - performance.now()) } : undefined;
-    const ends = await bootToRest(machine, AbortSignal.timeout(lifeLimitMs), plan);
+    const ends = await bootToRest(machine, withLimit(signal), plan);
     if (!ends.includes('cut')) return undefined;
     const result = await readResult({ stage, disk, folder, images: [image], machine, ends });
     const failures = failuresOf({ ...atRest(result, image), ...endedInOrder(result) });
@@ -102,6 +117,10 @@ async function playCut(stage: Stage, image: VmImage, number: number, atMs: numbe
   } catch (error) {
     return { ...cut, failures: [error instanceof Error ? error.message : String(error)] };
   }
+}
+
+function withLimit(signal: AbortSignal): AbortSignal {
+  return AbortSignal.any([signal, AbortSignal.timeout(lifeLimitMs)]);
 }
 
 async function newNode(stage: Stage, image: VmImage, name: string) {

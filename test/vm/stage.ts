@@ -68,7 +68,7 @@ export class Stages {
     const factoryTree = join(folder, 'factory');
     await makeVersion(tree, factoryTree, 'v1', 'healthy');
     const factoryFile = join(folder, 'factory.img');
-    await makeFileSystem(factoryTree, factoryFile, partitions['slot-a'].sizeMiB);
+    await makeFileSystem(factoryTree, factoryFile, partitions['slot-a'].sizeMiB, 'read-only');
     const shop = new ImageShop({ loader, folder, tree, keys: this.#keys, registry: this.#registry });
     return { tree, factoryFile, factoryTree, shop };
   }

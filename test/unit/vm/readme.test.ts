@@ -17,3 +17,10 @@ it('the matrix of real boots has the names that its README has', () => {
   expect(rowsOf(text, 'scenario')).toEqual(scenarios.map(({ name }) => name));
   expect(rowsOf(text, 'machine')).toEqual(machines.map(({ name }) => name));
 });
+
+it.each(machines)('$name is booted by every run with an upgrade, a panic and a failed check', ({ usual }) => {
+  const known = scenarios.map(({ name }) => name);
+  const played = usual === 'all' ? known : usual;
+  expect(played).toEqual(expect.arrayContaining(['upgrade', 'panic', 'failed health']));
+  expect(known).toEqual(expect.arrayContaining([...played]));
+});
