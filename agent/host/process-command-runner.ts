@@ -5,6 +5,8 @@ import type { Readable } from 'node:stream';
 export interface CommandOutcome {
   /** `undefined` when it could not be started or was killed. */
   readonly exitCode: number | undefined;
+  /** The signal that killed it; `undefined` for every other end. */
+  readonly killedBy?: NodeJS.Signals | undefined;
   /** The last 4 KiB of what it wrote to both outputs; says why when it could not be started or was killed. */
   readonly output: string;
 }
@@ -38,17 +40,19 @@ export class ProcessCommandRunner {
       for (const stream of [child.stdout, child.stderr]) collect(stream, tail);
       const onAbort = () => killGroup(child);
       signal.addEventListener('abort', onAbort, { once: true });
-      const end = (exitCode: number | undefined, reason: string) => {
+      const end = (reason: string, exitCode?: number, killedBy?: NodeJS.Signals) => {
         signal.removeEventListener('abort', onAbort);
         child.stdout.destroy();
         child.stderr.destroy();
-        resolve({ exitCode, output: [reason, tail.text()].filter((part) => part !== '').join(': ') });
+        const output = [reason, tail.text()].filter((part) => part !== '').join(': ');
+        resolve({ exitCode, killedBy, output });
       };
-      child.once('error', (error) => end(undefined, `cannot run ${program}: ${error.message}`));
+      child.once('error', (error) => end(`cannot run ${program}: ${error.message}`));
       child.once('exit', (code, killedBy) => {
         // What it left behind would outlive its check.
         killGroup(child);
-        const finish = () => end(code ?? undefined, killedBy === null ? '' : `killed by ${killedBy}`);
+        const finish = () =>
+          end(killedBy === null ? '' : `killed by ${killedBy}`, code ?? undefined, killedBy ?? undefined);
         const timer = setTimeout(finish, drainMs);
         child.once('close', () => {
           clearTimeout(timer);

@@ -17,8 +17,9 @@ export class CommandRebooter implements Rebooter {
   /** Resolves when the reboot was accepted. Rejects with `reboot-failed`. */
   async reboot(argument?: string): Promise<void> {
     const argv = argument === undefined ? this.#argv : [...this.#argv, `--reboot-argument=${argument}`];
-    const { exitCode, output } = await this.#commands.run(argv, AbortSignal.timeout(rebootTimeoutMs));
-    if (exitCode === 0) return;
+    const { exitCode, killedBy, output } = await this.#commands.run(argv, AbortSignal.timeout(rebootTimeoutMs));
+    // A shutdown that was accepted ends this service and the command with it, which then can't say so any more.
+    if (exitCode === 0 || killedBy === 'SIGTERM') return;
     const ending = exitCode === undefined ? output : `exit code ${exitCode}: ${output}`;
     throw new AgentError('reboot-failed', `cannot reboot by ${argv.join(' ')}: ${ending}`, {
       details: { command: argv, exitCode },

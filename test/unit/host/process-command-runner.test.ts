@@ -46,6 +46,11 @@ describe('running a program', () => {
     expect((await runner.run([], never)).exitCode).toBeUndefined();
   });
 
+  it('says which signal killed a program', async () => {
+    const { exitCode, killedBy } = await runner.run(['/bin/sh', '-c', 'kill -TERM $$'], never);
+    expect({ exitCode, killedBy }).toEqual({ exitCode: undefined, killedBy: 'SIGTERM' });
+  });
+
   it('kills the program and what it started when it is aborted', async () => {
     const pidFile = join(directory, 'pid');
     const script = `/bin/sleep 1000 & echo $! > ${pidFile}.new; mv ${pidFile}.new ${pidFile}; wait`;
@@ -53,7 +58,11 @@ describe('running a program', () => {
     const done = runner.run(['/bin/sh', '-c', script], controller.signal);
     while (!existsSync(pidFile)) await new Promise((resolve) => setImmediate(resolve));
     controller.abort();
-    expect(await done).toEqual({ exitCode: undefined, output: expect.stringContaining('SIGKILL') as string });
+    expect(await done).toEqual({
+      exitCode: undefined,
+      killedBy: 'SIGKILL',
+      output: expect.stringContaining('killed by SIGKILL') as string,
+    });
     // A kill is taken, not yet carried out, when it returns.
     await expect.poll(() => isAlive(Number(readFileSync(pidFile, 'utf8')))).toBe(false);
   });

@@ -9,10 +9,11 @@ import { ManualClock } from '../../fakes/manual-clock.ts';
 class FixedCommands implements CommandRunner {
   readonly ran: (readonly string[])[] = [];
   exitCode: number | undefined = 0;
+  killedBy: NodeJS.Signals | undefined;
 
   async run(argv: readonly string[]) {
     this.ran.push(argv);
-    return { exitCode: this.exitCode, output: this.exitCode === 0 ? '' : 'it broke' };
+    return { exitCode: this.exitCode, killedBy: this.killedBy, output: this.exitCode === 0 ? '' : 'it broke' };
   }
 }
 
@@ -116,6 +117,16 @@ describe('rebooting', () => {
   it.each([1, undefined])('is reboot-failed when the command ends with %s', async (exitCode) => {
     const commands = new FixedCommands();
     commands.exitCode = exitCode;
+    await expect(new CommandRebooter(commands).reboot()).rejects.toMatchObject({ code: 'reboot-failed' });
+  });
+
+  it('takes a command that the shutdown itself ended for an accepted reboot, and no other that was killed', async () => {
+    const commands = new FixedCommands();
+    commands.exitCode = undefined;
+    commands.killedBy = 'SIGTERM';
+    await expect(new CommandRebooter(commands).reboot()).resolves.toBeUndefined();
+    // Its own time limit.
+    commands.killedBy = 'SIGKILL';
     await expect(new CommandRebooter(commands).reboot()).rejects.toMatchObject({ code: 'reboot-failed' });
   });
 });
