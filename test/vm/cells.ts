@@ -4,10 +4,15 @@ import type { VmMachine } from './machines.ts';
 import { patience } from './patience.ts';
 import type { Scenario } from './scenario.ts';
 import { shell } from './shell.ts';
-import { fileName, type Stages } from './stage.ts';
+import { fileName, type Stage } from './stage.ts';
 
 /** Longest time of one cell; what takes longer has lost its way. */
 const cellLimitMs = 15 * 60_000 * patience;
+
+/** Where cells find what they begin from. */
+export interface StageSource {
+  readonly of: (machine: VmMachine) => Promise<Stage>;
+}
 
 /** A scenario on a machine. */
 export interface Cell {
@@ -24,7 +29,7 @@ export interface PlayedCell extends Cell {
 
 /** Plays cells, `jobs` at a time, in their order; `onEnd` hears of each. Rejects only once `signal` is aborted. */
 export async function playCells(
-  stages: Stages,
+  stages: StageSource,
   cells: readonly Cell[],
   { jobs, signal, onEnd }: { jobs: number; signal: AbortSignal; onEnd: (cell: PlayedCell) => void },
 ): Promise<readonly PlayedCell[]> {
@@ -42,14 +47,18 @@ export async function playCells(
   return played;
 }
 
-async function playCell(stages: Stages, cell: Cell, signal: AbortSignal): Promise<PlayedCell> {
+async function playCell(stages: StageSource, cell: Cell, signal: AbortSignal): Promise<PlayedCell> {
   const startedAtMs = performance.now();
   const limit = AbortSignal.any([signal, AbortSignal.timeout(cellLimitMs)]);
   const failures = await attempt(stages, cell, limit);
   return { ...cell, failures, seconds: Math.round((performance.now() - startedAtMs) / 1000) };
 }
 
-async function attempt(stages: Stages, { machine, scenario }: Cell, signal: AbortSignal): Promise<readonly string[]> {
+async function attempt(
+  stages: StageSource,
+  { machine, scenario }: Cell,
+  signal: AbortSignal,
+): Promise<readonly string[]> {
   try {
     const stage = await stages.of(machine);
     const folder = join(stage.work, fileName(scenario.name));

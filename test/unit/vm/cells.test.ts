@@ -1,0 +1,91 @@
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type PlayedCell, playCells, type StageSource } from '../../vm/cells.ts';
+import { machines, type VmMachine } from '../../vm/machines.ts';
+import type { Scenario } from '../../vm/scenario.ts';
+import type { Stage } from '../../vm/stage.ts';
+
+let work: string;
+
+beforeEach(async () => {
+  work = await mkdtemp(join(tmpdir(), 'kaon-cells-'));
+});
+
+afterEach(() => rm(work, { recursive: true }));
+
+const machine = machines[0] as VmMachine;
+const never = new AbortController().signal;
+
+/** Stages with nothing but a folder: the scenarios here boot no machine. */
+function stages(): StageSource {
+  return { of: async (one) => ({ machine: one, work }) as Stage };
+}
+
+async function play(jobs: number, signal: AbortSignal, ...scenarios: readonly Scenario[]) {
+  const told: PlayedCell[] = [];
+  const cells = scenarios.map((scenario) => ({ machine, scenario }));
+  const played = await playCells(stages(), cells, { jobs, signal, onEnd: (cell) => told.push(cell) });
+  expect(told).toEqual(played);
+  return played;
+}
+
+describe('cells of the matrix', () => {
+  it('end with what did not hold, or with why they came to no end', async () => {
+    const played = await play(
+      1,
+      never,
+      { name: 'good', play: async () => [] },
+      { name: 'bad', play: async () => ['slot b runs'] },
+      { name: 'lost', play: () => Promise.reject(new Error('no rest in 14 boots')) },
+    );
+    expect(played.map(({ failures }) => failures)).toEqual([[], ['slot b runs'], ['no rest in 14 boots']]);
+  });
+
+  it('run as many at once as there are jobs, each in a folder of its own', async () => {
+    const both = Promise.withResolvers<undefined>();
+    const folders: string[] = [];
+    const scenario = (name: string): Scenario => ({
+      name,
+      play: async (_stage, folder) => {
+        folders.push(folder);
+        if (folders.length === 2) both.resolve(undefined);
+        await both.promise;
+        return [];
+      },
+    });
+    await play(2, never, scenario('cut in the write'), scenario('no agent'));
+    expect(folders).toEqual([join(work, 'cut-in-the-write'), join(work, 'no-agent')]);
+  });
+
+  it('leave the disks of a failure alone', async () => {
+    const scenario = (name: string, failures: readonly string[]): Scenario => ({
+      name,
+      play: async (_stage, folder) => {
+        await writeFile(join(folder, 'disk.img'), '');
+        return failures;
+      },
+    });
+    await play(1, never, scenario('good', []), scenario('bad', ['it']));
+    expect(existsSync(join(work, 'good/disk.img'))).toBe(false);
+    expect(existsSync(join(work, 'bad/disk.img'))).toBe(true);
+  });
+
+  it('begin nothing any more once the run is told to end', async () => {
+    const told = new AbortController();
+    const began: string[] = [];
+    const scenario = (name: string): Scenario => ({
+      name,
+      play: async (_stage, _folder, signal) => {
+        began.push(name);
+        told.abort(new Error('the run was ended'));
+        signal.throwIfAborted();
+        return [];
+      },
+    });
+    await expect(play(1, told.signal, scenario('one'), scenario('two'))).rejects.toThrow('the run was ended');
+    expect(began).toEqual(['one']);
+  });
+});
