@@ -25,7 +25,16 @@ const masked = [
 
 const modules = [
   ...['fat', 'vfat', 'nls_ascii', 'nls_cp437', 'nls_iso8859-1', 'efivarfs', 'virtio', 'virtio_ring', 'virtio_pci'],
-  ...['virtio_pci_modern_dev', 'virtio_pci_legacy_dev', 'virtio_net', 'net_failover', 'failover', 'autofs4', 'softdog'],
+  ...[
+    'virtio_pci_modern_dev',
+    'virtio_pci_legacy_dev',
+    'virtio_net',
+    'net_failover',
+    'failover',
+    'autofs4',
+    'watchdog',
+    'softdog',
+  ],
 ];
 
 /**
@@ -108,6 +117,8 @@ WantedBy=multi-user.target
 `,
   // WDIOF_CARDRESET, WDIOF_SETTIMEOUT, WDIOF_KEEPALIVEPING
   'usr/lib/vm-watchdog': `set -eu
+# Makes the class, under which there is nothing without a driver.
+modprobe softdog
 mkdir -p /run/vm-watchdog/watchdog0
 echo 0 >/run/vm-watchdog/watchdog0/bootstatus
 echo 0x80a0 >/run/vm-watchdog/watchdog0/options
