@@ -1,14 +1,11 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { RealRegistry } from '../system/docker-registry.ts';
 import { makeFileSystem, partitions } from './disk.ts';
 import type { VmLoader } from './loader.ts';
 import { makeNewer } from './newer-kaon.ts';
 import { patience } from './patience.ts';
 import { run, shell } from './shell.ts';
-
-const kaonctlProgram = fileURLToPath(new URL('../../package/bin/kaonctl.js', import.meta.url));
 
 /** How many boots a trial gets, and a proven slot between two that renew it. */
 export const tries = 2;
@@ -52,11 +49,14 @@ export interface VmImage {
 /** What signs the images: by `release.pub` nodes know the one signer, of the other they know nothing. */
 export type Signer = 'release' | 'stranger';
 
-/** Makes the keys of all signers in `folder`. */
-export async function makeKeys(folder: string): Promise<void> {
-  for (const name of ['release', 'stranger']) {
-    await run(process.execPath, kaonctlProgram, 'keygen', '--output', join(folder, name));
-  }
+/** Makes the keys of all signers in `folder`; `tree` is a root file system with kaon. */
+export async function makeKeys(tree: string, folder: string): Promise<void> {
+  for (const name of ['release', 'stranger']) await kaonctl(tree, 'keygen', '--output', join(folder, name));
+}
+
+/** The program that is installed in `tree`, on this machine's Node: the sources may change while a run goes on. */
+async function kaonctl(tree: string, ...args: readonly string[]): Promise<void> {
+  await run(process.execPath, join(tree, 'usr/lib/kaon/package/bin/kaonctl.js'), ...args);
 }
 
 /** As the guest names a registry of the host. */
@@ -99,17 +99,17 @@ export class ImageShop {
     await makeVersion(this.#tree, tree, version, behaviour);
     await makeFileSystem(tree, file, partitions['slot-a'].sizeMiB, 'read-only');
     await mkdir(layout, { recursive: true });
-    const kaonctl = (...args: readonly string[]) => run(process.execPath, kaonctlProgram, ...args);
     await kaonctl(
+      this.#tree,
       ...['image', 'build', '--name', 'edge', '--version', version, '--compatible', 'vm', '--level', '1'],
       ...['--partition', `root=${file}`, ...(await this.#loader.imageArguments(tree, this.#folder))],
       ...['--output', layout],
     );
     // A tag of its own: images of one scenario may have one version.
     const path = `os/edge:${this.#loader.kind}-${name}`;
-    await kaonctl('image', 'push', layout, `${this.#registry.host}/${path}`, '--insecure-http');
+    await kaonctl(this.#tree, 'image', 'push', layout, `${this.#registry.host}/${path}`, '--insecure-http');
     const key = join(this.#keys, `${signer}.key`);
-    await kaonctl('image', 'sign', '--key', key, `${this.#registry.host}/${path}`, '--insecure-http');
+    await kaonctl(this.#tree, 'image', 'sign', '--key', key, `${this.#registry.host}/${path}`, '--insecure-http');
     await shell(`rm -rf ${layout} ${tree}`);
     return { version: name, reference: `${seenByGuest(this.#registry)}/${path}`, file };
   }

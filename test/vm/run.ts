@@ -80,7 +80,7 @@ async function withStages<T>(work: string, play: (stages: Stages) => Promise<T>)
   try {
     const cache = process.env['KAON_VM_CACHE'] ?? '/var/cache/kaon-vm';
     const rootTree = await buildRootTree(cache, work);
-    await makeKeys(work);
+    await makeKeys(rootTree, work);
     return await play(new Stages({ work, rootTree, keys: work, registry }));
   } finally {
     await registry.stop();
