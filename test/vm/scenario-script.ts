@@ -14,11 +14,13 @@ slot=$(sed -n 's/.*kaon.slot=\\([^ ]*\\).*/\\1/p' /proc/cmdline)
 echo "$slot $VERSION" >> history
 sync
 say "boot $boots, slot $slot, $VERSION"
-# Each start of a Node costs seconds of an emulated processor, so the waiting is done without one.
 ask() { curl --silent --fail --unix-socket /run/kaon/kaon.sock "http://kaon$1"; }
-phase() { ask /v1/status | grep -o '"phase":"[a-z-]*"' | head -n 1 | cut -d'"' -f4; }
-until [ -n "$(phase)" ]; do sleep 1; done
-while [ "$(phase)" != idle ]; do sleep 1; done
+# Each start of a program costs an emulated processor dearly, hence few, and none to look at the answer.
+until_idle() {
+  local pattern='"phase":"([a-z-]+)"'
+  until [[ $(ask /v1/status) =~ $pattern && \${BASH_REMATCH[1]} = idle ]]; do sleep 3; done
+}
+until_idle
 asked=$(cat asked 2>/dev/null || echo 0)
 for reference in ${references.join(' ')}; do
   count=$(( \${count:-0} + 1 ))
@@ -26,8 +28,7 @@ for reference in ${references.join(' ')}; do
   echo "$count" > asked; sync
   say "update to $reference"
   kaonctl --json update "$reference" --detach
-  while [ "$(phase)" != idle ]; do sleep 1; done
-  sleep 1
+  until_idle
 done
 reboots=$(cat reboots 2>/dev/null || echo 0)
 if [ "$reboots" -lt ${plainReboots} ]; then

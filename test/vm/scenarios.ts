@@ -35,6 +35,9 @@ function rolledBack(result: VmResult, ...outcomes: readonly string[]): Readonly<
   };
 }
 
+/** The agent has noted this boot; the verdict follows a moment later. */
+const inTrial = /"event":"agent-started"/;
+
 function life(name: string, one: Life): Scenario {
   return { name, play: (stage, folder, signal) => playLife(stage, folder, one, signal) };
 }
@@ -91,13 +94,13 @@ export const scenarios: readonly Scenario[] = [
   }),
   life('cut in the trial', {
     images: one('healthy'),
-    cut: (boot) => (boot === 2 ? { line: /vm-scenario: boot .* slot B/, afterMs: 0 } : undefined),
+    cut: (boot) => (boot === 2 ? { line: inTrial, afterMs: 0 } : undefined),
     expect: (result) => committed(result, 'v2-healthy-release'),
   }),
   life('cut in every trial', {
     images: one('healthy'),
     hasWatchdog: true,
-    cut: (boot) => (boot === 2 || boot === 3 ? { line: /vm-scenario: boot .* slot B/, afterMs: 0 } : undefined),
+    cut: (boot) => (boot === 2 || boot === 3 ? { line: inTrial, afterMs: 0 } : undefined),
     expect: (result) => ({
       ...committed(result, 'v2-healthy-release'),
       'slot a ran in between': result.history[3]?.startsWith('A ') === true,
