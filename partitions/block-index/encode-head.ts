@@ -6,8 +6,10 @@ export interface IndexFacts {
   readonly contentSizeBytes: number;
   readonly frameSizeBytes: number;
   readonly framesPerGroup: number;
+  readonly frameCount: number;
   readonly zeroFrameSizeBytes: number;
   readonly groups: readonly {
+    readonly blockCount: number;
     readonly compressedSizeBytes: number;
     readonly entriesSizeBytes: number;
     readonly sha256: Uint8Array;
@@ -27,12 +29,14 @@ export function encodeIndexHead(facts: IndexFacts): Uint8Array {
   fixed.writeUInt32LE(facts.frameSizeBytes, 36);
   fixed.writeUInt32LE(facts.framesPerGroup, 40);
   fixed.writeUInt32LE(facts.zeroFrameSizeBytes, 44);
-  fixed.writeUInt32LE(facts.groups.length, 48);
+  fixed.writeUInt32LE(facts.frameCount, 48);
   fixed.writeUInt32LE(facts.segments.length, 52);
   const groups = Buffer.alloc(layout.groupBytes * facts.groups.length);
-  facts.groups.forEach(({ compressedSizeBytes, entriesSizeBytes }, index) => {
-    groups.writeUInt32LE(compressedSizeBytes, index * layout.groupBytes);
-    groups.writeUInt16LE(entriesSizeBytes, index * layout.groupBytes + 4);
+  facts.groups.forEach(({ blockCount, compressedSizeBytes, entriesSizeBytes }, index) => {
+    const at = index * layout.groupBytes;
+    groups.writeUInt32LE(blockCount, at);
+    groups.writeUInt32LE(compressedSizeBytes, at + 4);
+    groups.writeUInt16LE(entriesSizeBytes, at + 8);
   });
   const segments = Buffer.alloc(layout.segmentBytes * facts.segments.length);
   facts.segments.forEach(({ blockCount, digest }, index) => {

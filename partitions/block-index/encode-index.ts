@@ -32,7 +32,7 @@ export class BlockIndexEncoder {
   #contentSizeBytes = 0;
   #zeroFrameSizeBytes = 0;
 
-  /** Throws a `RangeError` unless `frameSizeBytes` is a multiple of 4096. */
+  /** `frameSizeBytes` is the content of a whole frame. Throws a `RangeError` unless it is a multiple of 4096. */
   constructor(frameSizeBytes: number, options: { framesPerGroup?: number; cutRule?: CutRule } = {}) {
     if (frameSizeBytes < blockBytes || frameSizeBytes % blockBytes !== 0) {
       throw new RangeError(`cannot index frames of ${frameSizeBytes} bytes: want a multiple of ${blockBytes}`);
@@ -42,13 +42,17 @@ export class BlockIndexEncoder {
     this.#cutter = new SegmentCutter(options.cutRule);
   }
 
-  /** Takes the next frame: its content, and its compressed size. Every frame but the last has `frameSizeBytes`. */
+  /**
+   * Takes the next frame: its content, of whole blocks but for the last frame and of `frameSizeBytes` at most, and its
+   * compressed size.
+   */
   add(content: Uint8Array, compressedSizeBytes: number): void {
     const digests = digestBlocks(content);
     for (const segment of this.#cutter.push(digests)) this.#keep(segment);
     const isWhole = content.byteLength === this.#frameSizeBytes;
     const isZero = isWhole && areZero(digests) && this.#isZeroSize(compressedSizeBytes);
-    this.#frames.push({ compressedSizeBytes, isZero, sha256: hash('sha256', content, 'buffer') });
+    const blockCount = digests.byteLength / digestBytes;
+    this.#frames.push({ blockCount, compressedSizeBytes, isZero, sha256: hash('sha256', content, 'buffer') });
     this.#contentSizeBytes += content.byteLength;
   }
 
@@ -62,6 +66,7 @@ export class BlockIndexEncoder {
       const bytes = encodeFrameEntries(frames);
       entries.push(bytes);
       groups.push({
+        blockCount: frames.reduce((sum, { blockCount }) => sum + blockCount, 0),
         compressedSizeBytes: frames.reduce((sum, { compressedSizeBytes }) => sum + compressedSizeBytes, 0),
         entriesSizeBytes: bytes.byteLength,
         sha256: bytes.byteLength === 0 ? bytes : hash('sha256', bytes, 'buffer'),
@@ -71,6 +76,7 @@ export class BlockIndexEncoder {
       contentSizeBytes: this.#contentSizeBytes,
       frameSizeBytes: this.#frameSizeBytes,
       framesPerGroup: this.#framesPerGroup,
+      frameCount: this.#frames.length,
       zeroFrameSizeBytes: this.#zeroFrameSizeBytes,
       groups,
       segments: this.#segments,

@@ -2,12 +2,14 @@ import { createHash } from 'node:crypto';
 import { PartitionError } from '../errors.ts';
 import { type Frame, frameLimitBytes } from '../frames/frame.ts';
 import type { FrameGroup, IndexHead } from './index-head.ts';
-import { layout } from './layout.ts';
+import { blockBytes, layout } from './layout.ts';
 
-const { compressedSizeBytes: sizeFieldBytes, sha256Bytes } = layout;
+const { entryBytes } = layout;
+const wholeEntryBytes = entryBytes.blocks + entryBytes.compressedSize + entryBytes.sha256;
 
 /** What the entries of a group say of one frame. */
 export interface FrameFacts {
+  readonly blockCount: number;
   readonly compressedSizeBytes: number;
   readonly sha256: Uint8Array;
   /** A whole frame of zeros, compressed to the head's `zeroFrameSizeBytes`. */
@@ -29,9 +31,13 @@ export function encodeFrameEntries(frames: readonly FrameFacts[]): Uint8Array {
   frames.forEach(({ isZero }, index) => {
     if (isZero) bitmap.writeUInt8(bitmap.readUInt8(index >> 3) | (1 << (index & 7)), index >> 3);
   });
-  const sizes = Buffer.alloc(sizeFieldBytes * listed.length);
-  listed.forEach((frame, index) => sizes.writeUInt32LE(frame.compressedSizeBytes, index * sizeFieldBytes));
-  return Buffer.concat([bitmap, sizes, ...listed.map(({ sha256 }) => sha256)]);
+  const blocks = Buffer.alloc(entryBytes.blocks * listed.length);
+  const sizes = Buffer.alloc(entryBytes.compressedSize * listed.length);
+  listed.forEach(({ blockCount, compressedSizeBytes }, index) => {
+    blocks.writeUInt16LE(blockCount, index * entryBytes.blocks);
+    sizes.writeUInt32LE(compressedSizeBytes, index * entryBytes.compressedSize);
+  });
+  return Buffer.concat([bitmap, blocks, sizes, ...listed.map(({ sha256 }) => sha256)]);
 }
 
 /**
@@ -48,42 +54,77 @@ export function decodeFrameEntries(head: IndexHead, index: number, bytes: Uint8A
     (_, at) => bitmapBytes === 0 || ((bytes[at >> 3] ?? 0) & (1 << (at & 7))) !== 0,
   );
   const listed = zeros.filter((isZero) => !isZero).length;
-  if (bytes.byteLength !== bitmapBytes + listed * (sizeFieldBytes + sha256Bytes)) {
+  if (bytes.byteLength !== bitmapBytes + listed * wholeEntryBytes) {
     throw invalid(group, `has entries of ${bytes.byteLength} bytes for ${listed} frames`);
   }
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const list = new EntryList(bytes.subarray(bitmapBytes), listed);
+  const whole: FrameFacts = {
+    blockCount: head.frameSizeBytes / blockBytes,
+    compressedSizeBytes: head.zeroFrameSizeBytes,
+    sha256: head.zeroFrameSha256,
+    isZero: true,
+  };
+  let block = group.firstBlock;
   let compressedOffsetBytes = group.compressedOffsetBytes;
-  let taken = 0;
   const frames = zeros.map((isZero, at) => {
-    const shaAt = bitmapBytes + listed * sizeFieldBytes + taken * sha256Bytes;
-    const frame = toFrame(head, group.firstFrame + at, compressedOffsetBytes, {
-      isZero,
-      compressedSizeBytes: isZero
-        ? head.zeroFrameSizeBytes
-        : view.getUint32(bitmapBytes + taken * sizeFieldBytes, true),
-      sha256: isZero ? head.zeroFrameSha256 : bytes.subarray(shaAt, shaAt + sha256Bytes),
-    });
-    compressedOffsetBytes += frame.compressedSizeBytes;
-    taken += isZero ? 0 : 1;
+    const facts = isZero ? whole : list.next();
+    const frame = toFrame(head, group.firstFrame + at, block, compressedOffsetBytes, facts);
+    block += facts.blockCount;
+    compressedOffsetBytes += facts.compressedSizeBytes;
     return frame;
   });
-  if (compressedOffsetBytes !== group.compressedOffsetBytes + group.compressedSizeBytes) {
+  const endBytes = group.compressedOffsetBytes + group.compressedSizeBytes;
+  if (compressedOffsetBytes !== endBytes || block !== group.firstBlock + group.blockCount) {
     throw invalid(group, 'has frames of another size than the head says');
   }
   return frames;
 }
 
-function toFrame(head: IndexHead, index: number, compressedOffsetBytes: number, facts: FrameFacts): Frame {
-  const contentSizeBytes = head.frameContentBytes(index);
-  const { compressedSizeBytes, isZero } = facts;
+/** The entries of frames that are listed, one after the other. */
+class EntryList {
+  readonly #bytes: Uint8Array;
+  readonly #view: DataView;
+  readonly #count: number;
+  #taken = 0;
+
+  constructor(bytes: Uint8Array, count: number) {
+    this.#bytes = bytes;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#count = count;
+  }
+
+  next(): FrameFacts {
+    const index = this.#taken;
+    this.#taken += 1;
+    const sizesAt = this.#count * entryBytes.blocks;
+    const shaAt = sizesAt + this.#count * entryBytes.compressedSize + index * entryBytes.sha256;
+    return {
+      blockCount: this.#view.getUint16(index * entryBytes.blocks, true),
+      compressedSizeBytes: this.#view.getUint32(sizesAt + index * entryBytes.compressedSize, true),
+      sha256: this.#bytes.subarray(shaAt, shaAt + entryBytes.sha256),
+      isZero: false,
+    };
+  }
+}
+
+function toFrame(
+  head: IndexHead,
+  index: number,
+  block: number,
+  compressedOffsetBytes: number,
+  { blockCount, compressedSizeBytes, sha256, isZero }: FrameFacts,
+): Frame {
+  const contentOffsetBytes = block * blockBytes;
+  const sizeBytes = blockCount * blockBytes;
+  const contentSizeBytes = Math.min(sizeBytes, head.contentSizeBytes - contentOffsetBytes);
   const refuse = (reason: string) =>
     new PartitionError('block-index-invalid', `cannot read the block index: frame ${index} ${reason}`);
-  if (isZero && contentSizeBytes !== head.frameSizeBytes) throw refuse('is called whole, and is the rest');
+  if (contentSizeBytes < 1 || sizeBytes > head.frameSizeBytes) throw refuse(`has ${blockCount} blocks`);
+  if (isZero && contentSizeBytes !== sizeBytes) throw refuse('is called whole, and is not');
   if (compressedSizeBytes < 1 || compressedSizeBytes > frameLimitBytes(contentSizeBytes)) {
     throw refuse(`has ${contentSizeBytes} bytes of content in ${compressedSizeBytes}`);
   }
-  const contentOffsetBytes = index * head.frameSizeBytes;
-  return { index, contentOffsetBytes, contentSizeBytes, compressedOffsetBytes, ...facts };
+  return { index, contentOffsetBytes, contentSizeBytes, compressedOffsetBytes, compressedSizeBytes, sha256, isZero };
 }
 
 function checkEntries(group: FrameGroup, bytes: Uint8Array): void {

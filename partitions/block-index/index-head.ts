@@ -5,15 +5,18 @@ import { frameLimitBytes } from '../frames/frame.ts';
 import type { ByteRange } from '../slot-writer.ts';
 import { blockBytes, digestBytes, indexLimits, layout } from './layout.ts';
 
-const { fixedBytes, groupBytes, segmentBytes, zeroSegmentBit, sha256Bytes } = layout;
+const { fixedBytes, groupBytes, segmentBytes, zeroSegmentBit } = layout;
+const sha256Bytes = layout.entryBytes.sha256;
 
 /** Frames whose entries are verified together. */
 export interface FrameGroup {
   readonly firstFrame: number;
   readonly frameCount: number;
+  readonly firstBlock: number;
+  readonly blockCount: number;
   readonly compressedOffsetBytes: number;
   readonly compressedSizeBytes: number;
-  /** Where the entries lie in the index layer; of no bytes where all frames are zeros. */
+  /** Where the entries lie in the index layer; of no bytes where all are whole frames of zeros. */
   readonly entries: ByteRange;
   /** SHA-256 of the entries, or no bytes. */
   readonly sha256: Uint8Array;
@@ -57,7 +60,8 @@ export class IndexHead {
   readonly #segmentsAt: number;
   readonly #groupDigestsAt: number;
   readonly #segmentDigestsAt: number;
-  /** For each group, and at last for what follows them: sums of compressed sizes and of entries, and digests before it. */
+  /** For each group, and at last for what follows them: blocks, compressed sizes, entries and digests before it. */
+  readonly #framedBefore: Uint32Array;
   readonly #compressedBefore: Float64Array;
   readonly #entriesBefore: Float64Array;
   readonly #listedBefore: Uint32Array;
@@ -79,16 +83,14 @@ export class IndexHead {
     this.zeroFrameSizeBytes = head.readUInt32LE(44);
     this.blockCount = Math.ceil(this.contentSizeBytes / blockBytes);
     checkUnits(this.frameSizeBytes, this.framesPerGroup, this.zeroFrameSizeBytes);
-    this.frameCount = Math.ceil(this.contentSizeBytes / this.frameSizeBytes);
-    this.groupCount = head.readUInt32LE(48);
+    this.frameCount = head.readUInt32LE(48);
+    this.groupCount = Math.ceil(this.frameCount / this.framesPerGroup);
     this.segmentCount = head.readUInt32LE(52);
-    if (this.groupCount !== Math.ceil(this.frameCount / this.framesPerGroup)) {
-      throw invalid(`it has ${this.groupCount} groups for ${this.frameCount} frames`);
-    }
     this.#groupsAt = tablesAt;
     this.#segmentsAt = this.#groupsAt + groupBytes * this.groupCount;
     this.#groupDigestsAt = this.#segmentsAt + segmentBytes * this.segmentCount;
     if (this.#groupDigestsAt > head.byteLength) throw invalid('its tables are longer than it is');
+    this.#framedBefore = new Uint32Array(this.groupCount + 1);
     this.#compressedBefore = new Float64Array(this.groupCount + 1);
     this.#entriesBefore = new Float64Array(this.groupCount + 1);
     this.#listedBefore = new Uint32Array(this.groupCount + 1);
@@ -117,12 +119,15 @@ export class IndexHead {
   group(index: number): FrameGroup {
     checkRange('group', index, this.groupCount);
     const firstFrame = index * this.framesPerGroup;
+    const [block = 0, afterBlock = 0] = this.#framedBefore.subarray(index, index + 2);
     const [compressed = 0, afterCompressed = 0] = this.#compressedBefore.subarray(index, index + 2);
     const [entries = 0, afterEntries = 0] = this.#entriesBefore.subarray(index, index + 2);
     const [listed = 0, afterListed = 0] = this.#listedBefore.subarray(index, index + 2);
     return {
       firstFrame,
       frameCount: Math.min(this.framesPerGroup, this.frameCount - firstFrame),
+      firstBlock: block,
+      blockCount: afterBlock - block,
       compressedOffsetBytes: compressed,
       compressedSizeBytes: afterCompressed - compressed,
       entries: { offset: this.headSizeBytes + entries, sizeBytes: afterEntries - entries },
@@ -148,15 +153,23 @@ export class IndexHead {
     };
   }
 
+  /** The segment that holds `block`, from 0 to `blockCount` - 1. Throws a `RangeError` for another. */
+  segmentAt(block: number): number {
+    checkRange('block', block, this.blockCount);
+    let low = 0;
+    let high = this.segmentCount - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if ((this.#blocksBefore[middle] ?? 0) <= block) low = middle;
+      else high = middle - 1;
+    }
+    return low;
+  }
+
   /** SHA-256 of a whole frame of zeros. */
   get zeroFrameSha256(): Uint8Array {
     this.#zeroFrameSha256 ??= hash('sha256', Buffer.alloc(this.frameSizeBytes), 'buffer');
     return this.#zeroFrameSha256;
-  }
-
-  /** Content of frame `index`: whole frames but for the last. */
-  frameContentBytes(index: number): number {
-    return Math.min(this.frameSizeBytes, this.contentSizeBytes - index * this.frameSizeBytes);
   }
 
   #slice(at: number, from: number, to: number, sizeBytes: number): Uint8Array {
@@ -164,19 +177,30 @@ export class IndexHead {
   }
 
   #readGroups(head: Buffer): void {
+    let blocks = 0;
     let compressed = 0;
     let entries = 0;
     let listed = 0;
     for (let index = 0; index < this.groupCount; index += 1) {
       const at = this.#groupsAt + index * groupBytes;
-      const entriesSizeBytes = head.readUInt16LE(at + 4);
-      compressed += head.readUInt32LE(at);
+      const frames = Math.min(this.framesPerGroup, this.frameCount - index * this.framesPerGroup);
+      const groupBlocks = head.readUInt32LE(at);
+      const entriesSizeBytes = head.readUInt16LE(at + 8);
+      if (groupBlocks < frames || groupBlocks > (frames * this.frameSizeBytes) / blockBytes) {
+        throw invalid(`group ${index} has ${groupBlocks} blocks in ${frames} frames`);
+      }
+      blocks += groupBlocks;
+      compressed += head.readUInt32LE(at + 4);
       entries += entriesSizeBytes;
       if (entriesSizeBytes > 0) listed += 1;
+      // The sum must not wrap around in 32 bits before it is compared.
+      if (blocks > this.blockCount) break;
+      this.#framedBefore[index + 1] = blocks;
       this.#compressedBefore[index + 1] = compressed;
       this.#entriesBefore[index + 1] = entries;
       this.#listedBefore[index + 1] = listed;
     }
+    if (blocks !== this.blockCount) throw invalid(`its groups do not have ${this.blockCount} blocks`);
     if (compressed !== this.framesSizeBytes) throw invalid('the sizes of its groups are not that of the frames');
   }
 
@@ -193,7 +217,6 @@ export class IndexHead {
         digests += count;
         proven += 1;
       }
-      // The sum must not wrap around in 32 bits before it is compared.
       if (blocks > this.blockCount) break;
       this.#blocksBefore[index + 1] = blocks;
       this.#digestsBefore[index + 1] = digests;

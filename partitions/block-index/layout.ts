@@ -12,19 +12,21 @@
  *      16   8   size of the partition's content
  *      24   8   size of all frames in the layer, without its seek table
  *      32   4   content of a block, 4096
- *      36   4   content of a frame, a multiple of it; the last frame has what is left
+ *      36   4   content of a whole frame, a multiple of it; no frame has more
  *      40   4   frames a group; the last group has what is left
  *      44   4   compressed size of a whole frame of zeros, 0 where there is none
- *      48   4   G: groups
+ *      48   4   frames; G groups hold them
  *      52   4   S: segments
  *      56   8   0
- *      64  6*G  for each group: compressed size of its frames u32, size of its entries u16 (0: all are frames of zeros)
+ *      64  10*G for each group: blocks of its frames u32, their compressed size u32, and the size of its entries u16
+ *               (0: all are whole frames of zeros)
  *       …  2*S  for each segment: its blocks in bits 14..0, bit 15 set: all are zeros, and it has no digests
  *       …  32   for each group with entries: SHA-256 of the entries
  *       …  16   for each segment with digests: the first 16 bytes of the SHA-256 of its digests
  *
  *     entries of a group of n frames
  *       0   ⌈n/8⌉  bit k of byte k/8, from the lowest: frame k is a whole frame of zeros, not listed below
+ *       …   2      for each frame listed: its blocks; the last one of all is cut where the content ends
  *       …   4      for each frame listed: compressed size
  *       …   32     for each frame listed: SHA-256 of its content
  *
@@ -58,9 +60,8 @@ export const indexLimits = {
 export const layout = {
   magic: 'kaonbix1',
   fixedBytes: 64,
-  groupBytes: 6,
+  groupBytes: 10,
   segmentBytes: 2,
   zeroSegmentBit: 0x8000,
-  sha256Bytes: 32,
-  compressedSizeBytes: 4,
+  entryBytes: { blocks: 2, compressedSize: 4, sha256: 32 },
 } as const;
