@@ -60,6 +60,11 @@ export class SimulatedNode {
     return this.#booted;
   }
 
+  /** The process of the agent that was started last. */
+  get agentPid(): number {
+    return this.#agent?.pid ?? 0;
+  }
+
   /** Makes the directories, and writes the configuration. */
   async provision(config: string): Promise<void> {
     for (const name of ['run', 'etc', 'state', 'slotd']) await mkdir(join(this.folder, name), { recursive: true });

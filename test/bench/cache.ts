@@ -1,0 +1,33 @@
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+
+/** Files that cost much to make and stay the same from run to run: images, packages of the peers, sizes at level 19. */
+export class Cache {
+  readonly folder: string;
+  readonly #say: (line: string) => void;
+
+  constructor(folder: string, say: (line: string) => void) {
+    this.folder = folder;
+    this.#say = say;
+  }
+
+  /**
+   * The path of `name`, made by `make` where it is missing: a file or a folder. `make` gets the path to fill and a folder
+   * for whatever else it needs. A run that is broken off leaves nothing that looks whole.
+   */
+  async file(name: string, make: (path: string, folder: string) => Promise<void>): Promise<string> {
+    const path = join(this.folder, name);
+    if (existsSync(path)) return path;
+    this.#say(`making ${path}`);
+    await mkdir(this.folder, { recursive: true });
+    const folder = await mkdtemp(join(this.folder, 'making-'));
+    try {
+      await make(join(folder, name), folder);
+      await rename(join(folder, name), path);
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+    return path;
+  }
+}
