@@ -65,13 +65,12 @@ export class Link {
     for (const socket of [node, registry]) {
       socket.setNoDelay();
       this.#sockets.add(socket);
-      socket.once('close', () => {
-        this.#sockets.delete(socket);
-        (socket === node ? registry : node).destroy();
-      });
-      // What is wrong with one side is told to the other by the end of its connection.
+      socket.once('close', () => this.#sockets.delete(socket));
+      // The loop that reads it learns of the error, and ends the other side.
       socket.on('error', () => socket.destroy());
     }
+    // Nobody is left to read. The other way round there may be bytes that are still on their way to the node.
+    node.once('close', () => registry.destroy());
     void this.#carry(node, registry, async () => undefined);
     void this.#carry(registry, node, this.#limiter(node));
   }
