@@ -49,7 +49,7 @@ async function withWorkbench<T>(options: BenchOptions, use: (bench: Workbench) =
   const folder = await mkdtemp(join(tmpdir(), 'kaon-bench-'));
   const cache = new Cache(process.env['KAON_BENCH_CACHE'] ?? '/var/cache/kaon-bench', say);
   try {
-    const shop = await ImageShop.open(folder);
+    const shop = await ImageShop.open(folder, cache);
     try {
       return await use({ options, folder, cache, shop, say });
     } finally {

@@ -1,6 +1,13 @@
+import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+
+/** What names a file of the cache, or what was made of it: its path, its size and when it was made. */
+export async function keyOf(file: string): Promise<string> {
+  const { size, mtimeMs } = await stat(file);
+  return createHash('sha256').update(`${file} ${size} ${mtimeMs}`).digest('hex').slice(0, 16);
+}
 
 /** Files that cost much to make and stay the same from run to run: images, packages of the peers, sizes at level 19. */
 export class Cache {

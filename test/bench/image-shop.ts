@@ -1,10 +1,10 @@
-import { spawn } from 'node:child_process';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { type RealRegistry, startDockerRegistry } from '../system/docker-registry.ts';
+import type { Cache } from './cache.ts';
 import type { Content } from './content.ts';
+import { kaonctl, kaonctlOrThrow } from './kaonctl.ts';
+import { layoutOf } from './layouts.ts';
 
-const program = fileURLToPath(new URL('../../package/bin/kaonctl.js', import.meta.url));
 const manifestType = 'application/vnd.oci.image.manifest.v1+json';
 const partitionType = 'application/vnd.kaon.partition.v1.raw';
 
@@ -19,80 +19,40 @@ export interface PublishedImage {
   readonly otherBytes: number;
 }
 
-/** How kaonctl ended. */
-export interface Ended {
-  readonly exitCode: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-/** Runs the real kaonctl to its end. */
-export async function kaonctl(args: readonly string[]): Promise<Ended> {
-  const child = spawn(process.execPath, [program, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
-  const texts = { stdout: '', stderr: '' };
-  child.stdout.setEncoding('utf8').on('data', (text: string) => (texts.stdout += text));
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (texts.stderr += text));
-  const exitCode = await new Promise<number>((resolve) => child.once('close', (code) => resolve(code ?? 1)));
-  return { exitCode, ...texts };
-}
-
-async function kaonctlOrThrow(...args: readonly string[]): Promise<void> {
-  const { exitCode, stderr } = await kaonctl(args);
-  if (exitCode !== 0) throw new Error(`kaonctl ${args.join(' ')} failed with ${exitCode}: ${stderr}`);
-}
-
 /** A docker-registry on loopback, and images that kaonctl built, pushed and signed. */
 export class ImageShop {
   readonly registry: RealRegistry;
   readonly publicKey: string;
   readonly #folder: string;
+  readonly #cache: Cache;
   readonly #key: string;
   readonly #published = new Map<string, Promise<PublishedImage>>();
   #images = 0;
 
-  private constructor(folder: string, registry: RealRegistry) {
+  private constructor(folder: string, registry: RealRegistry, cache: Cache) {
     this.registry = registry;
     this.publicKey = join(folder, 'release.pub');
     this.#folder = folder;
+    this.#cache = cache;
     this.#key = join(folder, 'release.key');
   }
 
-  static async open(folder: string): Promise<ImageShop> {
+  static async open(folder: string, cache: Cache): Promise<ImageShop> {
     await kaonctlOrThrow('keygen', '--output', join(folder, 'release'));
-    return new ImageShop(folder, await startDockerRegistry(folder, 'registry'));
+    return new ImageShop(folder, await startDockerRegistry(folder, 'registry'), cache);
   }
 
   async close(): Promise<void> {
     await this.registry.stop();
   }
 
-  /** Builds `content` into a layout at `path`. */
-  async build(content: Content, path: string, level = 3): Promise<void> {
-    await kaonctlOrThrow(
-      ...['image', 'build', '--name', 'bench', '--version', '1', '--compatible', 'bench', '--level', String(level)],
-      ...['--partition', `root=${content.file}`, '--output', path],
-    );
-  }
-
   /** Builds, pushes and signs an image of `content`, once in a run. */
-  async publish(content: Content): Promise<PublishedImage> {
+  async publish(content: Content, level?: number): Promise<PublishedImage> {
     const known = this.#published.get(content.file);
     if (known !== undefined) return known;
-    this.#images += 1;
-    const layout = join(this.#folder, `layout-${this.#images}`);
-    const published = this.build(content, layout).then(() => this.publishLayout(layout));
+    const published = layoutOf(this.#cache, content, level).then((layout) => this.#push(layout));
     this.#published.set(content.file, published);
     return published;
-  }
-
-  /** Pushes and signs what `build` made. */
-  async publishLayout(layout: string): Promise<PublishedImage> {
-    this.#images += 1;
-    const name = `os/bench:v${this.#images}`;
-    const reference = `${this.registry.host}/${name}`;
-    await kaonctlOrThrow('image', 'push', layout, reference, '--insecure-http');
-    await kaonctlOrThrow('image', 'sign', '--key', this.#key, reference, '--insecure-http');
-    return this.#read(name);
   }
 
   /** Publishes a patch between two images beside the newer one; resolves to why not where this kaonctl can't. */
@@ -115,6 +75,15 @@ export class ImageShop {
   blobFile(digest: string): string {
     const hex = digest.slice('sha256:'.length);
     return join(this.#folder, 'registry/docker/registry/v2/blobs/sha256', hex.slice(0, 2), hex, 'data');
+  }
+
+  async #push(layout: string): Promise<PublishedImage> {
+    this.#images += 1;
+    const name = `os/bench:v${this.#images}`;
+    const reference = `${this.registry.host}/${name}`;
+    await kaonctlOrThrow('image', 'push', layout, reference, '--insecure-http');
+    await kaonctlOrThrow('image', 'sign', '--key', this.#key, reference, '--insecure-http');
+    return this.#read(name);
   }
 
   async #read(name: string): Promise<PublishedImage> {

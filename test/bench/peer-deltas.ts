@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { shell } from '../vm/shell.ts';
 import { blockSchemeBytes, type SchemeBytes } from './block-scheme.ts';
-import type { Cache } from './cache.ts';
+import { type Cache, keyOf } from './cache.ts';
 import type { ImagePair } from './pairs.ts';
 
 /** What others would fetch for a pair. */
@@ -15,8 +15,7 @@ export interface PeerDeltas {
 
 /** What the peers would fetch, computed once for two images and kept. */
 export async function peerDeltas(cache: Cache, { older, newer }: ImagePair, level: number): Promise<PeerDeltas> {
-  const digests = await shell(`sha256sum ${older.file} ${newer.file} | cut -c1-16`);
-  const name = `deltas-${digests.trim().split('\n').join('-')}-${level}.json`;
+  const name = `deltas-${await keyOf(older.file)}-${await keyOf(newer.file)}-${level}.json`;
   const file = await cache.file(name, async (path, folder) => {
     const whole = await shell(`zstd -q -${level} -T0 -c ${newer.file} | wc -c`);
     const deltas: PeerDeltas = {

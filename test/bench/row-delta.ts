@@ -1,9 +1,5 @@
-import { createHash } from 'node:crypto';
-import { readdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { shell } from '../vm/shell.ts';
-import { type Content, makeOtherData } from './content.ts';
+import { makeOtherData } from './content.ts';
+import { layoutOf } from './layouts.ts';
 import { Link } from './link.ts';
 import { type ImagePair, tinyPairs } from './pairs.ts';
 import { type PeerDeltas, peerDeltas } from './peer-deltas.ts';
@@ -11,7 +7,6 @@ import { formatMiB } from './render.ts';
 import { type GroupResults, measured, notRun, type RowResult } from './rows.ts';
 import { wants, withStand, type Workbench } from './workbench.ts';
 
-const root = fileURLToPath(new URL('../../', import.meta.url));
 const limitMs = 600_000;
 
 /** What images are published with, and what the shares are shares of. */
@@ -29,7 +24,8 @@ interface OwnBytes {
 export async function prepareDeltas(bench: Workbench): Promise<void> {
   for (const pair of await pairsOf(bench)) {
     await peerDeltas(bench.cache, pair, levelOf(bench));
-    await layoutOf(bench, pair.newer);
+    await layoutOf(bench.cache, pair.older);
+    await layoutOf(bench.cache, pair.newer, levelOf(bench));
   }
 }
 
@@ -85,7 +81,7 @@ async function fetchedBytes(bench: Workbench, { name, older, newer }: ImagePair)
   const sizeBytes = Math.max(older.sizeBytes, newer.sizeBytes);
   const otherData = await makeOtherData(cache, sizeBytes);
   const olderImage = await shop.publish(older);
-  const newerImage = await shop.publishLayout(await layoutOf(bench, newer));
+  const newerImage = await shop.publish(newer, levelOf(bench));
   const link = await Link.open(shop.registry.host);
   try {
     return await withStand(bench, 'delta', { a: sizeBytes, b: sizeBytes }, [link.host], async ({ node, slots }) => {
@@ -113,25 +109,6 @@ async function fetchedBytes(bench: Workbench, { name, older, newer }: ImagePair)
   }
 }
 
-/** The newer image as it is published, kept until the code that makes it changes. */
-async function layoutOf(bench: Workbench, content: Content): Promise<string> {
-  const digest = await shell(`sha256sum ${content.file} | cut -c1-16`);
-  const name = `layout-${digest.trim()}-${await builderKey()}-${levelOf(bench)}`;
-  return bench.cache.file(name, (path) => bench.shop.build(content, path, levelOf(bench)));
-}
-
 function levelOf({ options }: Workbench): number {
   return options.isQuick ? quickLevel : level;
-}
-
-/** A hash over the sources that decide what an image looks like. */
-async function builderKey(): Promise<string> {
-  const hash = createHash('sha256');
-  for (const folder of ['partitions', 'agent/image', 'agent/core/image-format']) {
-    const names = await readdir(join(root, folder), { recursive: true });
-    for (const name of names.filter((file) => file.endsWith('.ts')).sort()) {
-      hash.update(name).update(await readFile(join(root, folder, name)));
-    }
-  }
-  return hash.digest('hex').slice(0, 16);
 }

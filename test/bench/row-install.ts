@@ -4,6 +4,7 @@ import { contend, type Contender, type ContestResult, type Measurement } from '.
 import { type Content, makeContent, makeOtherData } from './content.ts';
 import type { PublishedImage } from './image-shop.ts';
 import { kaonInstall } from './kaon-install.ts';
+import { layoutOf } from './layouts.ts';
 import { mender, packForMender } from './peers/mender.ts';
 import { Nginx } from './peers/nginx.ts';
 import { type PeerKeys, peerKeys } from './peers/peer-keys.ts';
@@ -22,6 +23,7 @@ const bootedBytes = 4 * 1024 * 1024;
 export async function prepareInstall(bench: Workbench): Promise<void> {
   const content = await makeContent(bench.cache, bench.options.sizeBytes);
   await makeOtherData(bench.cache, content.sizeBytes);
+  await layoutOf(bench.cache, content);
   const keys = await peerKeys(bench.cache);
   if (wants(bench, 'install-swupdate')) await packForSwupdate(bench.cache, content);
   if (wants(bench, 'install-rauc')) await packForRauc(bench.cache, content, keys);

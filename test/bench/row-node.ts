@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { BenchNode } from './bench-node.ts';
 import { makeContent, thinOut } from './content.ts';
+import { layoutOf } from './layouts.ts';
 import { cpuSecondsOf, memoryOf, memoryOfOne } from './process-tree.ts';
 import { formatMiB } from './render.ts';
 import { type GroupResults, measured } from './rows.ts';
@@ -20,7 +21,9 @@ const quickIdle = { settleMs: 1000, watchMs: 1000 } as const;
 /** Makes the images whose memory is looked at, and keeps them. */
 export async function prepareMemory(bench: Workbench): Promise<void> {
   const content = await makeContent(bench.cache, bench.options.sizeBytes);
-  for (const sizeBytes of bench.options.memorySizes) await thinOut(bench.cache, content, sizeBytes / content.sizeBytes);
+  for (const sizeBytes of bench.options.memorySizes) {
+    await layoutOf(bench.cache, await thinOut(bench.cache, content, sizeBytes / content.sizeBytes));
+  }
 }
 
 /** The largest memory of all our processes while images of different sizes are installed. */
