@@ -7,6 +7,7 @@ import { parseArgs } from 'node:util';
 
 const source = fileURLToPath(new URL('..', import.meta.url));
 const home = '/usr/lib/kaon';
+const architectures = ['x64', 'arm64'];
 const programs = ['kaond', 'kaon-slotd', 'kaonctl'];
 const units = [
   'kaond.service',
@@ -21,10 +22,12 @@ const scripts = ['kaon-trial-guard', 'kaon-boot-ended'];
 
 const help = `Installs kaon into the root file system of an image that is being built.
 
-Usage: node package/install.ts --root DIR [--with-node]
+Usage: node package/install.ts --root DIR [--arch ARCH] [--with-node | --node FILE]
 
   --root DIR    the root of the image
+  --arch ARCH   the processor of the image: x64 or arm64; this one's unless it is given
   --with-node   put this Node (${process.version}, ${process.arch}) into the image, too
+  --node FILE   put this program into the image as its Node: one for the image's processor
   --help
 
 Build first: npm run build. What is there already of an older kaon is replaced.
@@ -33,11 +36,11 @@ Example: node package/install.ts --root ./rootfs --with-node
 `;
 
 /** What a node does not need of a package: sources of native code, other platforms, types, documentation. */
-function isNeeded(path: string): boolean {
+function isNeeded(path: string, arch: string): boolean {
   const name = basename(path);
   if (/\.(d\.[cm]?ts|map|md|ts|h|c|cc|gyp)$/.test(name) || name === '.bin') return false;
   if (/\/better-sqlite3\/(deps|src)$/.test(path)) return false;
-  if (/\/prebuilds\/[^/]+\.node$/.test(path)) return name === `linux-${process.arch}.node`;
+  if (/\/prebuilds\/[^/]+\.node$/.test(path)) return name === `linux-${arch}.node`;
   return !/\/(test|tests|docs|benchmarks?|examples)$/.test(path);
 }
 
@@ -48,7 +51,7 @@ function runtimePackages(): readonly string[] {
   return listed.slice(1).filter((path) => !/\/node-linux-[a-z0-9]+$/.test(path));
 }
 
-function installCode(root: string): void {
+function installCode(root: string, arch: string): void {
   const target = join(root, home);
   rmSync(target, { recursive: true, force: true });
   mkdirSync(join(target, 'bin'), { recursive: true });
@@ -56,7 +59,10 @@ function installCode(root: string): void {
     cpSync(join(source, name), join(target, name), { recursive: true });
   }
   for (const path of runtimePackages()) {
-    cpSync(path, join(target, relative(source, path)), { recursive: true, filter: isNeeded });
+    cpSync(path, join(target, relative(source, path)), {
+      recursive: true,
+      filter: (from) => isNeeded(from, arch),
+    });
   }
   cpSync(join(source, 'examples'), join(root, 'usr/share/kaon/examples'), { recursive: true });
 }
@@ -90,16 +96,24 @@ function installUnits(root: string): void {
   mkdirSync(join(root, 'etc/kaon'), { recursive: true });
 }
 
-function installNode(root: string): void {
+function installNode(root: string, node: string): void {
   const path = join(root, home, 'node');
-  cpSync(realpathSync(process.execPath), path);
+  cpSync(realpathSync(node), path);
   chmodSync(path, 0o755);
 }
 
 function main(): number {
   const { values } = parseArgs({
-    options: { root: { type: 'string' }, 'with-node': { type: 'boolean' }, help: { type: 'boolean' } },
+    options: {
+      root: { type: 'string' },
+      arch: { type: 'string', default: process.arch },
+      'with-node': { type: 'boolean' },
+      node: { type: 'string' },
+      help: { type: 'boolean' },
+    },
   });
+  const { arch } = values;
+  const node = values.node ?? (values['with-node'] === true ? process.execPath : undefined);
   if (values.help === true || values.root === undefined) {
     process.stdout.write(help);
     return values.help === true ? 0 : 64;
@@ -108,13 +122,21 @@ function main(): number {
     process.stderr.write('cannot install: dist is not built\nfix: npm run build\n');
     return 78;
   }
+  if (!architectures.includes(arch)) {
+    process.stderr.write(`cannot install for ${arch}: kaon runs on ${architectures.join(' and ')}\nfix: --arch\n`);
+    return 64;
+  }
+  if (values['with-node'] === true && arch !== process.arch) {
+    process.stderr.write(`cannot install: this Node is for ${process.arch}, not ${arch}\nfix: --node FILE\n`);
+    return 64;
+  }
   // Whatever else is wrong with this tree should show before anything is written.
   createRequire(join(source, 'package.json')).resolve('fastify');
   const root = realpathSync(values.root);
-  installCode(root);
+  installCode(root, arch);
   installPrograms(root);
   installUnits(root);
-  if (values['with-node'] === true) installNode(root);
+  if (node !== undefined) installNode(root, node);
   process.stdout.write(`kaon is installed in ${root}\n`);
   return 0;
 }
