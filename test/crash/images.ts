@@ -35,6 +35,8 @@ export interface CrashImage {
   /** Which agent runs in it: 2 writes what 1 does not know. */
   readonly agent: 1 | 2;
   readonly partitions: Readonly<Record<string, Uint8Array>>;
+  /** For loaders that read no slot. */
+  readonly kernel: Uint8Array;
 }
 
 export const partitionBytes = { boot: 8192, root: 16384 } as const;
@@ -48,7 +50,8 @@ export function makeImage(name: string, behaviour: Behaviour, agent: 1 | 2 = 1):
     return bytes;
   };
   // The root's content is smaller than its partition, so that the tail is zeroed.
-  return { name, behaviour, agent, partitions: { boot: fill(partitionBytes.boot, 1), root: fill(10_000, 2) } };
+  const partitions = { boot: fill(partitionBytes.boot, 1), root: fill(10_000, 2) };
+  return { name, behaviour, agent, partitions, kernel: fill(1_500, 3) };
 }
 
 const bytesOf = (text: string) => new TextEncoder().encode(text);
@@ -90,7 +93,7 @@ export class CrashRegistry implements ImageSource, TrustPolicy, MintingPolicy {
     ranges?: readonly ByteRange[],
   ): AsyncGenerator<Uint8Array> {
     for (const image of this.#images) {
-      for (const content of Object.values(image.partitions)) {
+      for (const content of [...Object.values(image.partitions), image.kernel]) {
         if (digestOf(content) === layer.digest) {
           yield* cutRanges(content, ranges);
           return;
@@ -119,6 +122,10 @@ export class CrashRegistry implements ImageSource, TrustPolicy, MintingPolicy {
         layerSizeBytes: content.byteLength,
         contentSizeBytes: content.byteLength,
       })),
+      boot: {
+        payloads: [{ role: 'kernel', layerDigest: digestOf(image.kernel), layerSizeBytes: image.kernel.byteLength }],
+        options: 'ro',
+      },
     };
   }
 
@@ -134,6 +141,7 @@ export class CrashRegistry implements ImageSource, TrustPolicy, MintingPolicy {
         contentDigest: layerDigest,
         contentSizeBytes,
       })),
+      boot: image.boot,
     });
     return { image, descriptor };
   }

@@ -57,6 +57,10 @@ export async function live(world: World, update: UpdateRequest | undefined): Pro
       violations.push(`always bootable: slot ${slot} was booted and is not complete`);
       return { end: 'never-ends', booted: slot, state: undefined, boots, violations };
     }
+    const kernel = world.loader.startedKernel?.() ?? image.kernel;
+    if (Buffer.compare(kernel, image.kernel) !== 0) {
+      violations.push(`always bootable: slot ${slot} was started by a kernel that is not whole, or not its own`);
+    }
     const isTrial = await isInTrial(world, slot);
     if (isTrial) trialBoots += 1;
     if (image.behaviour === 'dies-early' || image.behaviour === 'hangs') continue;
@@ -172,6 +176,7 @@ export function slotService(world: World, booted: SlotName, reboot: (argument?: 
   return new LocalSlotService({
     booted,
     bootloader: world.loader.adapter(),
+    payloads: world.loader.payloads?.(),
     devices: world.devices,
     writer: new StreamingSlotWriter({ devices: world.devices, bufferBytes: 4096 }),
     policy: world.registry,

@@ -3,17 +3,23 @@ import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import type { SlotName } from '../../agent/core/update-state.ts';
 import type { Bootloader } from '../../bootloader/bootloader.ts';
+import { type BootPayloads, LoaderPayloads } from '../../agent/slotd/boot-payloads.ts';
 import { EfiBootloader } from '../../bootloader/efi-boot.ts';
 import { GptBootloader } from '../../bootloader/gpt.ts';
 import { GrubBootloader } from '../../bootloader/grub.ts';
 import type { GrubLayout } from '../../bootloader/grub-dialect.ts';
 import { encodeEnvironment } from '../../bootloader/grubenv.ts';
+import { SystemdBootBootloader } from '../../bootloader/systemd-boot.ts';
 import { TrybootBootloader } from '../../bootloader/tryboot.ts';
+import { PayloadStore } from '../../partitions/payload-store.ts';
 import { EfiFirmware } from '../fakes/efi-firmware.ts';
 import { bootGpt } from '../fakes/gpt-firmware.ts';
 import { bootGrub } from '../fakes/grub-firmware.ts';
+import { PowerLossDirectory } from '../fakes/power-loss-directory.ts';
 import { PowerLossDisk } from '../fakes/power-loss-disk.ts';
 import { PowerLossFile, type SectorFate } from '../fakes/power-loss-file.ts';
+import { PowerLossPayloads } from '../fakes/power-loss-payloads.ts';
+import { startEntry } from '../fakes/systemd-boot-firmware.ts';
 import { TrybootBoard } from '../fakes/tryboot-firmware.ts';
 
 /** A loader whose state survives the boots of a life: its adapter, and itself in simulation. */
@@ -25,15 +31,22 @@ export interface LoaderTwin {
   /** The node reboots in order, with what the reboot carries. */
   reboot(argument: string | undefined): void;
   losePower(fate: () => SectorFate): void;
+  /** Where kernels are put for it; absent where it reads the slots. */
+  payloads?(): BootPayloads;
+  /** The kernel that the last boot started; absent where it lies in the slot. */
+  startedKernel?(): Uint8Array;
 }
 
-/** The loaders of the crash suite: two dialects of GRUB, and three that count or arm otherwise. */
-export type LoaderName = 'kaon' | 'rauc' | 'gpt' | 'tryboot' | 'efi';
+/**
+ * The loaders of the crash suite: two dialects of GRUB, three that count or arm otherwise, and one that starts kernels
+ * from its own partition.
+ */
+export type LoaderName = 'kaon' | 'rauc' | 'gpt' | 'tryboot' | 'efi' | 'systemd-boot';
 
 type BeforeStep = (name: string) => void;
 
-/** A loader with nothing provisioned yet. */
-export function makeLoaderTwin(name: LoaderName, beforeStep: BeforeStep): LoaderTwin {
+/** A loader with nothing provisioned yet; `kernel` is what slot a starts, where it lies on the loader's partition. */
+export function makeLoaderTwin(name: LoaderName, kernel: Uint8Array, beforeStep: BeforeStep): LoaderTwin {
   switch (name) {
     case 'kaon':
     case 'rauc':
@@ -44,6 +57,8 @@ export function makeLoaderTwin(name: LoaderName, beforeStep: BeforeStep): Loader
       return trybootTwin(beforeStep);
     case 'efi':
       return efiTwin(beforeStep);
+    case 'systemd-boot':
+      return systemdBootTwin(kernel, beforeStep);
   }
 }
 
@@ -115,5 +130,30 @@ function efiTwin(beforeStep: BeforeStep): LoaderTwin {
     },
     reboot: nothing,
     losePower: () => firmware.losePower(),
+  };
+}
+
+function systemdBootTwin(kernel: Uint8Array, beforeStep: BeforeStep): LoaderTwin {
+  const partition = new PowerLossDirectory(
+    {
+      'loader/entries/kaon-a.conf': 'sort-key kaon\nversion 1\nlinux /kaon/a/factory\n',
+      'kaon/a/factory': Buffer.from(kernel).toString('latin1'),
+    },
+    beforeStep,
+  );
+  const adapter = () => new SystemdBootBootloader(partition, { entryPrefix: 'kaon' });
+  const store = () => new PayloadStore(new PowerLossPayloads(partition), 'kaon');
+  let started = '';
+  return {
+    adapter,
+    boot: () => {
+      const entry = startEntry(partition);
+      started = partition.textOf((entry?.keys.get('linux') ?? '').replace(/^\//, ''));
+      return entry?.id === 'kaon-a' ? 'a' : entry?.id === 'kaon-b' ? 'b' : 'rescue';
+    },
+    reboot: nothing,
+    losePower: (fate) => partition.losePower(fate),
+    payloads: () => new LoaderPayloads((_access, act) => act({ store: store(), loader: adapter() }), { a: '', b: '' }),
+    startedKernel: () => Buffer.from(started, 'latin1'),
   };
 }

@@ -83,7 +83,7 @@ export class World {
     this.plan = plan;
     this.images = [factory, ...images];
     this.registry = new CrashRegistry(images);
-    this.loader = makeLoaderTwin(plan.loader, beforeStep);
+    this.loader = makeLoaderTwin(plan.loader, factory.kernel, beforeStep);
     const partitions = { boot: { sizeBytes: partitionBytes.boot }, root: { sizeBytes: partitionBytes.root } };
     this.devices = new MemorySlotDevices({ slots: { a: partitions, b: partitions }, beforeStep });
     this.journal = new MemoryJournal(beforeStep);

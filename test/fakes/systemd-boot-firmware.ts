@@ -17,6 +17,13 @@ const folder = 'loader/entries/';
 
 /** One boot: the id that starts, or `undefined` with nothing to start. It counts by renaming, and flushes. */
 export function bootSystemdBoot(partition: PowerLossDirectory): string | undefined {
+  return startEntry(partition)?.id;
+}
+
+/** One boot, with all that the entry says which starts. */
+export function startEntry(
+  partition: PowerLossDirectory,
+): { readonly id: string; readonly keys: ReadonlyMap<string, string> } | undefined {
   const chosen = listEntries(partition).sort(order)[0];
   if (chosen === undefined) return undefined;
   if (chosen.left !== -1) {
@@ -25,7 +32,7 @@ export function bootSystemdBoot(partition: PowerLossDirectory): string | undefin
     partition.drop(folder + chosen.file);
     partition.put(folder + counted, text);
   }
-  return chosen.id;
+  return chosen;
 }
 
 /** What systemd-bless-boot does with the entry that was booted: its name loses the counter, unless the name is taken. */
