@@ -27,6 +27,8 @@ export interface BootStatus {
   /** The tries that the trial was armed with. 0 without a trial. */
   readonly trialTries: number;
   readonly slots: Readonly<Record<SlotName, SlotBootState>>;
+  /** What an operator should know of the loader besides, in sentences; absent where there is nothing. */
+  readonly notes?: readonly string[] | undefined;
 }
 
 /** What an adapter can honestly promise of its loader. */

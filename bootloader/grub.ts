@@ -1,6 +1,7 @@
 import type { Bootloader, BootloaderCapabilities, BootStatus, SlotName } from './bootloader.ts';
 import type { EnvironmentFile } from './environment-file.ts';
 import { BootloaderError } from './errors.ts';
+import { describeGreenboot, withoutCounter, withSuccess } from './greenboot.ts';
 import {
   checkLayout,
   formatState,
@@ -51,7 +52,9 @@ export class GrubBootloader implements Bootloader {
   }
 
   async readStatus(): Promise<BootStatus> {
-    return statusOf(this.#layout, (await this.#read()).state);
+    const { foreign, state } = await this.#read();
+    const note = describeGreenboot(foreign);
+    return { ...statusOf(this.#layout, state), ...(note === undefined ? {} : { notes: [note] }) };
   }
 
   async markBad(slot: SlotName): Promise<void> {
@@ -83,15 +86,18 @@ export class GrubBootloader implements Bootloader {
         trial: slot,
         trialTries: tries,
       };
-    });
+    }, withoutCounter);
   }
 
   async markGood(slot: SlotName): Promise<void> {
-    const block = await this.#change((state) => ({
-      order: [slot, otherSlot(slot)],
-      slots: { ...state.slots, [slot]: this.#renewed() },
-      ...(state.trial === slot ? noTrial : { trial: state.trial, trialTries: state.trialTries }),
-    }));
+    const block = await this.#change(
+      (state) => ({
+        order: [slot, otherSlot(slot)],
+        slots: { ...state.slots, [slot]: this.#renewed() },
+        ...(state.trial === slot ? noTrial : { trial: state.trial, trialTries: state.trialTries }),
+      }),
+      withSuccess,
+    );
     const shadow = this.#shadow;
     // Power lost here: the shadow is one mark-good behind, and the loader reads it only when the block is unreadable.
     if (shadow !== undefined) await shadow.locked(() => writeBlock(shadow, block));
@@ -138,10 +144,17 @@ export class GrubBootloader implements Bootloader {
     );
   }
 
-  async #change(change: (state: GrubState) => GrubState): Promise<Uint8Array> {
+  async #change(
+    change: (state: GrubState) => GrubState,
+    changeForeign: (foreign: readonly Variable[]) => readonly Variable[] = (foreign) => foreign,
+  ): Promise<Uint8Array> {
     return this.#environment.locked(async () => {
       const { block, foreign, state } = await this.#read();
-      const next = encodeEnvironment(formatState(this.#layout, change(state)), foreign, block.byteLength);
+      const next = encodeEnvironment(
+        formatState(this.#layout, change(state)),
+        changeForeign(foreign),
+        block.byteLength,
+      );
       await writeBlock(this.#environment, next, block);
       return next;
     });

@@ -30,6 +30,7 @@ export function examine(status: StatusAnswer, nowMs: number): readonly Finding[]
     ...degradedFindings(status),
     loaderFinding(status),
     ...countingFindings(status),
+    ...noteFindings(status),
     bootedFinding(status),
     nextBootFinding(status),
     fallbackFinding(status),
@@ -69,6 +70,11 @@ function countingFindings(status: StatusAnswer): readonly Finding[] {
   }
   if (hasLoaderCounted === true || loader?.isProven === true) return [{ name, result: 'ok', text }];
   return [{ name, result: 'warn', text, fix: 'Run kaonctl bootloader selftest --reboot.' }];
+}
+
+function noteFindings({ loader }: StatusAnswer): readonly Finding[] {
+  const fix = 'See the page of the loader in bootloader/docs.';
+  return (loader?.notes ?? []).map((text) => ({ name: 'loader', result: 'warn', text, fix }));
 }
 
 function bootedFinding({ slots, phase }: StatusAnswer): Finding {

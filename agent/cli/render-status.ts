@@ -37,6 +37,7 @@ export function renderStatus(status: StatusAnswer): string {
     ],
     ['update', currentText(status)],
     ['loader', status.loader === undefined ? undefined : `${status.loader.name}: ${loaderText(status)}`],
+    ['', status.loader?.notes.length === 0 ? undefined : status.loader?.notes.join('; ')],
     ['last', status.last === undefined ? undefined : outcomeText(status.last)],
     ['known bad', knownBadText(status)],
   ]);

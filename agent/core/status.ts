@@ -62,7 +62,7 @@ export function statusOf(input: StatusInput): StatusView {
   };
 }
 
-function loaderView({ facts, loader }: StatusInput): LoaderView {
+function loaderView({ facts, loader, boot }: StatusInput): LoaderView {
   const proof = proofOf(facts, loader);
   return {
     name: loader,
@@ -70,6 +70,7 @@ function loaderView({ facts, loader }: StatusInput): LoaderView {
     by: proof?.by,
     provenAtMs: proof?.atMs,
     isTestPending: facts.loaderTest !== undefined,
+    notes: boot?.boot.notes ?? [],
   };
 }
 

@@ -117,8 +117,23 @@ describe('the verdict over a boot', () => {
     });
   });
 
+  it('passes on what the loader has to say', () => {
+    const notes = ["greenboot's counter is set"];
+    const loader = {
+      name: 'grub/kaon',
+      isProven: true,
+      by: 'boot',
+      provenAtMs: 1,
+      isTestPending: false,
+      notes,
+    } as const;
+    expect(examine(statusAnswer({ loader }), nowMs)).toContainEqual(
+      expect.objectContaining({ name: 'loader', result: 'warn', text: notes[0] }),
+    );
+  });
+
   it('looks at whether the loader counts, and says how it is shown', () => {
-    const known = { name: 'gpt', by: 'self-test', provenAtMs: 1, isTestPending: false } as const;
+    const known = { name: 'gpt', by: 'self-test', provenAtMs: 1, isTestPending: false, notes: [] } as const;
     const of = (loader: Partial<LoaderView>) =>
       finding(statusAnswer({ loader: { ...known, isProven: undefined, ...loader } }), 'boot counting');
     expect(of({ isProven: true })).toMatchObject({

@@ -74,7 +74,14 @@ export function statusAnswer(changes: Partial<StatusView> = {}): StatusAnswer {
     rollbackFloor: 0,
     holdUntil: undefined,
     startedAtMs: 1_750_000_000_000,
-    loader: { name: 'grub/kaon', isProven: true, by: 'boot', provenAtMs: 1_750_000_000_000, isTestPending: false },
+    loader: {
+      name: 'grub/kaon',
+      isProven: true,
+      by: 'boot',
+      provenAtMs: 1_750_000_000_000,
+      isTestPending: false,
+      notes: [],
+    },
     ...changes,
   };
   return toWire(view);
