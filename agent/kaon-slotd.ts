@@ -1,5 +1,6 @@
 import { chmod, rm } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
+import { availableParallelism } from 'node:os';
 import { pino } from 'pino';
 import { readAgentVersion } from './compose/agent-version.ts';
 import { buildSlotService } from './compose/build-slot-service.ts';
@@ -12,9 +13,13 @@ import type { SlotService } from './core/ports.ts';
 import { SystemClock } from './host/system-clock.ts';
 import { SlotdServer } from './slotd/server.ts';
 import { listenSockets } from './systemd/listen-fds.ts';
+import { threadFrameWorkers } from '../partitions/frames/thread-frame-workers.ts';
 
 const log = pino({ name: 'kaon-slotd', level: process.env['KAON_LOG_LEVEL'] ?? 'info' }, pino.destination(2));
 const agentVersion = readAgentVersion();
+/** Sources run as they are in development, compiled on a node. */
+const extension = import.meta.url.endsWith('.ts') ? '.ts' : '.js';
+const frameWorker = new URL(`../partitions/frames/frame-worker${extension}`, import.meta.url);
 
 /** How long a request that runs at the end may take to be answered, */
 const answerLimitMs = 3_000;
@@ -26,9 +31,15 @@ const endLimitMs = 10_000;
  * be trusted for as long as this process happens to live.
  */
 function serviceFactory(options: SlotdOptions): () => Promise<SlotService> {
+  const parts = {
+    agentVersion,
+    // One core is left to what feeds them.
+    startWorkers: threadFrameWorkers(frameWorker, availableParallelism() - 1),
+    clock: new SystemClock(),
+    onFault: (error: unknown) => log.warn({ err: error }, 'something is not as it should be, and the work goes on'),
+  };
   let last: { readonly made: string; readonly service: SlotService } | undefined;
   let turn: Promise<unknown> = Promise.resolve();
-  const onFault = (error: unknown) => log.warn({ err: error }, 'the boot partition was not left as it should be');
   const make = async (): Promise<SlotService> => {
     const files = { mainFile: options.config, imageFile: options.imageConfig };
     const { config, fault } = await loadNodeConfig(files, options.stateDir, agentVersion, (error) =>
@@ -41,7 +52,7 @@ function serviceFactory(options: SlotdOptions): () => Promise<SlotService> {
     const made = JSON.stringify([config, fault?.message, keys]);
     if (last?.made !== made) {
       if (fault !== undefined) log.error({ code: fault.code }, `degraded: ${fault.message}`);
-      last = { made, service: await buildSlotService(config, fault, options, agentVersion, onFault) };
+      last = { made, service: await buildSlotService(config, fault, options, parts) };
     }
     return last.service;
   };

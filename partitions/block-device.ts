@@ -6,8 +6,11 @@ export interface BlockDevice {
   readonly sizeBytes: number;
   /** 512 or 4096. */
   readonly alignmentBytes: number;
-  /** A buffer of at least `sizeBytes` bytes, aligned for this device. Its memory is reused only by its owner. */
-  allocate(sizeBytes: number): Uint8Array;
+  /**
+   * A buffer of at least `sizeBytes` bytes, aligned for this device, in memory that worker threads can share. It is
+   * reused only by its owner.
+   */
+  allocate(sizeBytes: number): Uint8Array<SharedArrayBuffer>;
   /** Writes all of `bytes` at `offset`, or rejects with `slot-write-failed`. Durable only after `flush`. */
   write(bytes: Uint8Array, offset: number): Promise<void>;
   /** Fills all of `into` from `offset`, from the device and not from a cache. Rejects with `slot-write-failed`. */

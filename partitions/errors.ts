@@ -24,6 +24,10 @@ export type PartitionErrorCode =
   | 'layer-corrupt'
   /** A block index breaks its format, or contradicts what was signed of the partition. */
   | 'block-index-invalid'
+  /** The device has a request and does nothing for too long: it may be dead, and is not waited for. */
+  | 'slot-write-stalled'
+  /** A worker thread of the writer ended while it had work. */
+  | 'slot-worker-lost'
   /** The boot partition has no room for an image's boot payloads beside those of the other slot. */
   | 'boot-partition-full'
   /** A file of the boot partition could not be listed, read, written, renamed or flushed. */

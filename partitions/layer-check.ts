@@ -9,6 +9,11 @@ function algorithmOf(digest: string): 'sha256' | 'sha512' {
   throw new Error(`internal: cannot check a digest with an unknown algorithm: ${digest.slice(0, 80)}`);
 }
 
+/** The algorithm of `like`, sha256 where there is none. */
+export function digestAlgorithmOf(like: string | undefined): 'sha256' | 'sha512' {
+  return like === undefined ? 'sha256' : algorithmOf(like);
+}
+
 /** Counts and hashes bytes as they pass. */
 export class DigestMeter {
   readonly #algorithm: 'sha256' | 'sha512';
@@ -17,7 +22,7 @@ export class DigestMeter {
 
   /** Uses the algorithm of `like`, sha256 where there is none. */
   constructor(like: string | undefined) {
-    this.#algorithm = like === undefined ? 'sha256' : algorithmOf(like);
+    this.#algorithm = digestAlgorithmOf(like);
     this.#hash = createHash(this.#algorithm);
   }
 
@@ -43,10 +48,13 @@ type SignedLayer = Pick<TrustedPartition, 'name' | 'layerDigest' | 'layerSizeByt
 export class LayerCheck {
   readonly #partition: SignedLayer;
   readonly #meter: DigestMeter;
+  readonly #onBytes: (sizeBytes: number) => void;
   #isProven = false;
 
-  constructor(partition: SignedLayer) {
+  /** `onBytes` hears of the bytes that pass. */
+  constructor(partition: SignedLayer, onBytes: (sizeBytes: number) => void = () => undefined) {
     this.#partition = partition;
+    this.#onBytes = onBytes;
     this.#meter = new DigestMeter(partition.layerDigest);
   }
 
@@ -69,6 +77,7 @@ export class LayerCheck {
         );
       }
       this.#meter.update(bytes);
+      this.#onBytes(bytes.byteLength);
       yield bytes;
     }
     const { sizeBytes } = this.#meter;
@@ -94,45 +103,51 @@ export class LayerCheck {
     throw new PartitionError(
       'layer-corrupt',
       `cannot use the layer of partition ${this.#partition.name}: its content ends before its bytes do`,
-      { details: { partition: this.#partition.name, fetchedBytes: this.fetchedBytes } },
+      { details: { partition: this.#partition.name, fetchedBytes: this.#meter.sizeBytes } },
     );
   }
 }
 
-/** Compares a partition's content with the signed size and digest, where signed bytes state them, while it passes. */
-export class ContentCheck {
+/** Compares the size of a partition's content with what was signed and what fits, as it grows. */
+export class ContentLimit {
   readonly #partition: TrustedPartition;
-  readonly #meter: DigestMeter;
+  readonly #assertFits: (endBytes: number) => void;
+  #sizeBytes = 0;
 
-  constructor(partition: TrustedPartition) {
+  /** `assertFits` throws when content up to a place is more than the partition can have. */
+  constructor(partition: TrustedPartition, assertFits: (endBytes: number) => void) {
     this.#partition = partition;
-    this.#meter = new DigestMeter(partition.contentDigest);
+    this.#assertFits = assertFits;
   }
 
-  /** Takes the next content. Throws `layer-too-large` when it is more than was signed. */
-  update(bytes: Uint8Array): void {
+  get sizeBytes(): number {
+    return this.#sizeBytes;
+  }
+
+  /** Where the next `sizeBytes` of content begin. Throws `layer-too-large` when it is more than was signed. */
+  advance(sizeBytes: number): number {
     const { name, contentSizeBytes } = this.#partition;
-    if (contentSizeBytes !== undefined && this.#meter.sizeBytes + bytes.byteLength > contentSizeBytes) {
+    const offset = this.#sizeBytes;
+    if (contentSizeBytes !== undefined && offset + sizeBytes > contentSizeBytes) {
       throw new PartitionError(
         'layer-too-large',
         `cannot write partition ${name}: its content has more than the ${contentSizeBytes} signed bytes`,
         { details: { partition: name, contentSizeBytes } },
       );
     }
-    this.#meter.update(bytes);
+    this.#assertFits(offset + sizeBytes);
+    this.#sizeBytes = offset + sizeBytes;
+    return offset;
   }
+}
 
-  /** Size and digest of the whole content. Throws `digest-mismatch` when they are not the signed ones. */
-  finish(): { readonly sizeBytes: number; readonly digest: string } {
-    const { name, contentSizeBytes, contentDigest } = this.#partition;
-    const { sizeBytes } = this.#meter;
-    const digest = this.#meter.digest();
-    const isSigned = (contentSizeBytes ?? sizeBytes) === sizeBytes && (contentDigest ?? digest) === digest;
-    if (isSigned) return { sizeBytes, digest };
-    throw new PartitionError(
-      'digest-mismatch',
-      `cannot write partition ${name}: its content has ${sizeBytes} bytes and digest ${digest}, not what is signed`,
-      { details: { partition: name, want: contentDigest, found: digest, contentSizeBytes, sizeBytes } },
-    );
-  }
+/** Throws `digest-mismatch` unless the size and digest of a partition's content are the signed ones, where there are. */
+export function checkContent(partition: TrustedPartition, sizeBytes: number, digest: string): void {
+  const { name, contentSizeBytes, contentDigest } = partition;
+  if ((contentSizeBytes ?? sizeBytes) === sizeBytes && (contentDigest ?? digest) === digest) return;
+  throw new PartitionError(
+    'digest-mismatch',
+    `cannot write partition ${name}: its content has ${sizeBytes} bytes and digest ${digest}, not what is signed`,
+    { details: { partition: name, want: contentDigest, found: digest, contentSizeBytes, sizeBytes } },
+  );
 }

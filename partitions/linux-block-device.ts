@@ -30,16 +30,21 @@ export interface LinuxBlockDeviceOptions {
 
 // The types of Node declare no WebAssembly.
 declare const WebAssembly: {
-  readonly Memory: new (limits: { initial: number; maximum: number }) => { readonly buffer: ArrayBuffer };
+  readonly Memory: new (limits: { initial: number; maximum: number; shared: true }) => {
+    readonly buffer: SharedArrayBuffer;
+  };
 };
 
 const wasmPageBytes = 65_536;
 const zeroBufferBytes = 1024 * 1024;
 
-/** A buffer whose memory begins at a page: direct I/O takes it, where Node's own buffers begin anywhere. */
-export function allocateAligned(sizeBytes: number): Uint8Array {
+/**
+ * A buffer whose memory begins at a page: direct I/O takes it, where Node's own buffers begin anywhere. Worker threads
+ * can share it.
+ */
+export function allocateAligned(sizeBytes: number): Uint8Array<SharedArrayBuffer> {
   const pages = Math.max(1, Math.ceil(sizeBytes / wasmPageBytes));
-  return new Uint8Array(new WebAssembly.Memory({ initial: pages, maximum: pages }).buffer, 0, sizeBytes);
+  return new Uint8Array(new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true }).buffer, 0, sizeBytes);
 }
 
 function errnoOf(error: unknown): string | undefined {
@@ -67,7 +72,7 @@ export class LinuxBlockDevice implements BlockDevice {
     this.#afterClose = options.afterClose ?? (() => Promise.resolve());
   }
 
-  allocate(sizeBytes: number): Uint8Array {
+  allocate(sizeBytes: number): Uint8Array<SharedArrayBuffer> {
     return allocateAligned(sizeBytes);
   }
 

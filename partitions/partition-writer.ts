@@ -1,126 +1,169 @@
 import type { BlockDevice } from './block-device.ts';
-import type { BufferRing } from './buffer-ring.ts';
+import { EdgeBlocks } from './edge-blocks.ts';
 import { PartitionError } from './errors.ts';
+import { isZero } from './frames/frame-tasks.ts';
+import { blockBytes } from './shared-arena.ts';
 
 /** What is held back until all bodies are durable: superblocks of the file systems we know begin in it. */
-export const firstBlockBytes = 4096;
+export const firstBlockBytes = blockBytes;
 
 // Zeroing has no hardware help on every device: in steps, so that it can be cancelled.
 const zeroStepBytes = 64 * 1024 * 1024;
+const scratchBytes = 1024 * 1024;
+
+/** How a partition is written. */
+export interface PartitionWriterOptions {
+  /** Whether blocks that hold the right content already are read and left alone. */
+  readonly keepsEqual: boolean;
+  /** Called before each step, and may throw to end the writing. */
+  readonly beforeStep: () => void;
+}
 
 /**
- * Writes one partition's content: everything but the first block as it comes, the first block when told to. Several
- * writes are in flight, from the buffers of `ring`.
+ * Puts one partition's content on its device, in any order: everything but the first block as it comes, the first block
+ * when told to. Content that begins or ends inside a block is put together with its neighbours first.
  */
 export class PartitionWriter {
-  readonly #name: string;
-  readonly #device: BlockDevice;
-  readonly #ring: BufferRing;
-  readonly #beforeBuffer: () => void;
+  readonly name: string;
+  readonly device: BlockDevice;
+  /** The bytes that content may have: whole sectors of the device. */
+  readonly usableBytes: number;
+  readonly #options: PartitionWriterOptions;
+  readonly #edges = new EdgeBlocks();
   readonly #firstBlock = new Uint8Array(firstBlockBytes);
-  readonly #inFlight: Promise<void>[];
-  #failure: { readonly error: unknown } | undefined;
-  #contentBytes = 0;
-  #turn = 0;
-  #filledBytes = 0;
-  #offset = firstBlockBytes;
+  /** For single blocks, one after the other, and what is there now. */
+  readonly #block: Uint8Array;
+  #blockTurn: Promise<unknown> = Promise.resolve();
+  #zeroTurn: Promise<unknown> = Promise.resolve();
+  #zeroScratch: Uint8Array | undefined;
 
-  /** `beforeBuffer` is called before each buffer goes to the device, and may throw to end the writing. */
-  constructor(name: string, device: BlockDevice, ring: BufferRing, beforeBuffer: () => void) {
-    this.#name = name;
-    this.#device = device;
-    this.#ring = ring;
-    this.#beforeBuffer = beforeBuffer;
-    this.#inFlight = ring.buffers.map(() => Promise.resolve());
+  constructor(name: string, device: BlockDevice, options: PartitionWriterOptions) {
+    this.name = name;
+    this.device = device;
+    this.usableBytes = device.sizeBytes - (device.sizeBytes % device.alignmentBytes);
+    this.#options = options;
+    this.#block = device.allocate(2 * blockBytes);
   }
 
-  /** Content bytes taken so far. */
-  get contentBytes(): number {
-    return this.#contentBytes;
+  /** Throws `slot-too-small` when content up to `endBytes` does not fit. */
+  assertFits(endBytes: number): void {
+    if (endBytes <= this.usableBytes) return;
+    throw new PartitionError(
+      'slot-too-small',
+      `cannot write partition ${this.name}: the content is larger than its ${this.device.sizeBytes} bytes`,
+      { details: { partition: this.name, sizeBytes: this.device.sizeBytes } },
+    );
   }
 
-  /** Takes the next content; it is copied. Throws `slot-too-small`, `slot-write-failed`. */
-  async write(content: Uint8Array): Promise<void> {
-    if (this.#contentBytes + content.byteLength > this.#usableBytes()) {
-      throw new PartitionError(
-        'slot-too-small',
-        `cannot write partition ${this.#name}: the content is larger than its ${this.#device.sizeBytes} bytes`,
-        { details: { partition: this.#name, sizeBytes: this.#device.sizeBytes } },
-      );
+  /**
+   * Writes `content`, which lies in memory as `offset` lies in its block, and resolves when the device has taken it.
+   * `scratch` is memory of the same size for what is there now. Rejects with `slot-write-failed`.
+   */
+  async place(offset: number, content: Uint8Array, scratch: Uint8Array): Promise<void> {
+    this.#options.beforeStep();
+    const endBytes = offset + content.byteLength;
+    const bodyStart = Math.max(Math.ceil(offset / blockBytes) * blockBytes, firstBlockBytes);
+    const bodyEnd = Math.floor(endBytes / blockBytes) * blockBytes;
+    if (bodyEnd <= bodyStart) {
+      await this.#placeEdges(offset, content);
+      return;
     }
-    let at = 0;
-    if (this.#contentBytes < firstBlockBytes) {
-      const head = content.subarray(0, firstBlockBytes - this.#contentBytes);
-      this.#firstBlock.set(head, this.#contentBytes);
-      at = head.byteLength;
-    }
-    this.#contentBytes += content.byteLength;
-    while (at < content.byteLength) {
-      const buffer = this.#ring.at(this.#turn);
-      const part = content.subarray(at, at + buffer.byteLength - this.#filledBytes);
-      buffer.set(part, this.#filledBytes);
-      this.#filledBytes += part.byteLength;
-      at += part.byteLength;
-      if (this.#filledBytes === buffer.byteLength) await this.#submit(buffer.byteLength);
+    await this.#placeEdges(offset, content.subarray(0, bodyStart - offset));
+    const body = content.subarray(bodyStart - offset, bodyEnd - offset);
+    if (!(await this.#holds(bodyStart, body, scratch))) await this.device.write(body, bodyStart);
+    await this.#placeEdges(bodyEnd, content.subarray(bodyEnd - offset));
+  }
+
+  /** Makes a range zeros, in steps. Rejects with `slot-write-failed`. */
+  async zero(offset: number, sizeBytes: number): Promise<void> {
+    for (let at = offset; at < offset + sizeBytes; at += zeroStepBytes) {
+      await this.#zeroStep(at, Math.min(at + zeroStepBytes, offset + sizeBytes));
     }
   }
 
   /**
-   * Writes what is left of the body, zeroes the rest of the partition and flushes: all but the first block is durable
-   * then. Throws `slot-write-failed`.
+   * Writes what is left of a body of `contentBytes`, zeroes the rest of the partition and flushes: all but the first
+   * block is durable then. Rejects with `slot-write-failed`.
    */
-  async finishBody(): Promise<void> {
-    const { alignmentBytes } = this.#device;
-    if (this.#filledBytes > 0) {
-      const paddedBytes = Math.ceil(this.#filledBytes / alignmentBytes) * alignmentBytes;
-      this.#ring.at(this.#turn).fill(0, this.#filledBytes, paddedBytes);
-      await this.#submit(paddedBytes);
-    }
-    await this.settle();
-    this.#throwFailure();
-    const endBytes = this.#usableBytes();
-    while (this.#offset < endBytes) {
-      this.#beforeBuffer();
-      const stepBytes = Math.min(zeroStepBytes, endBytes - this.#offset);
-      await this.#device.zero(this.#offset, stepBytes);
-      this.#offset += stepBytes;
-    }
-    await this.#device.flush();
+  async finishBody(contentBytes: number): Promise<void> {
+    const lastBlock = Math.floor(contentBytes / blockBytes);
+    const last = lastBlock === 0 ? undefined : this.#edges.take(lastBlock);
+    if (last !== undefined) await this.#writeBlock(lastBlock, last);
+    const bodyEnd = Math.max(Math.ceil(contentBytes / blockBytes) * blockBytes, firstBlockBytes);
+    await this.zero(bodyEnd, this.usableBytes - bodyEnd);
+    await this.device.flush();
   }
 
-  /** Writes the first block and flushes: the partition is complete then. Throws `slot-write-failed`. */
+  /** Writes the first block and flushes: the partition is complete then. Rejects with `slot-write-failed`. */
   async writeFirstBlock(): Promise<void> {
-    const buffer = this.#ring.at(0).subarray(0, firstBlockBytes);
-    buffer.set(this.#firstBlock);
-    await this.#device.write(buffer, 0);
-    await this.#device.flush();
+    this.#block.set(this.#firstBlock);
+    await this.device.write(this.#block.subarray(0, firstBlockBytes), 0);
+    await this.device.flush();
   }
 
-  /** Resolves when no write is in flight any more; before that the device must not be closed nor the ring reused. */
-  async settle(): Promise<void> {
-    await Promise.all(this.#inFlight);
+  async #placeEdges(offset: number, content: Uint8Array): Promise<void> {
+    for (let at = 0; at < content.byteLength;) {
+      const inBlock = (offset + at) % blockBytes;
+      const index = (offset + at - inBlock) / blockBytes;
+      const part = content.subarray(at, at + blockBytes - inBlock);
+      at += part.byteLength;
+      if (index === 0) {
+        this.#firstBlock.set(part, inBlock);
+        continue;
+      }
+      const whole = part.byteLength === blockBytes ? part : this.#edges.add(index, inBlock, part);
+      if (whole !== undefined) await this.#writeBlock(index, whole);
+    }
   }
 
-  async #submit(sizeBytes: number): Promise<void> {
-    this.#beforeBuffer();
-    const written = this.#device.write(this.#ring.at(this.#turn).subarray(0, sizeBytes), this.#offset);
-    this.#inFlight[this.#turn % this.#inFlight.length] = written.catch((error: unknown) => {
-      this.#failure ??= { error };
+  async #writeBlock(index: number, bytes: Uint8Array): Promise<void> {
+    const offset = index * blockBytes;
+    const write = this.#blockTurn.then(async () => {
+      const sizeBytes = Math.min(blockBytes, this.usableBytes - offset);
+      this.#block.set(bytes);
+      const block = this.#block.subarray(0, sizeBytes);
+      const scratch = this.#block.subarray(blockBytes);
+      if (!(await this.#holds(offset, block, scratch))) await this.device.write(block, offset);
     });
-    this.#offset += sizeBytes;
-    this.#filledBytes = 0;
-    this.#turn += 1;
-    // The next buffer may be filled only when the device has read what was in it.
-    await this.#inFlight[this.#turn % this.#inFlight.length];
-    this.#throwFailure();
+    this.#blockTurn = write.catch(() => undefined);
+    await write;
   }
 
-  #throwFailure(): void {
-    if (this.#failure !== undefined) throw this.#failure.error;
+  /** Zeroes from `start` to `end`; of blocks of which only a part is zeroed, the part. */
+  async #zeroStep(start: number, end: number): Promise<void> {
+    this.#options.beforeStep();
+    const bodyStart = Math.max(Math.ceil(start / blockBytes) * blockBytes, firstBlockBytes);
+    const bodyEnd = end === this.usableBytes ? end : Math.floor(end / blockBytes) * blockBytes;
+    if (bodyEnd > bodyStart) await this.#zeroBody(bodyStart, bodyEnd - bodyStart);
+    for (const [from, to] of [
+      [start, Math.min(bodyStart, end)],
+      [Math.max(bodyStart, bodyEnd), end],
+    ] as const) {
+      if (to > from) await this.#placeEdges(from, new Uint8Array(to - from));
+    }
   }
 
-  #usableBytes(): number {
-    const { sizeBytes, alignmentBytes } = this.#device;
-    return sizeBytes - (sizeBytes % alignmentBytes);
+  async #zeroBody(offset: number, sizeBytes: number): Promise<void> {
+    if (!this.#options.keepsEqual) {
+      await this.device.zero(offset, sizeBytes);
+      return;
+    }
+    const zeroing = this.#zeroTurn.then(async () => {
+      const scratch = (this.#zeroScratch ??= this.device.allocate(scratchBytes));
+      for (let at = offset; at < offset + sizeBytes; at += scratchBytes) {
+        const found = scratch.subarray(0, Math.min(scratchBytes, offset + sizeBytes - at));
+        await this.device.read(found, at);
+        if (!isZero(found)) await this.device.zero(at, found.byteLength);
+      }
+    });
+    this.#zeroTurn = zeroing.catch(() => undefined);
+    await zeroing;
+  }
+
+  async #holds(offset: number, content: Uint8Array, scratch: Uint8Array): Promise<boolean> {
+    if (!this.#options.keepsEqual) return false;
+    const found = scratch.subarray(0, content.byteLength);
+    await this.device.read(found, offset);
+    return Buffer.compare(found, content) === 0;
   }
 }

@@ -1,33 +1,110 @@
 import type { BlockDevice } from './block-device.ts';
-import type { BufferRing } from './buffer-ring.ts';
-import { DigestMeter } from './layer-check.ts';
+import type { BodyJobs } from './body-jobs.ts';
+import { ContentDigest } from './content-digest.ts';
+import { PartitionError } from './errors.ts';
+import type { FrameSet } from './frame-set.ts';
+import type { FrameTable } from './frame-table.ts';
+import type { FrameWorkers } from './frames/frame-workers.ts';
+import type { ArenaSlot, SharedArena } from './shared-arena.ts';
+
+/** What is read and hashed with. */
+export interface ReadBackParts {
+  readonly name: string;
+  readonly device: BlockDevice;
+  readonly arena: SharedArena;
+  readonly jobs: BodyJobs;
+  readonly workers: FrameWorkers;
+  /** Hears of each part that was read. */
+  readonly onRead: (sizeBytes: number) => void;
+}
+
+/** Reads the aligned bytes that hold `sizeBytes` from `offset`, a multiple of a block, into the content of `slot`. */
+async function readInto(device: BlockDevice, slot: ArenaSlot, offset: number, sizeBytes: number): Promise<void> {
+  const alignedBytes = Math.ceil(sizeBytes / device.alignmentBytes) * device.alignmentBytes;
+  await device.read(slot.view(offset, alignedBytes), offset);
+}
 
 /**
- * The digest (algorithm of `like`) of the first `sizeBytes` of `device`, read from the device. The next buffer is read
- * while one is hashed. `beforeBuffer` is called before each read, and may throw to end it. Throws `slot-write-failed`.
+ * The digest (algorithm of `like`, else sha256) of the first `sizeBytes` of a device, read from the device. Several reads are under
+ * way while a worker hashes. Rejects with `slot-write-failed`.
  */
-export async function readBack(
-  device: BlockDevice,
+export async function readBackDigest(
+  parts: ReadBackParts,
   sizeBytes: number,
-  like: string,
-  ring: BufferRing,
-  beforeBuffer: () => void,
+  like: string | undefined,
 ): Promise<string> {
-  const meter = new DigestMeter(like);
-  const turns = Math.ceil(sizeBytes / ring.bufferBytes);
-  const startRead = async (turn: number): Promise<Uint8Array> => {
-    beforeBuffer();
-    const offset = turn * ring.bufferBytes;
-    const wantedBytes = Math.min(ring.bufferBytes, sizeBytes - offset);
-    const alignedBytes = Math.ceil(wantedBytes / device.alignmentBytes) * device.alignmentBytes;
-    await device.read(ring.at(turn).subarray(0, alignedBytes), offset);
-    return ring.at(turn).subarray(0, wantedBytes);
-  };
-  let next = turns > 0 ? startRead(0) : undefined;
-  for (let turn = 0; next !== undefined; turn += 1) {
-    const bytes = await next;
-    next = turn + 1 < turns ? startRead(turn + 1) : undefined;
-    meter.update(bytes);
+  const { device, arena, jobs, workers, onRead } = parts;
+  const digest = new ContentDigest(workers, `read-back ${parts.name}`, like);
+  const partBytes = arena.plan.contentBytes;
+  for (let offset = 0; offset < sizeBytes; offset += partBytes) {
+    const slot = await jobs.take();
+    const wantedBytes = Math.min(partBytes, sizeBytes - offset);
+    const read = readInto(device, slot, offset, wantedBytes);
+    const hashed = digest.add(read.then(() => ({ at: slot.outputAt(offset), sizeBytes: wantedBytes })));
+    jobs.start(slot, async () => {
+      await hashed;
+      onRead(wantedBytes);
+    });
   }
-  return meter.digest();
+  await jobs.settle();
+  jobs.throwFailure();
+  return digest.finish();
+}
+
+/**
+ * Reads the frames of `which` (all of them, unless told) from the device and compares each with its signed digest, or
+ * with zeros. Resolves to those that are not what they should be. Rejects with `slot-write-failed`.
+ */
+export async function checkFrames(
+  parts: ReadBackParts,
+  table: FrameTable,
+  which?: FrameSet,
+): Promise<readonly number[]> {
+  const { device, arena, jobs, workers, onRead } = parts;
+  const perSlot = Math.max(1, Math.floor(arena.plan.contentBytes / table.frameSizeBytes));
+  const wrong: number[] = [];
+  for (let first = 0; first < table.count;) {
+    if (which?.has(first) === false) {
+      first += 1;
+      continue;
+    }
+    let end = first + 1;
+    while (end < table.count && end - first < perSlot && which?.has(end) !== false) end += 1;
+    const frames = Array.from({ length: end - first }, (_, index) => table.frame(first + index));
+    const offset = first * table.frameSizeBytes;
+    const sizeBytes = frames.reduce((sum, { contentSizeBytes }) => sum + contentSizeBytes, 0);
+    const slot = await jobs.take();
+    jobs.start(slot, async () => {
+      await readInto(device, slot, offset, sizeBytes);
+      for (let left = frames; left.length > 0;) {
+        const { mismatch } = await workers.run({
+          kind: 'check',
+          parts: left.map(({ contentOffsetBytes, contentSizeBytes }) => ({
+            at: slot.outputAt(offset) + contentOffsetBytes - offset,
+            sizeBytes: contentSizeBytes,
+          })),
+          digests: Buffer.concat(left.map((frame) => (frame.isZero ? zeroMark : frame.sha256))),
+        });
+        if (mismatch === undefined) break;
+        wrong.push(left[mismatch]?.index ?? 0);
+        left = left.slice(mismatch + 1);
+      }
+      onRead(sizeBytes);
+    });
+    first = end;
+  }
+  await jobs.settle();
+  jobs.throwFailure();
+  return wrong;
+}
+
+const zeroMark = new Uint8Array(32);
+
+/** The error for a device that gives back something else than was signed. */
+export function readBackMismatch(name: string, details: Readonly<Record<string, unknown>>): PartitionError {
+  return new PartitionError(
+    'slot-verify-failed',
+    `cannot verify partition ${name}: the device does not give back what was signed`,
+    { details: { partition: name, ...details } },
+  );
 }

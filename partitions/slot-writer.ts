@@ -20,8 +20,12 @@ export interface WriteProgress {
   /** Bytes of the layer consumed, of `layerSizeBytes`, over all partitions. */
   readonly fetchedBytes: number;
   readonly layerSizeBytes: number;
-  /** Bytes of content written so far, over all partitions. */
+  /** Bytes of content on the device so far, over all partitions. */
   readonly writtenBytes: number;
+  /** Those of `writtenBytes` that an interrupted write had left there, proven again by their digests. */
+  readonly keptBytes?: number | undefined;
+  /** Whether a restart goes on where this write was; without it, layers are fetched from their start again. */
+  readonly isResumable?: boolean | undefined;
 }
 
 /** What a slot holds after a write, read back from the device. */

@@ -1,13 +1,19 @@
 import type { BlockDevice, SlotDevices } from './block-device.ts';
-import { BufferRing } from './buffer-ring.ts';
+import { readFrames, readIndexHead } from './block-index/read-index.ts';
+import { BodyJobs } from './body-jobs.ts';
+import { Checkpointer, type CheckpointStore } from './checkpoint.ts';
 import { PartitionError } from './errors.ts';
-import { decodeLayer } from './frames/decode-layer.ts';
-import { ContentCheck, LayerCheck } from './layer-check.ts';
-import { firstBlockBytes, PartitionWriter } from './partition-writer.ts';
-import { readBack } from './read-back.ts';
+import { FrameTable } from './frame-table.ts';
+import { frameLimitBytes } from './frames/frame.ts';
+import type { StartFrameWorkers } from './frames/frame-workers.ts';
+import { firstBlockBytes } from './partition-writer.ts';
+import { PartitionWrite } from './partition-write.ts';
+import { type ArenaPlan, blockBytes, SharedArena } from './shared-arena.ts';
 import { checkCoverage } from './slot-preflight.ts';
 import type { LayerSource, SlotWriter, WriteProgress, WrittenSlot } from './slot-writer.ts';
+import { StallGuardedDevice, type WriterClock } from './stall-guard.ts';
 import { TrustedDescriptor, type TrustedPartition } from './trusted-descriptor.ts';
+import { WriteRun } from './write-run.ts';
 
 /** One partition of the image with its opened device. */
 interface OpenPartition {
@@ -15,66 +21,45 @@ interface OpenPartition {
   readonly device: BlockDevice;
 }
 
-/** A partition whose body is durable, and whose first block is still zero on the device. */
-interface WrittenBody {
-  readonly partition: OpenPartition;
-  readonly writer: PartitionWriter;
-  readonly sizeBytes: number;
-  /** The signed digest, or what was computed in flight where signed bytes state none. */
-  readonly digest: string;
+/** What slots are written with. */
+export interface StreamingSlotWriterOptions {
+  readonly devices: SlotDevices;
+  readonly startWorkers: StartFrameWorkers;
+  readonly clock: WriterClock;
+  /** Without it nothing is resumed after a restart. */
+  readonly checkpoints?: CheckpointStore;
+  /** Whether blocks that hold the right content already are left alone: spares the flash, and costs a read of each. */
+  readonly keepsEqual?: boolean;
+  /** How long a device may end no request before it is held for dead. */
+  readonly stallLimitMs?: number;
+  /** Content of one write of the device; a multiple of 4096. */
+  readonly bufferBytes?: number;
+  /** Hears of what does not keep the write from going on, but should not be. */
+  readonly onFault?: (error: unknown) => void;
 }
 
-// One buffer is filled while three are with the device; more gained nothing.
-const ringBuffers = 4;
+/** Two minutes: cards that tidy themselves up are silent for many seconds. */
+const defaultStallLimitMs = 120_000;
 
-/** What one call of `write` counts and watches. */
-class WriteRun {
-  readonly #signal: AbortSignal;
-  readonly #onProgress: (progress: WriteProgress) => void;
-  readonly #layerSizeBytes: number;
-  #fetchedBytes = 0;
-  #writtenBytes = 0;
+// One slot is filled while others are with workers and the device; more gained nothing.
+const minSlots = 4;
+const arenaLimitBytes = 24 * 1024 * 1024;
 
-  constructor(image: TrustedDescriptor, onProgress: (progress: WriteProgress) => void, signal: AbortSignal) {
-    this.#signal = signal;
-    this.#onProgress = onProgress;
-    this.#layerSizeBytes = image.facts.partitions.reduce((sum, { layerSizeBytes }) => sum + layerSizeBytes, 0);
-  }
-
-  /** Throws the reason of the signal when the caller wants to stop. */
-  checkSignal(): void {
-    this.#signal.throwIfAborted();
-  }
-
-  /** Reports; `fetched` and `written` are those of the partition under way. */
-  report(step: WriteProgress['step'], partition: string, fetched = 0, written = 0): void {
-    this.#onProgress({
-      step,
-      partition,
-      fetchedBytes: this.#fetchedBytes + fetched,
-      layerSizeBytes: this.#layerSizeBytes,
-      writtenBytes: this.#writtenBytes + written,
-    });
-  }
-
-  /** Adds what a partition came to. */
-  add(fetched: number, written: number): void {
-    this.#fetchedBytes += fetched;
-    this.#writtenBytes += written;
-  }
-}
-
-/** Streams an image onto a slot: fetched, decoded, checked and written as it comes, then read back from the device. */
+/** Streams an image onto a slot: fetched, decoded, proven and written as it comes, then read back from the device. */
 export class StreamingSlotWriter implements SlotWriter {
-  readonly #devices: SlotDevices;
+  readonly #options: StreamingSlotWriterOptions;
   readonly #bufferBytes: number;
 
-  /** `bufferBytes` is the size of one device write, a multiple of 4096; 1 MiB unless told. Throws a `RangeError`. */
-  constructor(options: { devices: SlotDevices; bufferBytes?: number }) {
-    this.#devices = options.devices;
+  /** Throws a `RangeError` for buffers that are no multiple of a block. */
+  constructor(options: StreamingSlotWriterOptions) {
+    this.#options = options;
     this.#bufferBytes = options.bufferBytes ?? 1024 * 1024;
-    if (!Number.isInteger(this.#bufferBytes) || this.#bufferBytes < 4096 || this.#bufferBytes % 4096 !== 0) {
-      throw new RangeError(`cannot write slots: bufferBytes is ${this.#bufferBytes}, want a multiple of 4096`);
+    if (
+      !Number.isInteger(this.#bufferBytes) ||
+      this.#bufferBytes < blockBytes ||
+      this.#bufferBytes % blockBytes !== 0
+    ) {
+      throw new RangeError(`cannot write slots: bufferBytes is ${this.#bufferBytes}, want a multiple of ${blockBytes}`);
     }
   }
 
@@ -90,14 +75,19 @@ export class StreamingSlotWriter implements SlotWriter {
       throw new Error('internal: cannot write a slot: the image carries no proof of trust');
     }
     signal.throwIfAborted();
-    checkCoverage(slot, image.facts, await this.#devices.sizes(slot));
+    const { devices, clock, stallLimitMs = defaultStallLimitMs } = this.#options;
+    checkCoverage(slot, image.facts, await devices.sizes(slot));
     const run = new WriteRun(image, onProgress, signal);
     const opened: OpenPartition[] = [];
     try {
       for (const signed of image.facts.partitions) {
-        opened.push({ signed, device: await this.#devices.open(slot, signed.name) });
+        const device = await devices.open(slot, signed.name);
+        opened.push({ signed, device: new StallGuardedDevice(signed.name, device, clock, stallLimitMs) });
       }
-      return await this.#writeOpened(image.facts.manifestDigest, opened, layers, run);
+      // A device may have shrunk since its size was read, and nothing is touched before all are known to fit.
+      for (const { signed, device } of opened) checkFits(signed, device.sizeBytes);
+      const tables = await readTables(opened, layers, run);
+      return await this.#writeOpened(slot, image, opened, tables, layers, run);
     } finally {
       // Everything that counts was flushed before; what close says of it changes nothing.
       await Promise.allSettled(opened.map(({ device }) => device.close()));
@@ -105,51 +95,90 @@ export class StreamingSlotWriter implements SlotWriter {
   }
 
   async #writeOpened(
-    manifestDigest: string,
+    slot: 'a' | 'b',
+    image: TrustedDescriptor,
     opened: readonly OpenPartition[],
+    tables: ReadonlyMap<string, FrameTable>,
     layers: LayerSource,
     run: WriteRun,
   ): Promise<WrittenSlot> {
-    // A device may have shrunk since its size was read, and nothing is touched before all are known to fit.
-    const sizes = new Map(opened.map(({ signed, device }) => [signed.name, device.sizeBytes]));
-    for (const { signed } of opened) checkFits(signed, sizes.get(signed.name) ?? 0);
-    const ring = new BufferRing(
+    const { manifestDigest } = image.facts;
+    const arena = new SharedArena(
       opened.map(({ device }) => device),
-      ringBuffers,
-      this.#bufferBytes,
+      planArena(this.#bufferBytes, [...tables.values()]),
     );
+    const workers = this.#options.startWorkers(arena.memory);
+    const jobs = new BodyJobs(arena, () => run.checkSignal());
+    const writes = opened.map(({ signed, device }) => {
+      const keepsEqual = this.#options.keepsEqual ?? false;
+      return new PartitionWrite({
+        signed,
+        device,
+        table: tables.get(signed.name),
+        arena,
+        jobs,
+        workers,
+        run,
+        keepsEqual,
+      });
+    });
+    const checkpoints = this.#checkpoints(slot, manifestDigest, writes);
     try {
       // Power lost here: some first blocks are zero, the others belong to the old image; the loader has the slot as
       // bad since before, and nothing of the new image is on it.
       await zeroFirstBlocks(opened);
-      const bodies: WrittenBody[] = [];
+      await this.#resume(slot, manifestDigest, writes);
       // Power lost here: every first block is zero. No file system of this slot mounts, so a half-written slot is
       // never taken for a whole one even if the loader's mark were lost.
-      for (const partition of opened) bodies.push(await writeBody(partition, layers, ring, run));
-      for (const { partition, writer } of bodies) {
+      for (const write of writes) await write.writeBody(layers, checkpoints);
+      for (const write of writes) {
         // Power lost here: each partition is either complete and durable or has a zero first block. The loader still
         // has the slot as bad, and nothing but a full write and read-back leads to its activation.
         run.checkSignal();
-        await writer.writeFirstBlock();
-        run.report('write', partition.signed.name);
+        await write.writeFirstBlock();
       }
       // Power lost from here on: the slot is complete and still bad at the loader; it is written again.
-      for (const body of bodies) await verifyBody(body, ring, run);
+      for (const write of writes) await write.verify();
       run.report('finish', opened.at(-1)?.signed.name ?? '');
-      return {
-        manifestDigest,
-        partitions: bodies.map(({ partition, sizeBytes, digest }) => ({
-          name: partition.signed.name,
-          sizeBytes,
-          digest,
-        })),
-      };
+      return { manifestDigest, partitions: writes.map((write) => write.written) };
     } catch (error) {
-      // The reason to fail is the first error; a device that does not even zero now has the loader's mark against it.
-      await Promise.allSettled(opened.map((partition) => zeroFirstBlocks([partition])));
+      await giveUp(opened, jobs, checkpoints);
       throw error;
+    } finally {
+      await workers.close();
     }
   }
+
+  #checkpoints(slot: 'a' | 'b', manifestDigest: string, writes: readonly PartitionWrite[]): Checkpointer | undefined {
+    const { checkpoints, clock, onFault = () => undefined } = this.#options;
+    const partitions = writes.flatMap(({ counted }) => counted ?? []);
+    if (checkpoints === undefined || partitions.length === 0) return undefined;
+    return new Checkpointer({ store: checkpoints, slot, manifestDigest, partitions, clock, onFault });
+  }
+
+  /** Finds what an interrupted write of the same image left; of another image, nothing counts. */
+  async #resume(slot: 'a' | 'b', manifestDigest: string, writes: readonly PartitionWrite[]): Promise<void> {
+    const { checkpoints, onFault = () => undefined } = this.#options;
+    if (checkpoints === undefined) return;
+    const found = await checkpoints.load(slot).catch((error: unknown) => {
+      onFault(error);
+      return undefined;
+    });
+    if (found === undefined) return;
+    if (found.manifestDigest !== manifestDigest) {
+      await checkpoints.remove(slot).catch(onFault);
+      return;
+    }
+    for (const write of writes) await write.resume(found.frames);
+  }
+}
+
+/** The reason to fail is the first error; a device that does not even zero now has the loader's mark against it. */
+async function giveUp(opened: readonly OpenPartition[], jobs: BodyJobs, checkpoints: Checkpointer | undefined) {
+  await jobs.settle();
+  // What is there need not be fetched again, whatever went wrong.
+  await Promise.allSettled([checkpoints?.save()]);
+  await Promise.allSettled(opened.map((partition) => zeroFirstBlocks([partition])));
 }
 
 function checkFits({ name, contentSizeBytes }: TrustedPartition, sizeBytes: number): void {
@@ -162,55 +191,37 @@ function checkFits({ name, contentSizeBytes }: TrustedPartition, sizeBytes: numb
   );
 }
 
+/** The frames of each partition that has an index, proven. Nothing was touched yet. */
+async function readTables(
+  opened: readonly OpenPartition[],
+  layers: LayerSource,
+  run: WriteRun,
+): Promise<ReadonlyMap<string, FrameTable>> {
+  const tables = new Map<string, FrameTable>();
+  for (const { signed, device } of opened) {
+    const { name, index, contentSizeBytes } = signed;
+    if (index === undefined) continue;
+    run.checkSignal();
+    const bytes = (ranges: Parameters<LayerSource>[1]) => layers(index.layerDigest, ranges);
+    const head = await readIndexHead(index, contentSizeBytes, bytes);
+    checkFits({ ...signed, contentSizeBytes: head.contentSizeBytes }, device.sizeBytes);
+    const { frameSizeBytes } = head;
+    tables.set(name, await FrameTable.read(readFrames(head, bytes), frameSizeBytes, head.contentSizeBytes));
+  }
+  return tables;
+}
+
+/** Slots for the largest frame there is, as many as are worth their memory. */
+function planArena(bufferBytes: number, tables: readonly FrameTable[]): ArenaPlan {
+  const contentBytes = tables.reduce((most, { frameSizeBytes }) => Math.max(most, frameSizeBytes), bufferBytes);
+  const inputBytes = Math.ceil(frameLimitBytes(contentBytes) / blockBytes) * blockBytes;
+  const slotBytes = inputBytes + contentBytes + 2 * blockBytes;
+  return { contentBytes, inputBytes, slots: Math.max(2, Math.min(minSlots, Math.floor(arenaLimitBytes / slotBytes))) };
+}
+
 async function zeroFirstBlocks(opened: readonly OpenPartition[]): Promise<void> {
   for (const { device } of opened) {
     await device.zero(0, firstBlockBytes);
     await device.flush();
   }
-}
-
-async function writeBody(
-  partition: OpenPartition,
-  layers: LayerSource,
-  ring: BufferRing,
-  run: WriteRun,
-): Promise<WrittenBody> {
-  const { signed, device } = partition;
-  const layerCheck = new LayerCheck(signed);
-  const contentCheck = new ContentCheck(signed);
-  const writer: PartitionWriter = new PartitionWriter(signed.name, device, ring, () => {
-    run.checkSignal();
-    run.report('write', signed.name, layerCheck.fetchedBytes, writer.contentBytes);
-  });
-  try {
-    run.checkSignal();
-    run.report('write', signed.name);
-    const content = decodeLayer(signed.encoding, layerCheck.pass(layers(signed.layerDigest)));
-    for await (const bytes of content) {
-      contentCheck.update(bytes);
-      await writer.write(bytes);
-    }
-    layerCheck.assertProven();
-    const { sizeBytes, digest } = contentCheck.finish();
-    await writer.finishBody();
-    run.add(layerCheck.fetchedBytes, sizeBytes);
-    run.report('write', signed.name);
-    return { partition, writer, sizeBytes, digest };
-  } finally {
-    await writer.settle();
-  }
-}
-
-async function verifyBody(body: WrittenBody, ring: BufferRing, run: WriteRun): Promise<void> {
-  const { signed, device } = body.partition;
-  const found = await readBack(device, body.sizeBytes, body.digest, ring, () => {
-    run.checkSignal();
-    run.report('read-back', signed.name);
-  });
-  if (found === body.digest) return;
-  throw new PartitionError(
-    'slot-verify-failed',
-    `cannot verify partition ${signed.name}: the device gives back ${found}, not what was written`,
-    { details: { partition: signed.name, want: body.digest, found, sizeBytes: body.sizeBytes } },
-  );
 }

@@ -1,6 +1,8 @@
 import { mkdir, stat } from 'node:fs/promises';
 import { findBootedSlot } from '../../partitions/booted-slot.ts';
 import { LinuxSlotDevices } from '../../partitions/linux-slot-devices.ts';
+import type { StartFrameWorkers } from '../../partitions/frames/frame-workers.ts';
+import type { WriterClock } from '../../partitions/stall-guard.ts';
 import { StreamingSlotWriter } from '../../partitions/streaming-slot-writer.ts';
 import type { KaonConfig } from '../config/config.ts';
 import { AgentError, type ErrorReport, reportOf } from '../core/errors.ts';
@@ -8,6 +10,7 @@ import type { SlotService } from '../core/ports.ts';
 import { ProcessCommandRunner } from '../host/process-command-runner.ts';
 import { DegradedSlotService } from '../slotd/degraded-slot-service.ts';
 import { LocalSlotService, type MintingPolicy } from '../slotd/local-slot-service.ts';
+import { CheckpointFile } from '../store/checkpoint-file.ts';
 import { WrittenRecordsFile } from '../store/written-records-file.ts';
 import { CommandRebooter } from '../systemd/rebooter.ts';
 import { withoutServiceVariables } from '../host/service-environment.ts';
@@ -15,6 +18,15 @@ import { buildBootloader } from './build-bootloader.ts';
 import { buildSystemdBoot } from './build-systemd-boot.ts';
 import { loadTrustPolicy } from './load-trust.ts';
 import type { SlotdOptions } from './slotd-options.ts';
+
+/** What the service is made of besides its configuration. */
+export interface SlotServiceParts {
+  readonly agentVersion: string;
+  readonly startWorkers: StartFrameWorkers;
+  readonly clock: WriterClock;
+  /** Hears of what does not keep a write from going on. */
+  readonly onFault: (error: unknown) => void;
+}
 
 /** Trusts nothing: for a slotd whose keys can't be read, and which writes no slot. */
 function refusingPolicy(fault: ErrorReport): MintingPolicy {
@@ -44,14 +56,13 @@ async function findStateOnSlot({ stateDir, slots }: KaonConfig): Promise<ErrorRe
 
 /**
  * The privileged service of this node. With `fault`, or with keys that can't be used, it is degraded: it writes and arms
- * no slot. `onFault` hears what went wrong after a request was done. Rejects with why the booted slot or the loader's files can't be told.
+ * no slot. Rejects with why the booted slot or the loader's files can't be told.
  */
 export async function buildSlotService(
   config: KaonConfig,
   fault: ErrorReport | undefined,
   options: SlotdOptions,
-  agentVersion: string,
-  onFault: (error: unknown) => void = () => undefined,
+  parts: SlotServiceParts,
 ): Promise<SlotService> {
   const { slots, bootloader } = config;
   const bootNames = { a: slots.a.bootName, b: slots.b.bootName };
@@ -61,24 +72,26 @@ export async function buildSlotService(
   await mkdir(options.stateDir, { recursive: true, mode: 0o700 });
   const trust = await loadTrustPolicy(config.trust).catch((error: unknown) => reportOf(error));
   const keysFault = 'code' in trust ? trust : undefined;
+  const checkpoints = new CheckpointFile(options.stateDir);
   const service = new LocalSlotService({
     booted,
     ...(bootloader.type === 'systemd-boot'
       ? buildSystemdBoot(bootloader, slots, {
           runtimeDir: options.runtimeDir,
           areFoldersAllowed: options.areFileSlotsAllowed,
-          onFault,
+          onFault: parts.onFault,
         })
       : { bootloader: await buildBootloader(bootloader, bootNames, options.runtimeDir) }),
     devices,
-    writer: new StreamingSlotWriter({ devices }),
+    writer: new StreamingSlotWriter({ devices, checkpoints, ...parts }),
+    checkpoints,
     policy: 'code' in trust ? refusingPolicy(trust) : trust,
     records: new WrittenRecordsFile(options.stateDir),
     rebooter: new CommandRebooter(
       new ProcessCommandRunner(withoutServiceVariables(process.env)),
       options.rebootCommand ?? ['systemctl', 'reboot'],
     ),
-    identity: { compatible: config.node.compatible, agentVersion },
+    identity: { compatible: config.node.compatible, agentVersion: parts.agentVersion },
   });
   const degraded = fault ?? keysFault ?? (await findStateOnSlot(config));
   return degraded === undefined ? service : new DegradedSlotService(service, degraded);

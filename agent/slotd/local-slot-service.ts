@@ -1,5 +1,6 @@
 import type { Bootloader } from '../../bootloader/bootloader.ts';
 import type { SlotDevices } from '../../partitions/block-device.ts';
+import type { CheckpointStore } from '../../partitions/checkpoint.ts';
 import type { LayerSource, SlotWriter, WriteProgress, WrittenSlot } from '../../partitions/slot-writer.ts';
 import type { TrustedDescriptor } from '../../partitions/trusted-descriptor.ts';
 import { identityBlockers, inactiveSlot, type NodeIdentity, payloadBlockers, sizeBlockers } from '../core/admission.ts';
@@ -32,6 +33,7 @@ export class LocalSlotService implements SlotService {
   readonly #writer: SlotWriter;
   readonly #policy: MintingPolicy;
   readonly #records: WrittenRecords;
+  readonly #checkpoints: Pick<CheckpointStore, 'remove'> | undefined;
   readonly #rebooter: Rebooter;
   readonly #identity: NodeIdentity;
   readonly #payloads: BootPayloads | undefined;
@@ -44,6 +46,8 @@ export class LocalSlotService implements SlotService {
     writer: SlotWriter;
     policy: MintingPolicy;
     records: WrittenRecords;
+    /** Where the writer keeps how far it came; not needed once the slot is written. */
+    checkpoints?: Pick<CheckpointStore, 'remove'>;
     rebooter: Rebooter;
     identity: NodeIdentity;
     /** Absent where the loader reads the slots themselves. */
@@ -55,6 +59,7 @@ export class LocalSlotService implements SlotService {
     this.#writer = ports.writer;
     this.#policy = ports.policy;
     this.#records = ports.records;
+    this.#checkpoints = ports.checkpoints;
     this.#rebooter = ports.rebooter;
     this.#identity = ports.identity;
     this.#payloads = ports.payloads;
@@ -107,6 +112,8 @@ export class LocalSlotService implements SlotService {
       await this.#payloads?.stage(slot, image, descriptor, layers, stagingProgress(image, written, onProgress), signal);
       // Power lost before: the slot stays bad and is written again. After: it can be activated, and only as this digest.
       await this.#records.save(slot, written);
+      // Power lost before: a checkpoint of frames that would be found again, were this image written once more.
+      await this.#checkpoints?.remove(slot);
       return written;
     });
   }

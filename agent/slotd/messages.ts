@@ -69,6 +69,8 @@ const progress = z.object({
   fetchedBytes: z.number(),
   layerSizeBytes: z.number(),
   writtenBytes: z.number(),
+  keptBytes: z.number().optional(),
+  isResumable: z.boolean().optional(),
 });
 
 const fromServer = z.discriminatedUnion('type', [

@@ -1,9 +1,10 @@
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { AgentError } from '../core/errors.ts';
 import type { WrittenRecords, WrittenSlot } from '../core/ports.ts';
 import type { SlotName } from '../core/update-state.ts';
+import { isMissing, replaceFile, syncDirectoryOf } from './replace-file.ts';
 
 const limitBytes = 64 * 1024;
 
@@ -38,37 +39,13 @@ export class WrittenRecordsFile implements WrittenRecords {
   async remove(slot: SlotName): Promise<void> {
     await this.#attempt('remove', slot, async (path) => {
       await rm(path, { force: true });
-      await this.#syncDirectory();
+      await syncDirectoryOf(path);
     });
   }
 
   async save(slot: SlotName, written: WrittenSlot): Promise<void> {
-    await this.#attempt('write', slot, async (path) => {
-      await mkdir(this.#directory, { recursive: true, mode: 0o700 });
-      const handle = await open(`${path}.new`, 'w', 0o600);
-      try {
-        await handle.writeFile(JSON.stringify({ formatVersion: 1, ...written }));
-        await handle.sync();
-      } finally {
-        await handle.close();
-      }
-      // Power lost before: no record, and the slot is written again. After: the record of a slot that was read back.
-      await rename(`${path}.new`, path);
-      await this.#syncDirectory();
-    });
-  }
-
-  async #syncDirectory(): Promise<void> {
-    const handle = await open(this.#directory, 'r').catch((error: unknown) => {
-      if (isMissing(error)) return undefined;
-      throw error;
-    });
-    if (handle === undefined) return;
-    try {
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
+    // Power lost in it: no record, and the slot is written again; or the record of a slot that was read back.
+    await this.#attempt('write', slot, (path) => replaceFile(path, JSON.stringify({ formatVersion: 1, ...written })));
   }
 
   async #attempt<T>(verb: string, slot: SlotName, action: (path: string) => Promise<T>): Promise<T> {
@@ -92,8 +69,4 @@ function parseRecord(text: string): WrittenSlot | undefined {
   } catch {
     return undefined;
   }
-}
-
-function isMissing(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
 }

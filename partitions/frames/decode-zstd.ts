@@ -16,7 +16,8 @@ function corrupt(reason: string, cause?: unknown): PartitionError {
   );
 }
 
-async function* cutIntoPieces(source: AsyncIterable<Uint8Array>): AsyncGenerator<ZstdPiece, undefined> {
+/** Cuts `source` where zstd frames begin and end. Throws `layer-corrupt`, `download-truncated`, or its error. */
+export async function* cutIntoPieces(source: AsyncIterable<Uint8Array>): AsyncGenerator<ZstdPiece, undefined> {
   const boundaries = new ZstdBoundaries();
   for await (const bytes of source) yield* boundaries.push(bytes);
   boundaries.end();
@@ -24,7 +25,7 @@ async function* cutIntoPieces(source: AsyncIterable<Uint8Array>): AsyncGenerator
 }
 
 /** The bytes of the frame that began, up to its end; leaves `pieces` open for the next frame. */
-async function* bytesOfFrame(pieces: AsyncGenerator<ZstdPiece, undefined>): AsyncGenerator<Uint8Array> {
+export async function* bytesOfFrame(pieces: AsyncGenerator<ZstdPiece, undefined>): AsyncGenerator<Uint8Array> {
   for (;;) {
     const { value: piece } = await pieces.next();
     if (piece === undefined || piece.kind === 'end') return;
@@ -57,7 +58,11 @@ async function decodeWhole(frame: AsyncIterable<Uint8Array>, contentSizeBytes: n
   return content;
 }
 
-async function* decodeStreaming(frame: AsyncIterable<Uint8Array>, header: ZstdFrameHeader): AsyncGenerator<Uint8Array> {
+/** Decodes one frame of any size as it comes. Throws `layer-corrupt`, or the error of `frame`. */
+export async function* decodeStreaming(
+  frame: AsyncIterable<Uint8Array>,
+  header: ZstdFrameHeader,
+): AsyncGenerator<Uint8Array> {
   const decoder = zlib.createZstdDecompress({ chunkSize: outputBytes });
   let sizeBytes = 0;
   for await (const bytes of runDecoder(frame, decoder, (cause) => corrupt('a frame does not decode', cause))) {

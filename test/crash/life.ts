@@ -11,6 +11,7 @@ import { start } from '../../agent/update/start.ts';
 import { StreamingSlotWriter } from '../../partitions/streaming-slot-writer.ts';
 import type { CrashImage } from './images.ts';
 import { PowerCut, type World } from './world.ts';
+import { writerParts } from '../fakes/writer-parts.ts';
 
 export const crashRules: UpdateRules = {
   tries: 4,
@@ -178,7 +179,7 @@ export function slotService(world: World, booted: SlotName, reboot: (argument?: 
     bootloader: world.loader.adapter(),
     payloads: world.loader.payloads?.(),
     devices: world.devices,
-    writer: new StreamingSlotWriter({ devices: world.devices, bufferBytes: 4096 }),
+    writer: new StreamingSlotWriter({ ...writerParts, devices: world.devices, bufferBytes: 4096 }),
     policy: world.registry,
     records: world.records,
     rebooter: {

@@ -124,8 +124,8 @@ export class MemoryBlockDevice implements BlockDevice {
     return this.disk.alignmentBytes;
   }
 
-  allocate(sizeBytes: number): Uint8Array {
-    const bytes = new Uint8Array(sizeBytes);
+  allocate(sizeBytes: number): Uint8Array<SharedArrayBuffer> {
+    const bytes = new Uint8Array(new SharedArrayBuffer(sizeBytes));
     alignedBuffers.add(bytes.buffer);
     return bytes;
   }

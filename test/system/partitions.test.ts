@@ -11,6 +11,7 @@ import { LinuxSlotDevices } from '../../partitions/linux-slot-devices.ts';
 import { StreamingSlotWriter } from '../../partitions/streaming-slot-writer.ts';
 import { TrustedDescriptor } from '../../partitions/trusted-descriptor.ts';
 import { codeOf, collect, inPieces, sampleBytes, sha256Of } from '../unit/partitions/samples.ts';
+import { writerParts } from '../fakes/writer-parts.ts';
 
 const deviceBytes = 32 * 1024 * 1024;
 let folder = '';
@@ -138,7 +139,7 @@ describe('slots on block devices', () => {
     const probe = await devices.open('b', 'root');
     expect(probe).toMatchObject({ readsBypassCache: true });
     await probe.close();
-    const writer = new StreamingSlotWriter({ devices });
+    const writer = new StreamingSlotWriter({ ...writerParts, devices });
     const written = await writer.write(
       'b',
       image,

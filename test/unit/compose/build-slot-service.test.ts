@@ -10,6 +10,7 @@ import type { ErrorReport } from '../../../agent/core/errors.ts';
 import { parseReference } from '../../../agent/core/image-format/reference.ts';
 import type { SignedImage, SlotService } from '../../../agent/core/ports.ts';
 import { makeSigner } from '../../fakes/signer.ts';
+import { writerParts } from '../../fakes/writer-parts.ts';
 
 let folder: string;
 beforeEach(() => {
@@ -52,7 +53,12 @@ trust: {keys: {release: {file: ${folder}/release.pub}}, rules: [{prefix: r.io/os
   const parsed = parseSlotdOptions([...argv, '--allow-file-slots'], {});
   if (typeof parsed === 'string') throw new Error('the options ask for text');
   const config = parseConfig({ image: undefined, node: [{ path: 'kaon.yaml', text }] });
-  return buildSlotService(config, fault, { ...parsed, ...options }, '1.0.0');
+  return buildSlotService(
+    config,
+    fault,
+    { ...parsed, ...options },
+    { ...writerParts, agentVersion: '1.0.0', onFault: () => undefined },
+  );
 }
 
 const empty = new Uint8Array(Buffer.from('{}'));

@@ -10,6 +10,7 @@ import {
 } from '../../../partitions/trusted-descriptor.ts';
 import { type DeviceFault, MemorySlotDevices } from '../../fakes/memory-block-device.ts';
 import { codeOf, collect, inPieces, sampleBytes, sha256Of } from './samples.ts';
+import { writerParts } from '../../fakes/writer-parts.ts';
 
 const deviceBytes = 256 * 1024;
 const bufferBytes = 16 * 1024;
@@ -78,7 +79,7 @@ function setUp(setup: Setup = {}) {
     },
   });
   const write = () =>
-    new StreamingSlotWriter({ devices, bufferBytes }).write(
+    new StreamingSlotWriter({ ...writerParts, devices, bufferBytes }).write(
       'b',
       imageOf(parts),
       setup.source ?? sourceOf(parts),
@@ -213,6 +214,8 @@ describe('writing a slot', () => {
       fetchedBytes: total,
       layerSizeBytes: total,
       writtenBytes: 220_001,
+      keptBytes: 0,
+      isResumable: false,
     });
   });
 });
@@ -230,7 +233,7 @@ describe('what is refused before anything is touched', () => {
     const forged = Object.create(TrustedDescriptor.prototype, {
       facts: { value: imageOf(layers).facts },
     }) as TrustedDescriptor;
-    const writer = new StreamingSlotWriter({ devices });
+    const writer = new StreamingSlotWriter({ ...writerParts, devices });
     await expect(
       writer.write('b', forged, sourceOf(layers), () => undefined, new AbortController().signal),
     ).rejects.toThrow(/^internal: /);
@@ -251,7 +254,7 @@ describe('what is refused before anything is touched', () => {
 
   it('is the booted slot, and a device that another holds', async () => {
     const { devices, write, steps } = setUp();
-    const writer = new StreamingSlotWriter({ devices });
+    const writer = new StreamingSlotWriter({ ...writerParts, devices });
     const signal = new AbortController().signal;
     expect(await codeOf(() => writer.write('a', imageOf(layers), sourceOf(layers), () => undefined, signal))).toBe(
       'slot-busy',

@@ -9,6 +9,7 @@ import type { WriteProgress } from '../../../partitions/slot-writer.ts';
 import { StreamingSlotWriter } from '../../../partitions/streaming-slot-writer.ts';
 import { TrustedDescriptor } from '../../../partitions/trusted-descriptor.ts';
 import { MemorySlotDevices } from '../../fakes/memory-block-device.ts';
+import { writerParts } from '../../fakes/writer-parts.ts';
 import { MemoryWrittenRecords } from '../../fakes/memory-written-records.ts';
 import { PowerLossDirectory } from '../../fakes/power-loss-directory.ts';
 import { PowerLossPayloads } from '../../fakes/power-loss-payloads.ts';
@@ -86,7 +87,7 @@ function newNode(change: Partial<TrustedImage> = {}, capacityBytes?: number) {
     booted: 'a',
     bootloader: loader,
     devices,
-    writer: new StreamingSlotWriter({ devices, bufferBytes: 4096 }),
+    writer: new StreamingSlotWriter({ ...writerParts, devices, bufferBytes: 4096 }),
     policy: { judgeAndMint: () => ({ image, descriptor }) },
     records,
     rebooter: { reboot: async () => undefined },

@@ -8,6 +8,7 @@ import { StreamingSlotWriter } from '../../../partitions/streaming-slot-writer.t
 import { MemorySlotDevices } from '../../fakes/memory-block-device.ts';
 import { MemoryBootloader } from '../../fakes/memory-bootloader.ts';
 import { MemoryWrittenRecords } from '../../fakes/memory-written-records.ts';
+import { writerParts } from '../../fakes/writer-parts.ts';
 
 /** Devices of which those of slot b are gone. */
 class HalfDeadDevices extends MemorySlotDevices {
@@ -22,7 +23,7 @@ function serviceOver(devices: MemorySlotDevices, bootloader: MemoryBootloader): 
     booted: 'a',
     bootloader,
     devices,
-    writer: new StreamingSlotWriter({ devices }),
+    writer: new StreamingSlotWriter({ ...writerParts, devices }),
     policy: {
       judgeAndMint: () => {
         throw new AgentError('trust-rule-missing', 'cannot trust the image: no rule matches');

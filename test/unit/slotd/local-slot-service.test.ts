@@ -12,6 +12,7 @@ import { TrustedDescriptor } from '../../../partitions/trusted-descriptor.ts';
 import { type DeviceFault, MemorySlotDevices } from '../../fakes/memory-block-device.ts';
 import { MemoryBootloader } from '../../fakes/memory-bootloader.ts';
 import { MemoryWrittenRecords } from '../../fakes/memory-written-records.ts';
+import { writerParts } from '../../fakes/writer-parts.ts';
 
 const content = new Uint8Array(10_000).map((_, at) => at & 0xff);
 const contentDigest = digestOf(content);
@@ -132,7 +133,7 @@ function bench(
     booted,
     bootloader,
     devices,
-    writer: new StreamingSlotWriter({ devices, bufferBytes: 4096 }),
+    writer: new StreamingSlotWriter({ ...writerParts, devices, bufferBytes: 4096 }),
     policy,
     records,
     rebooter: {
@@ -223,7 +224,7 @@ describe('writing a slot', () => {
       booted: 'b',
       bootloader: first.bootloader,
       devices: first.devices,
-      writer: new StreamingSlotWriter({ devices: first.devices }),
+      writer: new StreamingSlotWriter({ ...writerParts, devices: first.devices }),
       policy: {
         judgeAndMint: () => ({
           image: trusted,

@@ -38,6 +38,7 @@ import { MemoryWrittenRecords } from '../../fakes/memory-written-records.ts';
 import { RecordingReporter } from '../../fakes/recording-reporter.ts';
 import { SeededRandom } from '../../fakes/seeded-random.ts';
 import { TestRegistry } from './registry.ts';
+import { writerParts } from '../../fakes/writer-parts.ts';
 
 export const rules: UpdateRules = {
   tries: 4,
@@ -387,7 +388,7 @@ export class TestNode {
         booted: this.booted,
         bootloader: this.bootloader,
         devices: this.devices,
-        writer: new StreamingSlotWriter({ devices: this.devices, bufferBytes: 4096 }),
+        writer: new StreamingSlotWriter({ ...writerParts, devices: this.devices, bufferBytes: 4096 }),
         policy: this.registry,
         records: this.records,
         rebooter: { reboot: async () => undefined },

@@ -1,0 +1,157 @@
+import type { BlockDevice } from './block-device.ts';
+import type { BodyJobs } from './body-jobs.ts';
+import type { Checkpointer, CountedPartition } from './checkpoint.ts';
+import { ContentDigest } from './content-digest.ts';
+import { FrameSet } from './frame-set.ts';
+import type { FrameTable } from './frame-table.ts';
+import type { FrameWorkers } from './frames/frame-workers.ts';
+import { IndexedBody } from './indexed-body.ts';
+import { checkContent, ContentLimit, LayerCheck } from './layer-check.ts';
+import { PartitionWriter } from './partition-writer.ts';
+import { checkFrames, readBackDigest, readBackMismatch, type ReadBackParts } from './read-back.ts';
+import type { SharedArena } from './shared-arena.ts';
+import type { LayerSource, WrittenSlot } from './slot-writer.ts';
+import { StreamBody } from './stream-body.ts';
+import type { TrustedPartition } from './trusted-descriptor.ts';
+import type { WriteRun } from './write-run.ts';
+
+/** What one partition is written from, and by. */
+export interface PartitionWriteParts {
+  readonly signed: TrustedPartition;
+  readonly device: BlockDevice;
+  /** The frames, where the image has an index of them. */
+  readonly table: FrameTable | undefined;
+  readonly arena: SharedArena;
+  readonly jobs: BodyJobs;
+  readonly workers: FrameWorkers;
+  readonly run: WriteRun;
+  readonly keepsEqual: boolean;
+}
+
+/** One partition on its way onto its device: body, first block, read-back, each when told to. */
+export class PartitionWrite {
+  /** What checkpoints count; `undefined` where there is no index to check it by. */
+  readonly counted: CountedPartition | undefined;
+  readonly #parts: PartitionWriteParts;
+  readonly #writer: PartitionWriter;
+  #content: { readonly sizeBytes: number; readonly digest: string | undefined } = { sizeBytes: 0, digest: undefined };
+
+  constructor(parts: PartitionWriteParts) {
+    const { signed, device, table, run, keepsEqual } = parts;
+    this.#parts = parts;
+    const beforeStep = () => run.checkSignal();
+    this.#writer = new PartitionWriter(signed.name, device, { keepsEqual, beforeStep });
+    this.counted = table && { name: signed.name, device, done: new FrameSet(table.count) };
+  }
+
+  /** What is there once it was verified. */
+  get written(): WrittenSlot['partitions'][number] {
+    const { sizeBytes, digest } = this.#content;
+    return { name: this.#parts.signed.name, sizeBytes, digest: digest ?? '' };
+  }
+
+  /**
+   * Keeps those of the frames that `claimed` names which the device gives back with their signed digests; the first is
+   * always written again. Rejects with `slot-write-failed`.
+   */
+  async resume(claimed: Readonly<Record<string, Uint8Array>>): Promise<void> {
+    const { signed, table, run } = this.#parts;
+    const bits = Object.hasOwn(claimed, signed.name) ? claimed[signed.name] : undefined;
+    if (table === undefined || this.counted === undefined || bits === undefined) return;
+    const { done } = this.counted;
+    const found = new FrameSet(table.count, bits);
+    found.remove(0);
+    const wrong = await checkFrames(this.#readBackParts('write'), table, found);
+    for (const index of wrong) found.remove(index);
+    for (const { index, contentSizeBytes } of table.frames()) {
+      if (!found.has(index)) continue;
+      done.add(index);
+      run.addKept(contentSizeBytes);
+    }
+    run.report('write', signed.name);
+  }
+
+  /** Writes and flushes all but the first block. */
+  async writeBody(layers: LayerSource, checkpoints: Checkpointer | undefined): Promise<void> {
+    const { signed, table, jobs, run } = this.#parts;
+    run.checkSignal();
+    run.report('write', signed.name);
+    const onPlaced = (sizeBytes: number) => {
+      run.addWritten(sizeBytes);
+      run.report('write', signed.name);
+      if (checkpoints !== undefined && table !== undefined) jobs.watch(checkpoints.saveIfDue());
+    };
+    try {
+      if (table === undefined) await this.#writeStream(layers, onPlaced);
+      else await this.#writeFrames(table, layers, onPlaced);
+    } finally {
+      await jobs.settle();
+    }
+    await this.#writer.finishBody(this.#content.sizeBytes);
+    run.report('write', signed.name);
+  }
+
+  /** Writes the first block and flushes: the partition is complete then. */
+  async writeFirstBlock(): Promise<void> {
+    await this.#writer.writeFirstBlock();
+    this.#parts.run.report('write', this.#parts.signed.name);
+  }
+
+  /** Reads all of the content back from the device. Rejects with `slot-verify-failed`. */
+  async verify(): Promise<void> {
+    const { signed, table } = this.#parts;
+    const { sizeBytes, digest } = this.#content;
+    const parts = this.#readBackParts('read-back');
+    if (table !== undefined) {
+      // Each frame has a signed digest, so that workers can share the work.
+      const [wrong] = await checkFrames(parts, table);
+      if (wrong !== undefined) throw readBackMismatch(signed.name, { frame: wrong, sizeBytes });
+      if (digest !== undefined) return;
+    }
+    const found = await readBackDigest(parts, sizeBytes, digest);
+    if (digest !== undefined && found !== digest) {
+      throw readBackMismatch(signed.name, { want: digest, found, sizeBytes });
+    }
+    this.#content = { sizeBytes, digest: found };
+  }
+
+  #readBackParts(step: 'write' | 'read-back'): ReadBackParts {
+    const { signed, device, arena, jobs, workers, run } = this.#parts;
+    const onRead = () => {
+      run.checkSignal();
+      run.report(step, signed.name);
+    };
+    return { name: signed.name, device, arena, jobs, workers, onRead };
+  }
+
+  async #writeFrames(table: FrameTable, layers: LayerSource, onPlaced: (sizeBytes: number) => void): Promise<void> {
+    const { signed, arena, jobs, workers, run } = this.#parts;
+    const done = this.counted?.done ?? new FrameSet(table.count);
+    const onFetched = (sizeBytes: number) => run.addFetched(sizeBytes);
+    const parts = { name: signed.name, table, done, writer: this.#writer, jobs, plan: arena.plan, workers };
+    await new IndexedBody({ ...parts, onFetched, onPlaced }).run(signed.layerDigest, layers);
+    await jobs.settle();
+    jobs.throwFailure();
+    this.#content = { sizeBytes: table.contentSizeBytes, digest: signed.contentDigest };
+  }
+
+  async #writeStream(layers: LayerSource, onPlaced: (sizeBytes: number) => void): Promise<void> {
+    const { signed, arena, jobs, workers, run } = this.#parts;
+    const check = new LayerCheck(signed, (sizeBytes) => run.addFetched(sizeBytes));
+    const limit = new ContentLimit(signed, (endBytes) => this.#writer.assertFits(endBytes));
+    // The content of a raw layer is the layer, whose digest is computed anyway.
+    const isLayerDigest =
+      signed.encoding === 'raw' && (signed.contentDigest ?? signed.layerDigest) === signed.layerDigest;
+    const digest = isLayerDigest
+      ? undefined
+      : new ContentDigest(workers, `content ${signed.name}`, signed.contentDigest);
+    const parts = { writer: this.#writer, limit, digest, jobs, plan: arena.plan, workers, onPlaced };
+    await new StreamBody(parts).run(signed.encoding, check.pass(layers(signed.layerDigest)));
+    await jobs.settle();
+    jobs.throwFailure();
+    check.assertProven();
+    const found = digest === undefined ? signed.layerDigest : await digest.finish();
+    checkContent(signed, limit.sizeBytes, found);
+    this.#content = { sizeBytes: limit.sizeBytes, digest: found };
+  }
+}

@@ -1,0 +1,51 @@
+import type { WriteProgress } from './slot-writer.ts';
+import type { TrustedDescriptor } from './trusted-descriptor.ts';
+
+/** What one call of `write` counts and watches. */
+export class WriteRun {
+  readonly #signal: AbortSignal;
+  readonly #onProgress: (progress: WriteProgress) => void;
+  readonly #layerSizeBytes: number;
+  #isResumable = true;
+  #fetchedBytes = 0;
+  #writtenBytes = 0;
+  #keptBytes = 0;
+
+  constructor(image: TrustedDescriptor, onProgress: (progress: WriteProgress) => void, signal: AbortSignal) {
+    this.#signal = signal;
+    this.#onProgress = onProgress;
+    this.#layerSizeBytes = image.facts.partitions.reduce((sum, { layerSizeBytes }) => sum + layerSizeBytes, 0);
+    this.#isResumable = image.facts.partitions.every(({ index }) => index !== undefined);
+  }
+
+  /** Throws the reason of the signal when the caller wants to stop. */
+  checkSignal(): void {
+    this.#signal.throwIfAborted();
+  }
+
+  report(step: WriteProgress['step'], partition: string): void {
+    this.#onProgress({
+      step,
+      partition,
+      fetchedBytes: this.#fetchedBytes,
+      layerSizeBytes: this.#layerSizeBytes,
+      writtenBytes: this.#writtenBytes,
+      keptBytes: this.#keptBytes,
+      isResumable: this.#isResumable,
+    });
+  }
+
+  addFetched(sizeBytes: number): void {
+    this.#fetchedBytes += sizeBytes;
+  }
+
+  addWritten(sizeBytes: number): void {
+    this.#writtenBytes += sizeBytes;
+  }
+
+  /** Content of an earlier, interrupted write that was found on the device and proven. */
+  addKept(sizeBytes: number): void {
+    this.#keptBytes += sizeBytes;
+    this.#writtenBytes += sizeBytes;
+  }
+}
