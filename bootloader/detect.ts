@@ -9,8 +9,14 @@ export interface LoaderFacts {
   readonly loaderDirectories: readonly string[];
   /** The text of /etc/fw_env.config. */
   readonly fwEnvConfig: string | undefined;
-  /** Where an autoboot.txt was found. */
-  readonly autobootFiles: readonly string[];
+  /** The autoboot.txt files that were found, and the partitions that they select where they can be read. */
+  readonly autobootFiles: readonly {
+    readonly path: string;
+    readonly partition: number | undefined;
+    readonly trybootPartition: number | undefined;
+  }[];
+  /** Descriptions of the firmware's boot entries. */
+  readonly bootEntries: readonly string[];
   /** Partitions of the disks, as udev read their tables. */
   readonly partitions: readonly {
     /** The whole disk, `/dev/sda`. */
@@ -74,7 +80,7 @@ function systemdBoot({ loaderInfo, loaderDirectories }: LoaderFacts): readonly D
   ];
   if (reasons.length === 0) return [];
   const [directory] = loaderDirectories;
-  const settings: Readonly<Record<string, string>> = directory === undefined ? {} : { directory };
+  const settings: DetectedLoader['settings'] = directory === undefined ? {} : { esp: { path: directory } };
   return [{ type: 'systemd-boot', confidence: isBooted ? 'certain' : 'possible', reasons, settings }];
 }
 
@@ -104,14 +110,12 @@ function tryboot({ autobootFiles, model }: LoaderFacts): readonly DetectedLoader
   const isPi = model?.startsWith('Raspberry Pi') === true;
   const [file] = autobootFiles;
   if (file === undefined || !isPi) return [];
-  return [
-    {
-      type: 'tryboot',
-      confidence: 'likely',
-      reasons: [`the machine is a ${model}`, `${file} selects the partition that its firmware boots`],
-      settings: { file },
-    },
-  ];
+  const { path, partition, trybootPartition } = file;
+  const reasons = [`the machine is a ${model}`, `${path} selects the partition that its firmware boots`];
+  // After a commit it has the slots the other way round: that is for people to say.
+  const isPair = partition !== undefined && trybootPartition !== undefined && partition < trybootPartition;
+  const partitions = isPair ? { partitions: { a: String(partition), b: String(trybootPartition) } } : {};
+  return [{ type: 'tryboot', confidence: 'likely', reasons, settings: { file: path, ...partitions } }];
 }
 
 function uboot({ fwEnvConfig }: LoaderFacts): readonly DetectedLoader[] {
@@ -130,14 +134,11 @@ function uboot({ fwEnvConfig }: LoaderFacts): readonly DetectedLoader[] {
   ];
 }
 
-function efi({ isUefi, loaderInfo }: LoaderFacts): readonly DetectedLoader[] {
+function efi({ isUefi, loaderInfo, bootEntries }: LoaderFacts): readonly DetectedLoader[] {
   if (!isUefi || loaderInfo !== undefined) return [];
-  return [
-    {
-      type: 'efi',
-      confidence: 'possible',
-      reasons: ['the firmware is UEFI, and no loader named itself: it may have started the kernel'],
-      settings: {},
-    },
-  ];
+  const reasons = ['the firmware is UEFI, and no loader named itself: it may have started the kernel'];
+  if (bootEntries.length > 0) {
+    reasons.push(`its boot entries are ${bootEntries.join(', ')}: two of them belong under bootloader.entries`);
+  }
+  return [{ type: 'efi', confidence: 'possible', reasons, settings: {} }];
 }

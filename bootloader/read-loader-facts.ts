@@ -1,11 +1,14 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { parseAutoboot } from './autoboot-txt.ts';
 import type { LoaderFacts } from './detect.ts';
+import { parseLoadOption, parseVariable } from './efi-variables.ts';
 import { decodeEnvironment } from './grubenv.ts';
 
 const limitBytes = 64 * 1024;
+const efivars = 'sys/firmware/efi/efivars';
 /** systemd's vendor GUID (The Boot Loader Interface). */
-const loaderInfoFile = 'sys/firmware/efi/efivars/LoaderInfo-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f';
+const loaderInfoFile = `${efivars}/LoaderInfo-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f`;
 const bootDirectories = ['boot', 'boot/efi', 'boot/firmware', 'efi'];
 const grubFiles = ['grub/grubenv', 'grub2/grubenv'];
 
@@ -16,9 +19,8 @@ export async function readLoaderFacts(root = '/'): Promise<LoaderFacts> {
   const candidates = bootDirectories.flatMap((directory) => grubFiles.map((file) => join(directory, file)));
   const environments = await Promise.all(candidates.map((path) => environmentAt(root, path)));
   const withEntries = await filter(bootDirectories, async (directory) => isThere(join(directory, 'loader/entries')));
-  const withAutoboot = await filter(
-    bootDirectories.map((directory) => join(directory, 'autoboot.txt')),
-    async (path) => (await bytesOf(join(root, path))) !== undefined,
+  const autobootFiles = await Promise.all(
+    bootDirectories.map((directory) => autobootAt(root, join(directory, 'autoboot.txt'))),
   );
   return {
     isUefi: await isThere('sys/firmware/efi'),
@@ -26,7 +28,8 @@ export async function readLoaderFacts(root = '/'): Promise<LoaderFacts> {
     grubEnvironments: environments.filter((found) => found !== undefined),
     loaderDirectories: withEntries.map((path) => `/${path}`),
     fwEnvConfig: await text('etc/fw_env.config'),
-    autobootFiles: withAutoboot.map((path) => `/${path}`),
+    autobootFiles: autobootFiles.filter((found) => found !== undefined),
+    bootEntries: await bootEntriesOf(root),
     partitions: await partitionsOf(root),
     model: (await text('proc/device-tree/model'))?.replace(/\0+$/, ''),
     commandLine: (await text('proc/cmdline')) ?? '',
@@ -67,6 +70,35 @@ async function diskName(root: string, number: string): Promise<string | undefine
   const text = (await bytesOf(join(root, 'sys/dev/block', number, 'uevent')))?.toString('utf8');
   const name = /^DEVNAME=(\S+)$/m.exec(text ?? '')?.[1];
   return name === undefined ? undefined : `/dev/${name}`;
+}
+
+async function autobootAt(root: string, path: string): Promise<LoaderFacts['autobootFiles'][number] | undefined> {
+  const bytes = await bytesOf(join(root, path));
+  if (bytes === undefined) return undefined;
+  try {
+    const { partition, trybootPartition } = parseAutoboot(bytes);
+    return { path: `/${path}`, partition, trybootPartition };
+  } catch {
+    // A file that selects no partitions yet is one all the same.
+    return { path: `/${path}`, partition: undefined, trybootPartition: undefined };
+  }
+}
+
+async function bootEntriesOf(root: string): Promise<readonly string[]> {
+  const folder = join(root, efivars);
+  const names = (await readdir(folder).catch(() => [])).filter((name) => /^Boot[0-9A-F]{4}-/.test(name)).slice(0, 64);
+  const found = await Promise.all(
+    names.sort().map(async (name) => {
+      try {
+        const bytes = await bytesOf(join(folder, name));
+        return bytes === undefined ? undefined : parseLoadOption(parseVariable(bytes).data).description;
+      } catch {
+        // An entry of somebody else's may be broken.
+        return undefined;
+      }
+    }),
+  );
+  return found.filter((description) => description !== undefined);
 }
 
 async function environmentAt(root: string, path: string): Promise<LoaderFacts['grubEnvironments'][number] | undefined> {

@@ -3,8 +3,14 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { detectLoaders } from '../../../bootloader/detect.ts';
+import { parseConfig } from '../../../agent/config/parse-config.ts';
+import { renderDetected } from '../../../agent/cli/render-bootloader.ts';
+import { globalGuid } from '../../../bootloader/efi-variables.ts';
 import { encodeEnvironment } from '../../../bootloader/grubenv.ts';
 import { readLoaderFacts } from '../../../bootloader/read-loader-facts.ts';
+import { EfiFirmware } from '../../fakes/efi-firmware.ts';
+
+const efivars = 'sys/firmware/efi/efivars';
 
 let root: string;
 beforeEach(() => {
@@ -60,7 +66,7 @@ describe('the loader of a node', () => {
     put('efi/loader/entries/kaon-a.conf', '');
     put('boot/grub/grubenv', environment('saved_entry'));
     expect(await detect()).toMatchObject([
-      { type: 'systemd-boot', confidence: 'certain', settings: { directory: '/efi' } },
+      { type: 'systemd-boot', confidence: 'certain', settings: { esp: { path: '/efi' } } },
       { type: 'grub', confidence: 'possible' },
     ]);
   });
@@ -77,7 +83,11 @@ describe('the loader of a node', () => {
   it('is the firmware of a Raspberry Pi where it selects the partition', async () => {
     put('proc/device-tree/model', 'Raspberry Pi 5 Model B Rev 1.0\0');
     put('boot/firmware/autoboot.txt', '[all]\ntryboot_a_b=1\n');
-    expect(await detect()).toMatchObject([{ type: 'tryboot', settings: { file: '/boot/firmware/autoboot.txt' } }]);
+    expect((await detect())[0]?.settings).toEqual({ file: '/boot/firmware/autoboot.txt' });
+    put('boot/firmware/autoboot.txt', '[all]\ntryboot_a_b=1\nboot_partition=2\n[tryboot]\nboot_partition=3\n');
+    expect((await detect())[0]?.settings).toMatchObject({ partitions: { a: '2', b: '3' } });
+    put('boot/firmware/autoboot.txt', '[all]\ntryboot_a_b=1\nboot_partition=3\n[tryboot]\nboot_partition=2\n');
+    expect((await detect())[0]?.settings).toEqual({ file: '/boot/firmware/autoboot.txt' });
     put('proc/device-tree/model', 'Another board\0');
     expect(await detect()).toEqual([]);
   });
@@ -127,5 +137,39 @@ describe('the loader of a node', () => {
   it('may be the firmware itself on UEFI where no loader named itself', async () => {
     put('sys/firmware/efi/fw_platform_size', '64\n');
     expect(await detect()).toMatchObject([{ type: 'efi', confidence: 'possible' }]);
+  });
+
+  it('is told of the firmware’s boot entries, whatever lies beside them', async () => {
+    const firmware = new EfiFirmware();
+    firmware.addEntry(4, 'kaon B');
+    firmware.addEntry(3, 'kaon A');
+    for (const name of ['Boot0003', 'Boot0004'])
+      put(`${efivars}/${name}-${globalGuid}`, (await firmware.read(name, globalGuid))!);
+    put(`${efivars}/Boot0005-${globalGuid}`, 'torn');
+    put(`${efivars}/BootOrder-${globalGuid}`, Buffer.of(7, 0, 0, 0, 3, 0));
+    expect((await detect())[0]?.reasons[1]).toContain('kaon A, kaon B:');
+  });
+
+  it('belongs into the configuration as it is said', async () => {
+    put('proc/device-tree/model', 'Raspberry Pi 4\0');
+    put('boot/firmware/autoboot.txt', '[all]\ntryboot_a_b=1\nboot_partition=2\n[tryboot]\nboot_partition=3\n');
+    put('boot/grub/grubenv', environment('ORDER', 'A_OK', 'A_TRY'));
+    put('boot/loader/entries/kaon-a.conf', '');
+    put('etc/fw_env.config', '/dev/mmcblk0 0x400000 0x4000\n');
+    putPartitions('5dfbf5f4-2848-4bac-aa5e-0d9a20b745a6');
+    const found = await detect();
+    expect(found.map(({ type }) => type).sort()).toEqual(['gpt', 'grub', 'systemd-boot', 'tryboot', 'uboot']);
+    for (const line of renderDetected(found).match(/bootloader: \{.*\}/g) ?? []) {
+      const options = line.includes('systemd-boot') ? 'bootOptions: ro, ' : '';
+      const text = `formatVersion: 1
+node: { compatible: acme }
+slots:
+  a: { bootName: A, ${options}partitions: { root: { device: /dev/a } } }
+  b: { bootName: B, ${options}partitions: { root: { device: /dev/b } } }
+${line}
+`;
+      const { bootloader } = parseConfig({ image: undefined, node: [{ path: 'kaon.yaml', text }] });
+      expect(line).toContain(`type: ${bootloader.type}`);
+    }
   });
 });
