@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { type NodeSlot, SimulatedNode, until } from '../fakes/simulated-node.ts';
-import { bootRealGrub } from './real-grub.ts';
+import { type LoopLoader, loopGrub } from './loop-loaders.ts';
 
 const run = promisify(execFile);
 
@@ -39,14 +39,16 @@ export class LoopNode {
   readonly node: SimulatedNode;
   readonly #devices: Record<NodeSlot, Record<string, string>> = { a: {}, b: {} };
   readonly #service: Server;
+  readonly #loader: LoopLoader;
   /** Resolves before the service answers, so that a trial can be held. */
   serviceGate: Promise<void> = Promise.resolve();
 
-  private constructor(folder: string) {
+  private constructor(folder: string, loader: LoopLoader) {
     this.folder = folder;
+    this.#loader = loader;
     this.node = new SimulatedNode({
       folder,
-      firmware: () => this.#startFirmware(),
+      firmware: () => loader.boot(folder),
       systemIn: async (slot) => {
         const found = await this.#headOf(slot);
         return found && { version: found.version, staysUp: found.behaviour !== 'dies-early' };
@@ -59,9 +61,11 @@ export class LoopNode {
     });
   }
 
-  /** Makes the devices, puts the factory's system into slot a, and provisions GRUB's environment by its own tool. */
-  static async open(): Promise<LoopNode> {
-    const loop = new LoopNode(await mkdtemp(join(tmpdir(), 'kaon-loop-')));
+  /** Makes the devices, puts the factory's system into slot a, and provisions the loader by its own tool. */
+  static async open(loader: LoopLoader = loopGrub): Promise<LoopNode> {
+    const folder = await mkdtemp(join(tmpdir(), 'kaon-loop-'));
+    const loop = new LoopNode(folder, loader);
+    await loader.provision(folder);
     const factory = await loop.makeSystem('factory', 'healthy');
     for (const slot of ['a', 'b'] as const) {
       for (const [name, sizeBytes] of Object.entries(sizes[slot])) {
@@ -71,10 +75,6 @@ export class LoopNode {
         await run('dd', [`if=${content}`, `of=${device}`, 'bs=1M', 'count=3', 'iflag=fullblock', 'conv=fsync']);
       }
     }
-    const environment = join(loop.folder, 'grubenv');
-    await run('grub-editenv', [environment, 'create']);
-    const values = ['ORDER=A B', 'A_OK=1', 'A_LEFT=4', 'B_OK=0', 'B_LEFT=0', 'kaon_trial=-', 'kaon_tries=0'];
-    await run('grub-editenv', [environment, 'set', ...values, 'saved_entry=0']);
     await new Promise<void>((resolve) => loop.#service.listen(0, '127.0.0.1', resolve));
     return loop;
   }
@@ -96,7 +96,7 @@ stateDir: ${this.folder}/state
 slots:
   a: { bootName: A, partitions: { ${slot('a')} } }
   b: { bootName: B, partitions: { ${slot('b')} } }
-bootloader: { type: grub, environment: ${this.folder}/grubenv, tries: 4 }
+bootloader: ${this.#loader.config(this.folder)}
 trust:
   keys: { release: { file: ${publicKey} } }
   rules: [${hosts.map(([host]) => `{ prefix: "${host}/os", require: { keys: [release] } }`).join(', ')}]
@@ -200,13 +200,5 @@ ${changes}`);
     } finally {
       await device.close();
     }
-  }
-
-  async #startFirmware(): Promise<NodeSlot> {
-    const environment = join(this.folder, 'grubenv');
-    const { started, block } = await bootRealGrub(await readFile(environment));
-    await writeFile(environment, block, { flag: 'r+' });
-    if (started !== 'A' && started !== 'B') throw new Error(`GRUB chose ${started}`);
-    return started === 'A' ? 'a' : 'b';
   }
 }
