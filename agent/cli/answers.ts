@@ -113,6 +113,7 @@ export const statusSchema = z.object({
       by: z.string().optional(),
       provenAt: z.string().optional(),
       isTestPending: z.boolean(),
+      isTestable: z.boolean(),
       notes: z.array(z.string()).readonly(),
     })
     .optional(),

@@ -69,7 +69,9 @@ function countingFindings(status: StatusAnswer): readonly Finding[] {
     return [{ name, result: 'fail', text, fix }];
   }
   if (hasLoaderCounted === true || loader?.isProven === true) return [{ name, result: 'ok', text }];
-  return [{ name, result: 'warn', text, fix: 'Run kaonctl bootloader selftest --reboot.' }];
+  const fix =
+    loader?.isTestable === false ? 'Try an update on a node at hand.' : 'Run kaonctl bootloader selftest --reboot.';
+  return [{ name, result: 'warn', text, fix }];
 }
 
 function noteFindings({ loader }: StatusAnswer): readonly Finding[] {

@@ -39,5 +39,6 @@ export function loaderText({ hasLoaderCounted, loader, slots }: StatusAnswer): s
     return `the loader did not write back ${shownBy[loader.by ?? ''] ?? 'in a boot'}${when}: it cannot, or it counts trials alone, or the power went before the reboot; test it again, or try an update on a node at hand`;
   }
   if (slots.length === 0) return 'not known: the loader cannot be read now';
+  if (loader?.isTestable === false) return 'not known yet: this loader counts trials alone, and the first one shows it';
   return 'not known yet: kaonctl bootloader selftest --reboot shows it, or the next boot where each boot is counted';
 }

@@ -132,7 +132,12 @@ function contradictions(config: KaonConfig): readonly string[] {
       else problems.push(`${path}: it is ${JSON.stringify(device)} as in ${first}; want a device of its own`);
     }
   }
-  return [...problems, ...bootOptionContradictions(config), ...trustContradictions(config)];
+  return [
+    ...problems,
+    ...bootOptionContradictions(config),
+    ...proofContradictions(config),
+    ...trustContradictions(config),
+  ];
 }
 
 function bootOptionContradictions({ slots: { a, b }, bootloader }: KaonConfig): readonly string[] {
@@ -149,6 +154,14 @@ function bootOptionContradictions({ slots: { a, b }, bootloader }: KaonConfig): 
     return [`slots.b.bootOptions: it has ${root(one) ?? ''} as in slot a; want the root of each slot`];
   }
   return [];
+}
+
+/** Nothing but a trial shows that systemd-boot counts: without one it would never have the proof. */
+function proofContradictions({ bootloader, update }: KaonConfig): readonly string[] {
+  if (bootloader.type !== 'systemd-boot' || update.unprovenLoader !== 'refuse') return [];
+  return [
+    'update.unprovenLoader: it is refuse; want warn with systemd-boot, which shows only in a trial that it counts',
+  ];
 }
 
 function trustContradictions({ trust: { keys, rules } }: KaonConfig): readonly string[] {

@@ -67,6 +67,8 @@ export interface LoaderView {
   readonly provenAtMs: number | undefined;
   /** A test was begun, and the next boot shows its result. */
   readonly isTestPending: boolean;
+  /** `false`: nothing but a trial can show it. */
+  readonly isTestable: boolean;
   /** What an operator should know of the loader besides, in sentences. */
   readonly notes: readonly string[];
 }

@@ -38,9 +38,11 @@ export function unprovenLoader(proof: LoaderProof | undefined): ErrorReport | un
 }
 
 /** The same as a warning; `undefined` where there is nothing to warn of. */
-export function loaderWarning(proof: LoaderProof | undefined): string | undefined {
+export function loaderWarning(proof: LoaderProof | undefined, isTestable: boolean): string | undefined {
   if (proof === undefined) {
-    return 'the loader never proved that it can write back: kaonctl bootloader selftest --reboot shows it without a trial';
+    return isTestable
+      ? 'the loader never proved that it can write back: kaonctl bootloader selftest --reboot shows it without a trial'
+      : 'the loader never proved that it can write back: the first trial shows it';
   }
   return proof.isProven
     ? undefined

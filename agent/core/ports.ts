@@ -123,6 +123,8 @@ export interface NodeBoot {
   readonly isArmedAtReboot?: boolean | undefined;
   /** Whether each boot of a proven slot shows that the loader counts. */
   readonly countsProven?: boolean | undefined;
+  /** Whether anything but a trial can show that the loader counts. */
+  readonly isLoaderTestable?: boolean | undefined;
   /** Sizes of the partitions that an image has to cover. */
   readonly partitionSizes: Readonly<Record<SlotName, Readonly<Record<string, number>>>>;
   /** Slots with a device that can't be looked at; their sizes are then missing above. */

@@ -70,6 +70,7 @@ function loaderView({ facts, loader, boot }: StatusInput): LoaderView {
     by: proof?.by,
     provenAtMs: proof?.atMs,
     isTestPending: facts.loaderTest !== undefined,
+    isTestable: boot?.isLoaderTestable !== false,
     notes: boot?.boot.notes ?? [],
   };
 }

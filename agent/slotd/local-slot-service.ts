@@ -79,6 +79,7 @@ export class LocalSlotService implements SlotService {
       maxTries,
       countsProven,
       isArmedAtReboot: armed === 'at-reboot',
+      isLoaderTestable: countsProven || this.#bootloader.canary !== undefined,
       partitionSizes: { a: a.sizes, b: b.sizes },
       ...(payloads === undefined ? {} : { payloads }),
       ...(a.fault === undefined && b.fault === undefined ? {} : { unreadable: { a: a.fault, b: b.fault } }),

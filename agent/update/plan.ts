@@ -55,7 +55,7 @@ function warningsOf(
       'the loader did not count this boot: it cannot write back, so a trial that fails would never fall back',
     );
   }
-  const doubt = loaderWarning(loaderProof);
+  const doubt = loaderWarning(loaderProof, node.isLoaderTestable !== false);
   if (hasLoaderCounted !== false && doubt !== undefined) warnings.push(doubt);
   if (node.maxTries === 1) {
     warnings.push('the loader grants a trial one try: a single power cut in the trial rolls back');

@@ -51,6 +51,7 @@ export class ScriptedControl implements AgentControl {
         by: undefined,
         provenAtMs: undefined,
         isTestPending: false,
+        isTestable: true,
         notes: [],
       },
       phase: 'idle',

@@ -125,6 +125,7 @@ describe('the verdict over a boot', () => {
       by: 'boot',
       provenAtMs: 1,
       isTestPending: false,
+      isTestable: true,
       notes,
     } as const;
     expect(examine(statusAnswer({ loader }), nowMs)).toContainEqual(
@@ -133,7 +134,14 @@ describe('the verdict over a boot', () => {
   });
 
   it('looks at whether the loader counts, and says how it is shown', () => {
-    const known = { name: 'gpt', by: 'self-test', provenAtMs: 1, isTestPending: false, notes: [] } as const;
+    const known = {
+      name: 'gpt',
+      by: 'self-test',
+      provenAtMs: 1,
+      isTestPending: false,
+      isTestable: true,
+      notes: [],
+    } as const;
     const of = (loader: Partial<LoaderView>) =>
       finding(statusAnswer({ loader: { ...known, isProven: undefined, ...loader } }), 'boot counting');
     expect(of({ isProven: true })).toMatchObject({
@@ -145,6 +153,7 @@ describe('the verdict over a boot', () => {
       text: expect.stringContaining('did not write') as string,
     });
     expect(of({})).toMatchObject({ result: 'warn', fix: 'Run kaonctl bootloader selftest --reboot.' });
+    expect(of({ isTestable: false })).toMatchObject({ result: 'warn', fix: 'Try an update on a node at hand.' });
     expect(of({ isTestPending: true })?.text).toContain('the next boot shows');
     expect(finding(statusAnswer({ hasLoaderCounted: true }), 'boot counting')?.result).toBe('ok');
     expect(finding(statusAnswer({ hasLoaderCounted: false }), 'boot counting')).toMatchObject({ result: 'fail' });

@@ -80,6 +80,7 @@ export function statusAnswer(changes: Partial<StatusView> = {}): StatusAnswer {
       by: 'boot',
       provenAtMs: 1_750_000_000_000,
       isTestPending: false,
+      isTestable: true,
       notes: [],
     },
     ...changes,

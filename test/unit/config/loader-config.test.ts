@@ -16,6 +16,21 @@ bootloader: ${text}
 const [a, b] = ['AAAAAAAA-0001-4000-8000-00000000000A', 'bbbbbbbb-0002-4000-8000-00000000000b'];
 const guids = `partitions: { a: ${a}, b: ${b} }`;
 
+describe('the proof that a loader counts', () => {
+  const refuse = '\nupdate: { unprovenLoader: refuse }';
+
+  it('can be wanted of loaders that show it without a trial', () => {
+    expect(loaderOf(`{ type: gpt, disk: /dev/sda, ${guids} }${refuse}`).type).toBe('gpt');
+    expect(loaderOf(`{ type: grub }${refuse}`).type).toBe('grub');
+  });
+
+  it('is not wanted of systemd-boot, which would never get it', () => {
+    expect(() => loaderOf(`{ type: systemd-boot, esp: { path: /efi } }${refuse}`)).toThrow(
+      expect.objectContaining({ message: expect.stringContaining('update.unprovenLoader: it is refuse') as string }),
+    );
+  });
+});
+
 describe('the configuration of a loader without an environment', () => {
   it('names the disk of a GPT and the partitions with the bits', () => {
     expect(loaderOf(`{ type: gpt, disk: /dev/sda, ${guids} }`)).toEqual({

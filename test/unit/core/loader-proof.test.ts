@@ -44,9 +44,10 @@ describe('what a boot showed of the loader', () => {
   it('warns and blocks unless it is a proof', () => {
     const proof = { loader: 'gpt', isProven: true, by: 'boot', atMs: 1 } as const;
     for (const doubtful of [undefined, { ...proof, isProven: false }]) {
-      expect(loaderWarning(doubtful)).toContain('write back');
+      expect(loaderWarning(doubtful, true)).toContain('write back');
       expect(unprovenLoader(doubtful)).toMatchObject({ code: 'loader-unproven' });
     }
-    expect([loaderWarning(proof), unprovenLoader(proof)]).toEqual([undefined, undefined]);
+    expect(loaderWarning(undefined, false)).toContain('the first trial shows it');
+    expect([loaderWarning(proof, true), unprovenLoader(proof)]).toEqual([undefined, undefined]);
   });
 });

@@ -421,6 +421,7 @@ describe('the node', () => {
       maxTries: 9,
       countsProven: true,
       isArmedAtReboot: false,
+      isLoaderTestable: true,
       partitionSizes: { a: { root: 16_384, boot: 12_288 }, b: { root: 16_384, boot: 12_288 } },
     });
   });
@@ -501,6 +502,7 @@ describe('a test of the loader', () => {
     const capabilities = { ...bootloader.capabilities, countsProven: false };
     Object.defineProperty(bootloader, 'capabilities', { value: capabilities });
     await expect(service.armLoaderTest()).rejects.toMatchObject({ code: 'bootloader-unsupported' });
+    expect((await service.readNode()).isLoaderTestable).toBe(false);
   });
 
   it('is refused in a trial, in a slot that is not proven, and beside one in trial', async () => {

@@ -53,6 +53,7 @@ describe('a test of the loader', () => {
       by: 'self-test',
       provenAtMs: expect.any(Number) as number,
       isTestPending: false,
+      isTestable: true,
       notes: [],
     });
     expect(mark.isArmed).toBe(false);
