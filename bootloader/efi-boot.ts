@@ -1,6 +1,6 @@
 import type { Bootloader, BootloaderCapabilities, BootStatus, SlotBootState, SlotName } from './bootloader.ts';
 import type { LoaderCanary } from './canary.ts';
-import { findEntries, isCorrupt, unlessCorrupt } from './efi-entries.ts';
+import { findEntries, isCorrupt, type SlotEntries, unlessCorrupt } from './efi-entries.ts';
 import type { EfiVariables } from './efi-variable-store.ts';
 import {
   encodeBootOrder,
@@ -21,6 +21,7 @@ type Slots<T> = Readonly<Record<SlotName, T>>;
 
 interface EfiState {
   readonly entries: Slots<number>;
+  readonly missing: SlotEntries['missing'];
   /** Entries that are not ours included. */
   readonly order: readonly number[];
   readonly next: number | undefined;
@@ -109,6 +110,7 @@ export class EfiBootloader implements Bootloader {
       const { entries, order, next, remembered } = state;
       const other = otherSlot(slot);
       requireFallback(state, other, `arm slot ${slot}`);
+      requireEntry(state, slot);
       const entry = entries[slot];
       // A BootNext that stands would lead into the other slot once more, or into this one half armed.
       if (next !== undefined && next !== entry) await this.#variables.remove('BootNext', globalGuid);
@@ -123,7 +125,9 @@ export class EfiBootloader implements Bootloader {
   }
 
   async markGood(slot: SlotName): Promise<void> {
-    await this.#change(async ({ entries, order, next, remembered }) => {
+    await this.#change(async (state) => {
+      const { entries, order, next, remembered } = state;
+      requireEntry(state, slot);
       // The commit point: what is in the order is proven, whatever KaonTrial says.
       await this.#setOrder(order, [entries[slot], ...without(order, entries[slot])]);
       // Power lost here: a trial of the other slot may still take place.
@@ -141,15 +145,17 @@ export class EfiBootloader implements Bootloader {
       } catch (error) {
         if (!isCorrupt(error)) throw error;
       }
-      const entries = await findEntries(this.#variables, this.#wanted);
+      const { numbers: entries, missing } = await findEntries(this.#variables, this.#wanted);
+      requireEntry({ missing }, booted);
       const other = entries[otherSlot(booted)];
+      const isOtherKept = isOtherGood && missing[otherSlot(booted)] === undefined;
       const foreign = without(await this.#salvageOrder(), entries.a, entries.b);
       await this.#variables.remove('BootNext', globalGuid);
       await this.#variables.remove(trialName, kaonGuid);
       await this.#set(
         'BootOrder',
         globalGuid,
-        encodeBootOrder([entries[booted], ...(isOtherGood ? [other] : []), ...foreign]),
+        encodeBootOrder([entries[booted], ...(isOtherKept ? [other] : []), ...foreign]),
       );
       return true;
     });
@@ -160,7 +166,7 @@ export class EfiBootloader implements Bootloader {
   }
 
   async #read(): Promise<EfiState> {
-    const entries = await findEntries(this.#variables, this.#wanted);
+    const { numbers: entries, missing } = await findEntries(this.#variables, this.#wanted);
     const order = await this.#data('BootOrder', globalGuid);
     if (order === undefined) throw new BootloaderError('boot-env-corrupt', 'cannot read BootOrder: there is none');
     const next = await this.#data('BootNext', globalGuid);
@@ -168,6 +174,7 @@ export class EfiBootloader implements Bootloader {
     const current = await this.#data('BootCurrent', globalGuid);
     return {
       entries,
+      missing,
       order: parseBootOrder(order),
       next: next === undefined ? undefined : parseEntryNumber(next),
       current: current === undefined ? undefined : parseEntryNumber(current),
@@ -217,7 +224,7 @@ function without(order: readonly number[], ...entries: readonly number[]): reado
 }
 
 /** What the firmware would do, and what its variables mean. */
-function efiStatus({ entries, order, next, current, remembered }: EfiState): BootStatus {
+function efiStatus({ entries, missing, order, next, current, remembered }: EfiState): BootStatus {
   const slotOf = (entry: number | undefined): SlotName | undefined =>
     entry === entries.a ? 'a' : entry === entries.b ? 'b' : undefined;
   const listed = order.map(slotOf).find((slot) => slot !== undefined);
@@ -231,12 +238,19 @@ function efiStatus({ entries, order, next, current, remembered }: EfiState): Boo
     if (name === trial) return { state: 'trial', triesLeft: isUntried(name) ? 1 : 0 };
     return isListed(name) ? { state: 'good', triesLeft: 1 } : { state: 'bad', triesLeft: 0 };
   };
+  const notes = [missing.a, missing.b].flatMap((error) => (error === undefined ? [] : [error.message]));
   return {
     primary: armed ?? listed,
     trial,
     trialTries: trial === undefined ? 0 : 1,
     slots: { a: slot('a'), b: slot('b') },
+    ...(notes.length === 0 ? {} : { notes }),
   };
+}
+
+function requireEntry({ missing }: Pick<EfiState, 'missing'>, slot: SlotName): void {
+  const error = missing[slot];
+  if (error !== undefined) throw error;
 }
 
 function requireFallback(state: EfiState, slot: SlotName, verb: string): void {

@@ -5,11 +5,22 @@ import { BootloaderError } from './errors.ts';
 
 type Slots<T> = Readonly<Record<SlotName, T>>;
 
+/** The boot entries of the slots. */
+export interface SlotEntries {
+  /** A number that no entry has where a slot's entry is missing. */
+  readonly numbers: Slots<number>;
+  /** `boot-entry-missing` for a slot without one active entry. */
+  readonly missing: Slots<BootloaderError | undefined>;
+}
+
+const noEntry = -1;
+
 /**
- * The numbers of the boot entries that `wanted` has the descriptions or names (`Boot####`) of. Rejects with
- * `boot-entry-missing` unless each slot has one active entry, and with `boot-env-unreadable`.
+ * The boot entries that `wanted` has the descriptions or names (`Boot####`) of. A slot without one is left to whoever
+ * needs it: the other slot still has to be marked good. Rejects with `boot-entry-missing` when both slots lack theirs,
+ * and with `boot-env-unreadable`.
  */
-export async function findEntries(variables: EfiVariables, wanted: Slots<string>): Promise<Slots<number>> {
+export async function findEntries(variables: EfiVariables, wanted: Slots<string>): Promise<SlotEntries> {
   const found: Record<SlotName, number[]> = { a: [], b: [] };
   for (const name of await variables.list(globalGuid)) {
     const entry = entryNumber(name);
@@ -22,12 +33,13 @@ export async function findEntries(variables: EfiVariables, wanted: Slots<string>
       if (name === wanted[slot] || option.description === wanted[slot]) found[slot].push(entry);
     }
   }
-  const only = (slot: SlotName): number => {
-    const [entry, ...more] = found[slot];
-    if (entry !== undefined && more.length === 0) return entry;
-    throw missingEntry(slot, wanted[slot], found[slot]);
-  };
-  return { a: only('a'), b: only('b') };
+  const only = (slot: SlotName): number => (found[slot].length === 1 ? (found[slot][0] ?? noEntry) : noEntry);
+  const numbers = { a: only('a'), b: only('b') };
+  const missing = (slot: SlotName): BootloaderError | undefined =>
+    numbers[slot] === noEntry ? missingEntry(slot, wanted[slot], found[slot]) : undefined;
+  const errors = { a: missing('a'), b: missing('b') };
+  if (errors.a !== undefined && errors.b !== undefined) throw errors.a;
+  return { numbers, missing: errors };
 }
 
 /** Firmware may drop entries, for example after its settings were reset, or when the disk was not there at a boot. */

@@ -24,6 +24,11 @@ function newNode(order: readonly number[] = [1, 0x2001, 2]) {
   return { firmware, writes, set, get, ready: set('BootOrder', ...order), loader: new EfiBootloader(firmware, labels) };
 }
 
+/** Loses the order of the entries. */
+async function loseOrder(firmware: EfiFirmware): Promise<void> {
+  await firmware.remove('BootOrder', guid);
+}
+
 describe('EFI by BootNext and BootOrder', () => {
   it('keeps entries that are not ours in their order', async () => {
     const { loader, get, ready } = newNode([0x2001, 1, 0x2002, 2]);
@@ -181,20 +186,45 @@ describe('EFI by BootNext and BootOrder', () => {
     expect(firmware.boot()).toBe('slot B');
     expect(await loader.readStatus()).toMatchObject({ trial: 'b', slots: { b: { triesLeft: 0 } } });
     const missing = new EfiBootloader(firmware, { a: 'slot A', b: 'Boot0004' });
-    await expect(missing.readStatus()).rejects.toMatchObject({
+    await expect(missing.activate('b', 1)).rejects.toMatchObject({
       code: 'boot-entry-missing',
       details: { slot: 'b', wanted: 'Boot0004' },
     });
   });
 
-  it('refuses a slot whose entry is missing, switched off or there twice', async () => {
+  it.each([
+    ['missing', (firmware: EfiFirmware) => firmware.remove('Boot0001', guid)],
+    ['switched off', async (firmware: EfiFirmware) => firmware.addEntry(1, 'slot A', false)],
+    ['there twice', async (firmware: EfiFirmware) => firmware.addEntry(3, 'slot A')],
+  ])('marks the slot that runs good though the entry of the other one is %s', async (_what, damage) => {
+    const { firmware, loader, get, ready } = newNode([1, 0x2001]);
+    await ready;
+    await loader.activate('b', 1);
+    expect(firmware.boot()).toBe('slot B');
+    await damage(firmware);
+    expect(await loader.readStatus()).toMatchObject({
+      trial: 'b',
+      slots: { a: { state: 'bad' }, b: { state: 'trial' } },
+      notes: [expect.stringContaining('boot entry of slot a')],
+    });
+    await expect(loader.markBad('b')).rejects.toMatchObject({ code: 'boot-fallback-missing' });
+    await loader.markGood('b');
+    expect(await get('BootOrder')).toMatch(/^070000000200/);
+    await expect(loader.activate('a', 1)).rejects.toMatchObject({ code: 'boot-entry-missing' });
+    await expect(loader.markGood('a')).rejects.toMatchObject({ code: 'boot-entry-missing' });
+    await loseOrder(firmware);
+    expect(await loader.repair('b', true)).toBe(true);
+    expect(await loader.readStatus()).toMatchObject({ primary: 'b', slots: { b: { state: 'good' } } });
+    await expect(loseOrder(firmware).then(() => loader.repair('a', true))).rejects.toMatchObject({
+      code: 'boot-entry-missing',
+    });
+  });
+
+  it('refuses slots of which neither has an entry, and the same entry for both', async () => {
     const { firmware, loader, ready } = newNode();
     await ready;
-    firmware.addEntry(3, 'slot B');
-    await expect(loader.readStatus()).rejects.toMatchObject({ code: 'boot-entry-missing' });
-    firmware.addEntry(3, 'slot B', false);
-    expect((await loader.readStatus()).primary).toBe('a');
-    firmware.addEntry(2, 'slot B', false);
+    await firmware.remove('Boot0001', guid);
+    await firmware.remove('Boot0002', guid);
     await expect(loader.readStatus()).rejects.toMatchObject({ code: 'boot-entry-missing' });
     expect(() => new EfiBootloader(firmware, { a: 'x', b: 'x' })).toThrow(
       expect.objectContaining({ code: 'bootloader-unsupported' }),
