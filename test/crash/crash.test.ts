@@ -186,6 +186,22 @@ describe('power lost twice', () => {
   });
 });
 
+describe('power lost twice at a one-shot loader', () => {
+  it.each([
+    ['tryboot', 'healthy'],
+    ['tryboot', 'dies-early'],
+    ['efi', 'healthy'],
+    ['efi', 'fails-then-no-agent'],
+  ] as const)('at each pair of durable steps (%s, %s)', { timeout: 120_000 }, async (loader, behaviour) => {
+    const { length } = await stepsOf(loader, behaviour);
+    for (let first = 0; first < length; first += 1) {
+      for (let second = first + 1; second < length + 4; second += 1) {
+        await run({ loader, cuts: [first, second], fates: { seed: first * 1000 + second } }, behaviour);
+      }
+    }
+  });
+});
+
 describe('power lost twice over a slot that was good', () => {
   it.each(['healthy', 'fails-health'] as const)(
     'never boots it half-written (%s)',
