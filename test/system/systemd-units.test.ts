@@ -86,6 +86,9 @@ describe('the units', () => {
         copyFileSync(join('systemd-units', kind, 'kaon.conf'), join(root, 'usr/lib', kind, 'kaon.conf'));
       }
       mkdirSync(join(root, 'etc'));
+      // As the kernel makes it.
+      mkdirSync(join(root, 'sys/fs/pstore'), { recursive: true });
+      chmodSync(join(root, 'sys/fs/pstore'), 0o750);
       expect(run('systemd-sysusers', `--root=${root}`).status).toBe(0);
       expect(readFileSync(join(root, 'etc/passwd'), 'utf8')).toMatch(
         /^kaon:x:\d+:\d+:kaon update agent:\/var\/lib\/kaon:/m,
@@ -94,6 +97,11 @@ describe('the units', () => {
       expect(run('systemd-tmpfiles', '--create', `--root=${root}`).status).toBe(0);
       expect(statSync(join(root, 'var/lib/kaon')).mode & 0o7777).toBe(0o750);
       expect(statSync(join(root, 'etc/kaon')).mode & 0o7777).toBe(0o755);
+      const records = statSync(join(root, 'sys/fs/pstore'));
+      expect({ mode: records.mode & 0o7777, group: records.gid }).toEqual({
+        mode: 0o750,
+        group: statSync(join(root, 'var/lib/kaon')).gid,
+      });
     } finally {
       rmSync(root, { recursive: true });
     }
