@@ -6,6 +6,8 @@ export interface LoaderState {
   readonly trial: SlotName | undefined;
   /** Whether the loader would ever boot a slot. */
   readonly canBoot: Readonly<Record<SlotName, boolean>>;
+  /** Digests of what the loader starts of a slot that it may boot, where that lies beside the slot's own partition. */
+  readonly payloads?: Readonly<Partial<Record<SlotName, string>>>;
   /** All that the loader's choice depends on, in one line: what tells two states apart, and what a failure shows. */
   readonly text: string;
 }

@@ -33,7 +33,7 @@ export async function playLostFlushes(stage: Stage, folder: string, signal: Abor
   const ends = await bootToRest(machine, signal);
   const recorded = await readResult({ stage, disk, folder, images: [image], machine, ends });
   const failures = [...failuresOf({ 'the recorded upgrade is committed': recorded.status.booted === 'b' })];
-  const replay = await Replay.open(stage, replayed, image);
+  const replay = await Replay.open(stage, replayed, image, recorded.loader);
   try {
     const seen = new Set<string>();
     for await (const moment of replay.play(machine.recordings)) {
@@ -97,11 +97,16 @@ class Replay {
   readonly #disk: FileHandle;
   readonly #images: readonly FileHandle[];
   readonly #slots: Readonly<Record<SlotName, SlotWatch>>;
+  readonly #payloads: Readonly<Partial<Record<SlotName, string>>>;
   flushes = 0;
   moments = 0;
 
-  private constructor(ports: { stage: Stage; path: string; disk: FileHandle; a: FileHandle; b: FileHandle }) {
+  private constructor(
+    ports: { stage: Stage; path: string; disk: FileHandle; a: FileHandle; b: FileHandle },
+    payloads: Readonly<Partial<Record<SlotName, string>>>,
+  ) {
     const { disk } = ports;
+    this.#payloads = payloads;
     const watch = (name: 'slot-a' | 'slot-b', image: FileHandle) =>
       new SlotWatch({ disk, image, offsetBytes: offsetOf(name), sizeBytes: partitions[name].sizeMiB * 1024 * 1024 });
     this.#stage = ports.stage;
@@ -111,9 +116,11 @@ class Replay {
     this.#slots = { a: watch('slot-a', ports.a), b: watch('slot-b', ports.b) };
   }
 
-  static async open(stage: Stage, path: string, image: VmImage): Promise<Replay> {
+  /** `last` is the state that the recorded machine ended in: slot b's payload is whole there. */
+  static async open(stage: Stage, path: string, image: VmImage, last: LoaderState): Promise<Replay> {
+    const first = await stage.machine.loader.readState(path);
     const [disk, a, b] = await Promise.all([open(path, 'r+'), open(stage.factoryFile, 'r'), open(image.file, 'r')]);
-    const replay = new Replay({ stage, path, disk, a, b });
+    const replay = new Replay({ stage, path, disk, a, b }, { ...last.payloads, ...first.payloads });
     await Promise.all([replay.#slots.a.look(), replay.#slots.b.look()]);
     return replay;
   }
@@ -157,6 +164,8 @@ class Replay {
       'the loader has a slot to boot': a || b,
       'slot a is whole where the loader may boot it': !a || this.#slots.a.isComplete,
       'slot b is whole where the loader may boot it': !b || this.#slots.b.isComplete,
+      'what is started of slot a is whole': !a || state.payloads?.a === this.#payloads.a,
+      'what is started of slot b is whole': !b || state.payloads?.b === this.#payloads.b,
     });
     return { state, failures: failures.map((text) => `${where}: ${text} (${state.text})`) };
   }

@@ -49,7 +49,12 @@ function systemdBoot({ kind, esp, nodeFiles, makePayload, role }: Variety): VmLo
       ...[`--${role}`, await makePayload(tree, work)],
       ...['--boot-options', imageOptions],
     ],
-    readState: async (disk) => readSystemdBootState(await listEntries(disk), (file) => readEntry(disk, file)),
+    readState: async (disk) =>
+      readSystemdBootState(
+        await listEntries(disk),
+        (file) => readEntry(disk, file),
+        (path) => digestOnEsp(disk, path),
+      ),
   };
 }
 
@@ -104,8 +109,9 @@ async function makeUki(tree: string, work: string): Promise<string> {
 export async function readSystemdBootState(
   files: readonly string[],
   read: (file: string) => Promise<string>,
+  digest: (path: string) => Promise<string>,
 ): Promise<LoaderState> {
-  const entries: { slot: SlotName; left: number | undefined; text: string }[] = [];
+  const entries: { slot: SlotName; left: number | undefined; payload: string; text: string }[] = [];
   for (const file of files.toSorted()) {
     const match = /^kaon-([ab])(?:\+(\d+)(?:-\d+)?)?\.conf$/.exec(file);
     if (match === null) continue;
@@ -114,6 +120,7 @@ export async function readSystemdBootState(
     entries.push({
       slot: match[1] === 'a' ? 'a' : 'b',
       left: match[2] === undefined ? undefined : Number(match[2]),
+      payload: await digest(/^(?:linux|efi) +\/?(\S+)/m.exec(text)?.[1] ?? 'nothing'),
       text: `${file} (${words.join(', ')})`,
     });
   }
@@ -122,6 +129,7 @@ export async function readSystemdBootState(
   return {
     trial: trial?.slot,
     canBoot: { a: canBoot('a'), b: canBoot('b') },
+    payloads: Object.fromEntries(entries.map(({ slot, payload }) => [slot, payload])),
     text: entries.map(({ text }) => text).join(', '),
   };
 }
@@ -132,6 +140,14 @@ async function listEntries(disk: string): Promise<readonly string[]> {
     .split('\n')
     .map((line) => line.trim().split('/').at(-1) ?? '')
     .filter((name) => name !== '');
+}
+
+/** The digest of a file of the ESP, of nothing where it is missing. */
+async function digestOnEsp(disk: string, path: string): Promise<string> {
+  return (await shell(`mtype -i ${disk}@@${offsetOf('esp')} "::/${path}" 2>/dev/null | sha256sum || true`)).slice(
+    0,
+    64,
+  );
 }
 
 async function readEntry(disk: string, file: string): Promise<string> {
