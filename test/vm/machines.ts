@@ -1,7 +1,8 @@
-import { type Firmware, ovmf, seaBios } from './firmware.ts';
+import { type Firmware, ovmf, seaBios, ubootOnArm64 } from './firmware.ts';
 import { grubOnBios, grubOnUefi } from './grub-disk.ts';
 import type { VmLoader } from './loader.ts';
 import { systemdBootOnKernels, systemdBootOnUkis } from './systemd-boot-disk.ts';
+import { ubootWithFiles } from './uboot-disk.ts';
 
 /** A column of the matrix. */
 export interface VmMachine {
@@ -36,6 +37,12 @@ export const machines: readonly VmMachine[] = [
     name: 'systemd-boot with UKIs',
     firmware: ovmf,
     loader: systemdBootOnUkis,
+    usual: ['upgrade', 'panic', 'failed health'],
+  },
+  {
+    name: 'U-Boot on arm64',
+    firmware: ubootOnArm64,
+    loader: ubootWithFiles,
     usual: ['upgrade', 'panic', 'failed health'],
   },
 ];

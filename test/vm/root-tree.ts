@@ -15,7 +15,7 @@ const packages = [
 
 /** What only slows a guest of this kind down, or waits for what is not there. */
 const masked = [
-  ...['systemd-logind.service', 'getty@tty1.service', 'serial-getty@ttyS0.service', 'systemd-update-utmp.service'],
+  ...['systemd-logind.service', 'getty@tty1.service', 'systemd-update-utmp.service'],
   ...['systemd-update-utmp-runlevel.service', 'systemd-machine-id-commit.service', 'ldconfig.service'],
   ...['systemd-journal-catalog-update.service', 'systemd-networkd-wait-online.service', 'systemd-hwdb-update.service'],
   ...['apt-daily.timer', 'apt-daily-upgrade.timer', 'dpkg-db-backup.timer', 'fstrim.timer', 'e2scrub_all.timer'],
@@ -23,7 +23,8 @@ const masked = [
   ...['sys-kernel-tracing.mount', 'proc-sys-fs-binfmt_misc.automount', 'systemd-binfmt.service'],
 ];
 
-const modules = [
+/** The modules that a guest of either processor needs, where its kernel has them as modules. */
+export const guestModules = [
   ...['fat', 'vfat', 'nls_ascii', 'nls_cp437', 'nls_iso8859-1', 'efivarfs', 'virtio', 'virtio_ring', 'virtio_pci'],
   ...[
     'virtio_pci_modern_dev',
@@ -39,26 +40,43 @@ const modules = [
 
 /**
  * A Debian with systemd, a real kernel and kaon, as somebody would build it: the distribution's part is kept in `cache`,
- * kaon is installed by its own installer. Resolves to the tree.
+ * kaon, built before, is installed by its own installer. Resolves to the tree.
  */
 export async function buildRootTree(cache: string, work: string): Promise<string> {
   const tree = join(work, 'root');
   await mkdir(tree);
   await shell(`tar -C ${tree} -xpf ${await distributionTar(cache)}`);
-  await shell(`cd ${repository} && node package/build.ts && node package/install.ts --root ${tree} --with-node`, {
-    PATH: `${repository}/node_modules/.bin:${process.env['PATH'] ?? ''}`,
-  });
+  await installKaon(tree, '--with-node');
   // Every byte of a slot is written, hashed and read back by an emulated processor.
   await shell(`strip ${tree}/usr/lib/kaon/node; rm -rf ${tree}/usr/share/{perl5,bash-completion,zsh,lintian}`);
-  for (const unit of masked) await shell(`ln -sf /dev/null ${tree}/etc/systemd/system/${unit}`);
-  await configure(tree);
+  await finishTree(tree, 'ttyS0');
   return tree;
+}
+
+const path = `${repository}/node_modules/.bin:${process.env['PATH'] ?? ''}`;
+
+/** Makes what `installKaon` installs. */
+export async function buildKaon(): Promise<void> {
+  await shell(`cd ${repository} && node package/build.ts`, { PATH: path });
+}
+
+/** Installs kaon into a tree by its own installer. */
+export async function installKaon(tree: string, ...options: readonly string[]): Promise<void> {
+  await shell(`cd ${repository} && node package/install.ts --root ${tree} ${options.join(' ')}`, { PATH: path });
+}
+
+/** Makes a tree with kaon this node, but for what its loader wants. `console` is its serial line. */
+export async function finishTree(tree: string, console: string): Promise<void> {
+  for (const unit of [...masked, `serial-getty@${console}.service`]) {
+    await shell(`ln -sf /dev/null ${tree}/etc/systemd/system/${unit}`);
+  }
+  await configure(tree, console);
 }
 
 async function distributionTar(cache: string): Promise<string> {
   await mkdir(cache, { recursive: true });
   const made = createHash('sha256')
-    .update([...packages, ...modules].join(' '))
+    .update([...packages, ...guestModules].join(' '))
     .digest('hex')
     .slice(0, 16);
   const tar = join(cache, `distribution-${made}.tar`);
@@ -86,7 +104,7 @@ async function distributionTar(cache: string): Promise<string> {
     cp kernel/boot/vmlinuz-* root/boot/vmlinuz
     mkdir -p root/usr/lib/modules/$version
     cp kernel/lib/modules/$version/modules.builtin* kernel/lib/modules/$version/modules.order root/usr/lib/modules/$version/
-    for name in ${modules.join(' ')}; do
+    for name in ${guestModules.join(' ')}; do
       file=$(find kernel/lib/modules/$version -name "$name.ko*" | head -n 1)
       [ -z "$file" ] || install -D "$file" "root/usr/\${file#kernel/}"
     done
@@ -129,7 +147,7 @@ mount --bind /run/vm-panics /sys/module/pstore/parameters/backend
 };
 
 /** What makes the tree this node: its configuration, its mounts, its network, and the script of the scenario. */
-async function configure(tree: string): Promise<void> {
+async function configure(tree: string, console: string): Promise<void> {
   await mkdir(join(tree, 'efi'), { recursive: true });
   await mkdir(join(tree, 'data'), { recursive: true });
   const fstab = [
@@ -146,8 +164,7 @@ async function configure(tree: string): Promise<void> {
     'etc/systemd/network/80-dhcp.network': '[Match]\nName=e*\n[Network]\nDHCP=yes\n',
     'etc/modules-load.d/vm.conf': 'virtio_net\nvfat\n',
     'etc/systemd/system.conf.d/vm.conf': '[Manager]\nDefaultTimeoutStopSec=15s\nShowStatus=no\n',
-    'etc/systemd/journald.conf.d/vm.conf':
-      '[Journal]\nStorage=volatile\nForwardToConsole=yes\nTTYPath=/dev/ttyS0\nMaxLevelConsole=info\n',
+    'etc/systemd/journald.conf.d/vm.conf': `[Journal]\nStorage=volatile\nForwardToConsole=yes\nTTYPath=/dev/${console}\nMaxLevelConsole=info\n`,
     // The guard's own times are for nodes; the table of its decisions is what is tested.
     'etc/systemd/system/kaon-trial-guard.timer.d/vm.conf': `[Timer]\nOnBootSec=\nOnBootSec=${60 * patience}s\n`,
     'usr/lib/systemd/system/vm-scenario.service': `[Unit]

@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { startDockerRegistry } from '../system/docker-registry.ts';
+import { buildArm64Tree } from './arm64-tree.ts';
 import { type Cell, type PlayedCell, playCells } from './cells.ts';
-import { makeKeys } from './images.ts';
 import { machines } from './machines.ts';
-import { buildRootTree } from './root-tree.ts';
+import { buildKaon, buildRootTree } from './root-tree.ts';
 import { scenarios } from './scenarios.ts';
 import { soak } from './soak.ts';
 import { Stages } from './stage.ts';
@@ -79,9 +79,9 @@ async function withStages<T>(work: string, play: (stages: Stages) => Promise<T>)
   const registry = await startDockerRegistry(work, 'registry');
   try {
     const cache = process.env['KAON_VM_CACHE'] ?? '/var/cache/kaon-vm';
-    const rootTree = await buildRootTree(cache, work);
-    await makeKeys(rootTree, work);
-    return await play(new Stages({ work, rootTree, keys: work, registry }));
+    await buildKaon();
+    const rootTrees = { amd64: () => buildRootTree(cache, work), arm64: () => buildArm64Tree(cache, work) };
+    return await play(new Stages({ work, rootTrees, keys: work, registry }));
   } finally {
     await registry.stop();
   }

@@ -16,6 +16,11 @@ export async function run(program: string, ...args: readonly string[]): Promise<
   }
 }
 
+/** Runs a program to its end. Resolves to the bytes of its stdout. */
+export async function runForBytes(program: string, ...args: readonly string[]): Promise<Buffer> {
+  return (await execute(program, args, { maxBuffer: 64 * 1024 * 1024, encoding: 'buffer' })).stdout;
+}
+
 /** Runs a shell script that stops at its first error. */
 export async function shell(script: string, environment: Readonly<Record<string, string>> = {}): Promise<string> {
   const child = spawn('bash', ['-euo', 'pipefail', '-c', script], {

@@ -2,8 +2,8 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { RealRegistry } from '../system/docker-registry.ts';
 import { makeDisk, makeFileSystem, partitions, putPartition } from './disk.ts';
-import { configureNode, ImageShop, makeVersion, seenByGuest } from './images.ts';
-import type { VmLoader } from './loader.ts';
+import type { Architecture } from './firmware.ts';
+import { configureNode, ImageShop, makeKeys, makeVersion, seenByGuest } from './images.ts';
 import type { VmMachine } from './machines.ts';
 import { shell } from './shell.ts';
 
@@ -27,18 +27,23 @@ interface NodeKind {
   readonly shop: ImageShop;
 }
 
+/** Builds the root file system of each processor's nodes, as a folder. */
+export type RootTrees = Readonly<Record<Architecture, () => Promise<string>>>;
+
 /** Makes stages, each once; machines with loaders of one kind share their trees and images. */
 export class Stages {
   readonly #work: string;
-  readonly #rootTree: string;
+  readonly #rootTrees: RootTrees;
   readonly #keys: string;
   readonly #registry: RealRegistry;
   readonly #kinds = new Map<string, Promise<NodeKind>>();
   readonly #stages = new Map<string, Promise<Stage>>();
+  readonly #trees = new Map<Architecture, Promise<string>>();
+  readonly #keysMade = new Map<string, Promise<void>>();
 
-  constructor(ports: { work: string; rootTree: string; keys: string; registry: RealRegistry }) {
+  constructor(ports: { work: string; rootTrees: RootTrees; keys: string; registry: RealRegistry }) {
     this.#work = ports.work;
-    this.#rootTree = ports.rootTree;
+    this.#rootTrees = ports.rootTrees;
     this.#keys = ports.keys;
     this.#registry = ports.registry;
   }
@@ -49,7 +54,7 @@ export class Stages {
 
   async #build(machine: VmMachine): Promise<Stage> {
     const { loader } = machine;
-    const kind = await remembered(this.#kinds, loader.kind, () => this.#buildKind(loader));
+    const kind = await remembered(this.#kinds, loader.kind, () => this.#buildKind(machine));
     const work = join(this.#work, fileName(machine.name));
     await mkdir(work);
     const baseDisk = join(work, 'base.img');
@@ -59,11 +64,14 @@ export class Stages {
     return { machine, baseDisk, work, tree: kind.tree, factoryFile: kind.factoryFile, shop: kind.shop };
   }
 
-  async #buildKind(loader: VmLoader): Promise<NodeKind> {
+  async #buildKind({ loader, firmware: { architecture } }: VmMachine): Promise<NodeKind> {
+    const rootTree = await remembered(this.#trees, architecture, this.#rootTrees[architecture]);
+    // Any kaon makes the keys, once for all kinds.
+    await remembered(this.#keysMade, this.#keys, () => makeKeys(rootTree, this.#keys));
     const folder = join(this.#work, loader.kind);
     await mkdir(folder);
     const tree = join(folder, 'root');
-    await shell(`cp -a ${this.#rootTree} ${tree}`);
+    await shell(`cp -a ${rootTree} ${tree}`);
     await configureNode(tree, loader, seenByGuest(this.#registry), this.#keys);
     const factoryTree = join(folder, 'factory');
     await makeVersion(tree, factoryTree, 'v1', 'healthy');
@@ -80,7 +88,7 @@ export function fileName(name: string): string {
 }
 
 /** What `make` resolved to for `key`, made once. */
-function remembered<T>(made: Map<string, Promise<T>>, key: string, make: () => Promise<T>): Promise<T> {
+function remembered<K, T>(made: Map<K, Promise<T>>, key: K, make: () => Promise<T>): Promise<T> {
   const known = made.get(key);
   if (known !== undefined) return known;
   const making = make();
