@@ -24,6 +24,8 @@ export interface LinuxBlockDeviceOptions {
   readonly alignmentBytes: number;
   /** Whether the handle was opened with `O_DIRECT`. */
   readonly isDirect: boolean;
+  /** Has the kernel zero a range; resolves to `false` where it can't. Without it zeros are written. */
+  readonly zeroRange?: (offset: number, sizeBytes: number, signal: AbortSignal) => Promise<boolean>;
   /** Called once, after the handle is closed. */
   readonly afterClose?: () => Promise<void>;
 }
@@ -37,6 +39,9 @@ declare const WebAssembly: {
 
 const wasmPageBytes = 65_536;
 const zeroBufferBytes = 1024 * 1024;
+
+/** Below it, writing zeros takes less than starting a program. */
+const kernelZeroBytes = 8 * 1024 * 1024;
 
 /**
  * A buffer whose memory begins at a page: direct I/O takes it, where Node's own buffers begin anywhere. Worker threads
@@ -60,6 +65,8 @@ export class LinuxBlockDevice implements BlockDevice {
   readonly #path: string;
   readonly #handle: BlockHandle;
   readonly #afterClose: () => Promise<void>;
+  readonly #closed = new AbortController();
+  #zeroRange: LinuxBlockDeviceOptions['zeroRange'];
   #zeros: Uint8Array | undefined;
   #isClosed = false;
 
@@ -69,6 +76,7 @@ export class LinuxBlockDevice implements BlockDevice {
     this.readsBypassCache = options.isDirect;
     this.#path = options.path;
     this.#handle = options.handle;
+    this.#zeroRange = options.zeroRange;
     this.#afterClose = options.afterClose ?? (() => Promise.resolve());
   }
 
@@ -103,9 +111,15 @@ export class LinuxBlockDevice implements BlockDevice {
     }
   }
 
-  /** Writes zeros: Node has no call for a device's own zeroing. */
+  /** By the kernel where the range is long and it can, else by writing zeros. */
   async zero(offset: number, sizeBytes: number): Promise<void> {
     this.#check('zero', offset, sizeBytes);
+    if (sizeBytes >= kernelZeroBytes && this.#zeroRange !== undefined) {
+      if (await this.#zeroRange(offset, sizeBytes, this.#closed.signal)) return;
+      // What failed once is not tried again; a device that is broken says so when zeros are written.
+      this.#zeroRange = undefined;
+      this.#check('zero', offset, sizeBytes);
+    }
     // Zeros are never changed, so one buffer serves all writes.
     this.#zeros ??= this.allocate(zeroBufferBytes);
     for (let done = 0; done < sizeBytes; done += zeroBufferBytes) {
@@ -121,6 +135,7 @@ export class LinuxBlockDevice implements BlockDevice {
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    this.#closed.abort();
     try {
       await this.#handle.close();
     } finally {

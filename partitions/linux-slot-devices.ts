@@ -3,8 +3,9 @@ import { findDeviceUser } from './device-in-use.ts';
 import { type DeviceIdentity, DeviceTree, identify } from './device-tree.ts';
 import { PartitionError } from './errors.ts';
 import { lockFile } from './file-lock.ts';
-import { LinuxBlockDevice } from './linux-block-device.ts';
+import { LinuxBlockDevice, type LinuxBlockDeviceOptions } from './linux-block-device.ts';
 import { openExclusively } from './open-device.ts';
+import type { ZeroRange } from './zero-range.ts';
 
 type SlotConfigs = Readonly<Record<'a' | 'b', Readonly<Record<string, PartitionConfig>>>>;
 
@@ -25,6 +26,7 @@ export class LinuxSlotDevices implements SlotDevices {
   readonly #procPath: string;
   readonly #tree: DeviceTree;
   readonly #isRoot: boolean;
+  readonly #zeroRange: ZeroRange | undefined;
 
   /** `areFilesAllowed` lets root write to `kind: file`; `isRoot` is asked of the process unless told. */
   constructor(options: {
@@ -34,12 +36,15 @@ export class LinuxSlotDevices implements SlotDevices {
     procPath?: string;
     sysPath?: string;
     isRoot?: boolean;
+    /** Without it zeros are written. */
+    zeroRange?: ZeroRange;
   }) {
     this.#slots = options.slots;
     this.#booted = options.booted;
     this.#areFilesAllowed = options.areFilesAllowed;
     this.#procPath = options.procPath ?? '/proc';
     this.#tree = new DeviceTree(options.sysPath ?? '/sys');
+    this.#zeroRange = options.zeroRange;
     this.#isRoot = options.isRoot ?? process.geteuid?.() === 0;
   }
 
@@ -114,22 +119,38 @@ export class LinuxSlotDevices implements SlotDevices {
     }
   }
 
+  #zeroingOf(descriptor: number, kind: 'block' | 'file'): Pick<LinuxBlockDeviceOptions, 'zeroRange'> {
+    const zeroRange = this.#zeroRange;
+    if (zeroRange === undefined) return {};
+    return {
+      zeroRange: (offset, sizeBytes, signal) => zeroRange({ descriptor, kind }, offset, sizeBytes, signal),
+    };
+  }
+
   async #openBlock({ config, identity }: FoundPartition): Promise<BlockDevice> {
     const [sizeBytes, alignmentBytes] = await Promise.all([
       this.#tree.sizeBytes(identity.id),
       this.#tree.alignmentBytes(identity.id),
     ]);
     const opened = await openExclusively(config.device, { kind: 'block', id: identity.id }, alignmentBytes);
-    return new LinuxBlockDevice({ path: config.device, ...opened, sizeBytes, alignmentBytes });
+    return new LinuxBlockDevice({
+      path: config.device,
+      ...opened,
+      ...this.#zeroingOf(opened.handle.fd, 'block'),
+      sizeBytes,
+      alignmentBytes,
+    });
   }
 
   async #openFile({ config, identity }: FoundPartition): Promise<BlockDevice> {
     const release = await lockFile(config.device);
     try {
       const expected = { kind: 'file', id: identity.id } as const;
+      const opened = await openExclusively(config.device, expected, fileAlignmentBytes);
       return new LinuxBlockDevice({
         path: config.device,
-        ...(await openExclusively(config.device, expected, fileAlignmentBytes)),
+        ...opened,
+        ...this.#zeroingOf(opened.handle.fd, 'file'),
         sizeBytes: identity.fileSizeBytes,
         alignmentBytes: fileAlignmentBytes,
         afterClose: release,

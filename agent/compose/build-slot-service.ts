@@ -4,6 +4,7 @@ import { LinuxSlotDevices } from '../../partitions/linux-slot-devices.ts';
 import type { StartFrameWorkers } from '../../partitions/frames/frame-workers.ts';
 import type { WriterClock } from '../../partitions/stall-guard.ts';
 import { StreamingSlotWriter } from '../../partitions/streaming-slot-writer.ts';
+import { zeroRangeByCommand } from '../../partitions/zero-range.ts';
 import type { KaonConfig } from '../config/config.ts';
 import { AgentError, type ErrorReport, reportOf } from '../core/errors.ts';
 import type { SlotService } from '../core/ports.ts';
@@ -68,7 +69,12 @@ export async function buildSlotService(
   const bootNames = { a: slots.a.bootName, b: slots.b.bootName };
   const partitions = { a: slots.a.partitions, b: slots.b.partitions };
   const booted = options.bootedSlot ?? (await findBootedSlot({ slots: partitions, bootNames }));
-  const devices = new LinuxSlotDevices({ slots: partitions, booted, areFilesAllowed: options.areFileSlotsAllowed });
+  const devices = new LinuxSlotDevices({
+    slots: partitions,
+    booted,
+    areFilesAllowed: options.areFileSlotsAllowed,
+    zeroRange: zeroRangeByCommand,
+  });
   await mkdir(options.stateDir, { recursive: true, mode: 0o700 });
   const trust = await loadTrustPolicy(config.trust).catch((error: unknown) => reportOf(error));
   const keysFault = 'code' in trust ? trust : undefined;
@@ -83,7 +89,12 @@ export async function buildSlotService(
         })
       : { bootloader: await buildBootloader(bootloader, bootNames, options.runtimeDir) }),
     devices,
-    writer: new StreamingSlotWriter({ devices, checkpoints, ...parts }),
+    writer: new StreamingSlotWriter({
+      devices,
+      checkpoints,
+      keepsEqual: config.update.write.unchanged === 'keep',
+      ...parts,
+    }),
     checkpoints,
     policy: 'code' in trust ? refusingPolicy(trust) : trust,
     records: new WrittenRecordsFile(options.stateDir),

@@ -13,7 +13,11 @@ export function degradedConfig(stateDir: string): KaonConfig {
     trust: { keys: {}, rules: [] },
     registries: {},
     health: { deadlineMs: 60_000, checks: [] },
-    update: { unprovenLoader: 'warn', retry: { attempts: 1, baseMs: 15_000, maxMs: 900_000 } },
+    update: {
+      unprovenLoader: 'warn',
+      retry: { attempts: 1, baseMs: 15_000, maxMs: 900_000 },
+      write: { unchanged: 'overwrite' },
+    },
     triggers: { keys: {} },
     api: { socket: join('/run/kaon', 'kaon.sock') },
   };

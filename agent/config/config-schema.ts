@@ -107,10 +107,14 @@ const update = z
       })
       .refine(({ base, max }) => base <= max, { path: ['max'], message: 'want at least what base says' })
       .prefault({}),
+    write: z
+      .strictObject({ unchanged: z.enum(['keep', 'overwrite'], 'want keep or overwrite').default('overwrite') })
+      .prefault({}),
   })
-  .transform(({ retry, unprovenLoader }) => ({
+  .transform(({ retry, unprovenLoader, write }) => ({
     unprovenLoader,
     retry: { attempts: retry.attempts, baseMs: retry.base, maxMs: retry.max },
+    write,
   }));
 
 const triggers = z.strictObject({

@@ -153,6 +153,8 @@ export interface UpdateConfig {
   readonly retry: RetryConfig;
   /** What comes of an update while the loader never proved that it counts. */
   readonly unprovenLoader: 'warn' | 'refuse';
+  /** `keep`: blocks of the slot that already hold the new content are read and not written again. */
+  readonly write: { readonly unchanged: 'keep' | 'overwrite' };
 }
 
 /** How preparing and writing are tried again. */

@@ -76,7 +76,11 @@ describe('the configuration', () => {
       trust: { keys: {}, rules: [] },
       registries: {},
       health: { deadlineMs: 600_000, checks: [] },
-      update: { unprovenLoader: 'warn', retry: { attempts: 5, baseMs: 15_000, maxMs: 900_000 } },
+      update: {
+        unprovenLoader: 'warn',
+        retry: { attempts: 5, baseMs: 15_000, maxMs: 900_000 },
+        write: { unchanged: 'overwrite' },
+      },
       triggers: { keys: {} },
       api: { socket: '/run/kaon/kaon.sock' },
     });
