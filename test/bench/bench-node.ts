@@ -113,12 +113,12 @@ export class BenchNode {
     let etag: string | undefined;
     return until(what, limitMs, async () => {
       const waitSeconds = Math.max(0, Math.min(10, (endMs - performance.now()) / 1000));
-      // Nobody answers while the node reboots.
       const answer = await this.request('GET', `/v1/status?wait=${waitSeconds}`, undefined, etag).catch(
         () => undefined,
       );
+      // Nobody answers while the node reboots, and afterwards the agent counts its versions anew.
+      etag = answer?.etag;
       if (answer?.status !== 200) return undefined;
-      etag = answer.etag;
       const status = answer.body as NodeStatus;
       return isThere(status) ? status : undefined;
     });
