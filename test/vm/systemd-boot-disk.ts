@@ -9,8 +9,8 @@ import { run, shell } from './shell.ts';
 const efiFolder = '/usr/lib/systemd/boot/efi';
 const entriesFolder = 'loader/entries';
 
-/** What the images' own options are; the node adds the root of the slot. */
-const imageOptions = 'rootwait ro quiet panic=5 console=ttyS0 mitigations=off nokaslr';
+/** What the images' own options are; the node adds the root of the slot. systemd mounts no ESP that fstab does not name. */
+const imageOptions = 'rootwait ro quiet panic=5 console=ttyS0 mitigations=off nokaslr systemd.gpt_auto=0';
 
 const slotOptions = { a: 'root=PARTLABEL=slot-a', b: 'root=PARTLABEL=slot-b' } as const;
 
