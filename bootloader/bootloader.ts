@@ -27,6 +27,8 @@ export interface BootStatus {
   /** The tries that the trial was armed with. 0 without a trial. */
   readonly trialTries: number;
   readonly slots: Readonly<Record<SlotName, SlotBootState>>;
+  /** Set where a power cut left what `repair` brings into order, though the loader's state can be told. */
+  readonly isUntidy?: boolean | undefined;
   /** What an operator should know of the loader besides, in sentences; absent where there is nothing. */
   readonly notes?: readonly string[] | undefined;
 }
@@ -79,7 +81,8 @@ export interface Bootloader {
   armReboot?(slot: SlotName): Promise<string>;
   /**
    * Computes a sound environment from nothing but the slot that booted and writes it when the stored one cannot be
-   * read: `booted` good and primary, the other slot bad, trial counters exhausted. Resolves to whether it repaired.
+   * read: `booted` good and primary, the other slot bad, trial counters exhausted. One that can be read
+   * and is untidy is tidied, each slot's state kept. Resolves to whether it repaired.
    * `isOtherGood` keeps the other slot good where the caller has proof of it.
    */
   repair(booted: SlotName, isOtherGood: boolean): Promise<boolean>;

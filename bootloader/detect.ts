@@ -3,6 +3,8 @@ export interface LoaderFacts {
   readonly isUefi: boolean;
   /** The EFI variable LoaderInfo, which the loader that started this boot left; `systemd-boot 252.39`. */
   readonly loaderInfo: string | undefined;
+  /** The EFI variable LoaderDevicePartUUID: the GUID of the partition that it came from. */
+  readonly loaderPartition: string | undefined;
   /** GRUB environment blocks that were found, with the names of their variables. */
   readonly grubEnvironments: readonly { readonly path: string; readonly variables: readonly string[] }[];
   /** Where `loader/loader.conf` or `loader/entries` was found. */
@@ -72,15 +74,18 @@ function grub({ grubEnvironments, commandLine }: LoaderFacts): readonly Detected
   });
 }
 
-function systemdBoot({ loaderInfo, loaderDirectories }: LoaderFacts): readonly DetectedLoader[] {
+function systemdBoot({ loaderInfo, loaderPartition, loaderDirectories }: LoaderFacts): readonly DetectedLoader[] {
   const isBooted = loaderInfo?.startsWith('systemd-boot') === true;
   const reasons = [
     ...(isBooted ? [`the loader of this boot says that it is ${loaderInfo}`] : []),
     ...loaderDirectories.map((path) => `${path} holds entries of the Boot Loader Specification`),
   ];
   if (reasons.length === 0) return [];
-  const [directory] = loaderDirectories;
-  const settings: DetectedLoader['settings'] = directory === undefined ? {} : { esp: { path: directory } };
+  const [path] = loaderDirectories;
+  // The loader's own partition, by the name that it gave itself; else where it is mounted.
+  const device = loaderPartition === undefined ? undefined : `/dev/disk/by-partuuid/${loaderPartition.toLowerCase()}`;
+  const esp = device !== undefined ? { device } : path !== undefined ? { path } : undefined;
+  const settings: DetectedLoader['settings'] = esp === undefined ? {} : { esp };
   return [{ type: 'systemd-boot', confidence: isBooted ? 'certain' : 'possible', reasons, settings }];
 }
 

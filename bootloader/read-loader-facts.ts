@@ -7,8 +7,8 @@ import { decodeEnvironment } from './grubenv.ts';
 
 const limitBytes = 64 * 1024;
 const efivars = 'sys/firmware/efi/efivars';
-/** systemd's vendor GUID (The Boot Loader Interface). */
-const loaderInfoFile = `${efivars}/LoaderInfo-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f`;
+/** A variable of systemd's vendor GUID (The Boot Loader Interface). */
+const loaderVariable = (name: string) => `${efivars}/${name}-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f`;
 const bootDirectories = ['boot', 'boot/efi', 'boot/firmware', 'efi'];
 const grubFiles = ['grub/grubenv', 'grub2/grubenv'];
 
@@ -24,7 +24,8 @@ export async function readLoaderFacts(root = '/'): Promise<LoaderFacts> {
   );
   return {
     isUefi: await isThere('sys/firmware/efi'),
-    loaderInfo: efiText(await bytesOf(join(root, loaderInfoFile))),
+    loaderInfo: efiText(await bytesOf(join(root, loaderVariable('LoaderInfo')))),
+    loaderPartition: efiText(await bytesOf(join(root, loaderVariable('LoaderDevicePartUUID')))),
     grubEnvironments: environments.filter((found) => found !== undefined),
     loaderDirectories: withEntries.map((path) => `/${path}`),
     fwEnvConfig: await text('etc/fw_env.config'),

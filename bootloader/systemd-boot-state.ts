@@ -176,7 +176,15 @@ export function systemdBootStatus(menu: Menu): BootStatus {
     trial: inTrial?.slot,
     trialTries: counter === undefined ? 0 : counter.left + counter.done,
     slots: { a: slotState(menu, 'a'), b: slotState(menu, 'b') },
+    ...(isUntidy(menu) ? { isUntidy: true } : {}),
   };
+}
+
+/** Whether a rename that power cut left a slot two names, or took the name of the one that was good. */
+function isUntidy(menu: Menu): boolean {
+  const slots = ['a', 'b'] as const;
+  const isDouble = slots.some((slot) => menu.entries.filter((entry) => entry.slot === slot).length > 1);
+  return isDouble || slots.every((slot) => slotState(menu, slot).state !== 'good');
 }
 
 function slotState(menu: Menu, slot: SlotName): SlotBootState {

@@ -57,7 +57,11 @@ export class SystemdBootBootloader implements StagingBootloader {
   }
 
   async readStatus(): Promise<BootStatus> {
-    return systemdBootStatus(await readMenu(this.#places));
+    const menu = await readMenu(this.#places);
+    const notes = menu.overrides
+      .filter((each) => takenNames(this.#prefix, each) === 'some')
+      .map((each) => describeOverride(each, `default ${this.#prefix}-*`));
+    return { ...systemdBootStatus(menu), ...(notes.length === 0 ? {} : { notes }) };
   }
 
   async markBad(slot: SlotName): Promise<void> {

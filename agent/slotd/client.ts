@@ -31,6 +31,7 @@ const nodeBoot = z.object({
     trial: slotName.optional(),
     trialTries: z.int(),
     slots: z.object({ a: slotState, b: slotState }),
+    isUntidy: z.boolean().optional(),
     notes: z.array(z.string()).optional(),
   }),
   maxTries: z.int(),

@@ -105,8 +105,10 @@ async function readNode(
   snapshot: JournalSnapshot,
   faults: ErrorReport[],
 ): Promise<{ node: NodeBoot | undefined; wasLoaderRepaired: boolean }> {
+  let read: NodeBoot | undefined;
   try {
-    return { node: await ports.slots.readNode(), wasLoaderRepaired: false };
+    read = await ports.slots.readNode();
+    if (read.boot.isUntidy !== true) return { node: read, wasLoaderRepaired: false };
   } catch (error) {
     const report = reportOf(error);
     if (report.code !== 'boot-env-corrupt') {
@@ -115,11 +117,13 @@ async function readNode(
     }
   }
   try {
-    await ports.slots.repairLoader(hasProvenOther(snapshot));
-    return { node: await ports.slots.readNode(), wasLoaderRepaired: true };
+    const wasRepaired = await ports.slots.repairLoader(hasProvenOther(snapshot));
+    const node = await ports.slots.readNode();
+    return { node, wasLoaderRepaired: wasRepaired || read === undefined };
   } catch (error) {
     faults.push(reportOf(error));
-    return { node: undefined, wasLoaderRepaired: false };
+    // What could be read stands, in whatever order it is.
+    return { node: read, wasLoaderRepaired: false };
   }
 }
 

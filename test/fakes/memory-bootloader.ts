@@ -17,6 +17,7 @@ export class MemoryBootloader implements Bootloader {
   #order: readonly [SlotName, SlotName] = ['a', 'b'];
   #trial: { readonly slot: SlotName; readonly tries: number } | undefined;
   #isBroken = false;
+  #isUntidy = false;
 
   constructor(tries = 4) {
     this.#full = tries;
@@ -39,6 +40,11 @@ export class MemoryBootloader implements Bootloader {
     this.#isBroken = true;
   }
 
+  /** Leaves something beside what is stored, as a power cut does. */
+  untidy(): void {
+    this.#isUntidy = true;
+  }
+
   async readStatus(): Promise<BootStatus> {
     this.#requireSound();
     const state = (slot: SlotName) => {
@@ -52,6 +58,7 @@ export class MemoryBootloader implements Bootloader {
       trial: this.#trial?.slot,
       trialTries: this.#trial?.tries ?? 0,
       slots: { a: state('a'), b: state('b') },
+      ...(this.#isUntidy ? { isUntidy: true } : {}),
     };
   }
 
@@ -81,7 +88,9 @@ export class MemoryBootloader implements Bootloader {
   }
 
   async repair(booted: SlotName, isOtherGood: boolean): Promise<boolean> {
-    if (!this.#isBroken) return false;
+    const wasUntidy = this.#isUntidy;
+    this.#isUntidy = false;
+    if (!this.#isBroken) return wasUntidy;
     this.#isBroken = false;
     this.#trial = undefined;
     this.#order = [booted, other(booted)];

@@ -69,6 +69,9 @@ describe('the loader of a node', () => {
       { type: 'systemd-boot', confidence: 'certain', settings: { esp: { path: '/efi' } } },
       { type: 'grub', confidence: 'possible' },
     ]);
+    const partition = Buffer.concat([Buffer.from([6, 0, 0, 0]), Buffer.from('6B1D1C2E-01\0', 'utf16le')]);
+    put('sys/firmware/efi/efivars/LoaderDevicePartUUID-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f', partition);
+    expect((await detect())[0]?.settings).toEqual({ esp: { device: '/dev/disk/by-partuuid/6b1d1c2e-01' } });
   });
 
   it('is U-Boot where fw_env.config names its environment, and says whether it has two copies', async () => {

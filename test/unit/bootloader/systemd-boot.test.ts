@@ -223,6 +223,13 @@ describe('marking', () => {
 describe('repair', () => {
   const double = { ...proven, 'kaon-b.conf': textOf('b', 5), 'kaon-b+2-1.conf': textOf('b', 5) };
 
+  it('is asked for where a slot has two names, or none is good', async () => {
+    expect((await nodeWith(proven).loader.readStatus()).isUntidy).toBeUndefined();
+    expect((await nodeWith(double).loader.readStatus()).isUntidy).toBe(true);
+    const lost = nodeWith({ 'kaon-b+2-1.conf': textOf('b', 5) });
+    expect((await lost.loader.readStatus()).isUntidy).toBe(true);
+  });
+
   it('keeps the counted one of two names of a slot that does not run', async () => {
     const { loader, names } = nodeWith(double);
     expect(await loader.repair('a', true)).toBe(true);

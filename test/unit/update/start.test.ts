@@ -78,6 +78,28 @@ describe('a start', () => {
     expect(await node.bootloader.readStatus()).toMatchObject({ primary: 'a', slots: { b: { state: 'bad' } } });
   });
 
+  it('tidies a loader whose state can be told, and starts by what it then says', async () => {
+    const node = nodeWith();
+    node.bootloader.untidy();
+    const { started } = await node.startAgent();
+    expect(started).toMatchObject({ wasLoaderRepaired: true, faults: [], state: { phase: 'idle' } });
+    expect(node.steps.names[0]).toBe('repair-loader false');
+    expect(started.node?.boot).toEqual(await node.bootloader.readStatus());
+    expect(started.node?.boot.isUntidy).toBeUndefined();
+  });
+
+  it('serves an untidy loader as it is when it can not be tidied, and says why', async () => {
+    const node = nodeWith();
+    node.bootloader.untidy();
+    node.steps.fail(
+      'repair-loader false',
+      new AgentError('boot-partition-read-only', 'cannot write to the boot partition'),
+    );
+    const { started } = await node.startAgent();
+    expect(started.faults).toMatchObject([{ code: 'boot-partition-read-only' }]);
+    expect(started.node?.boot).toMatchObject({ primary: 'a', isUntidy: true });
+  });
+
   it('keeps the other slot in a repair when both were committed', async () => {
     const node = nodeWith('v2', 'v3');
     await node.install('v2');
