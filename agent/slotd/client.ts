@@ -76,7 +76,7 @@ export class SlotdClient implements SlotService {
     const handle = async (answer: SlotdAnswer, connection: Connection): Promise<void> => {
       if (answer.type === 'progress') onProgress(answer.progress);
       if (answer.type !== 'want-layer') return;
-      sourceFailure = await sendLayer(connection, layers(answer.digest, answer.ranges));
+      sourceFailure = await sendLayer(connection, () => layers(answer.digest, answer.ranges));
     };
     try {
       const image = encodeSignedImage(signed);
@@ -170,10 +170,10 @@ async function readResult(
 /** Sends a layer; resolves to the failure of its source, which slotd is told of. */
 async function sendLayer(
   connection: Connection,
-  layer: AsyncIterable<Uint8Array>,
+  open: () => AsyncIterable<Uint8Array>,
 ): Promise<{ readonly error: unknown } | undefined> {
   try {
-    for await (const bytes of layer) {
+    for await (const bytes of open()) {
       await connection.sendData(bytes);
       if (connection.closed.aborted) return undefined;
     }
