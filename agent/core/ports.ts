@@ -1,4 +1,5 @@
 import type { BootStatus } from '../../bootloader/bootloader.ts';
+import type { IndexBinding } from '../../partitions/block-index/read-index.ts';
 import type { ByteRange, LayerSource, WriteProgress, WrittenSlot } from '../../partitions/slot-writer.ts';
 import type { TrustedBoot } from '../../partitions/trusted-descriptor.ts';
 import type { ErrorCode, ErrorReport } from './errors.ts';
@@ -98,6 +99,8 @@ export interface TrustedImage {
     readonly layerDigest: string;
     readonly layerSizeBytes: number;
     readonly contentSizeBytes: number | undefined;
+    /** The layer that lists its blocks and frames. */
+    readonly index?: IndexBinding | undefined;
   }[];
   /** What it brings for a loader that cannot read a slot. */
   readonly boot?: TrustedBoot | undefined;

@@ -110,11 +110,12 @@ function trustedImage(
     rollbackIndex: config.rollbackIndex,
     minimumAgent: config.minimumAgent,
     agentVersion: config.agentVersion,
-    partitions: layers.map(({ name, layerDigest, layerSizeBytes, contentSizeBytes }) => ({
+    partitions: layers.map(({ name, layerDigest, layerSizeBytes, contentSizeBytes, index }) => ({
       name,
       layerDigest,
       layerSizeBytes,
       contentSizeBytes,
+      index,
     })),
     boot,
   };

@@ -138,7 +138,8 @@ export class Effects {
     }
     await this.#facts.change((facts) => ({ ...facts, installSequence: facts.installSequence + 1 }));
     const { partitions, boot } = judged.trusted;
-    const layers = [...partitions, ...(boot?.payloads ?? [])];
+    const indexes = partitions.flatMap(({ index }) => (index === undefined ? [] : [index]));
+    const layers = [...partitions, ...indexes, ...(boot?.payloads ?? [])];
     const sizes = new Map(layers.map(({ layerDigest, layerSizeBytes }) => [layerDigest, layerSizeBytes]));
     await this.#slots.writeSlot(
       target.slot,

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { parseManifest } from '../../../agent/core/image-format/manifest.ts';
 import { parseReference } from '../../../agent/core/image-format/reference.ts';
 import { inspectImage } from '../../../agent/image/inspect-image.ts';
 import { parseSigningKey } from '../../../agent/image/private-key.ts';
@@ -53,6 +54,21 @@ describe('inspecting an image', () => {
     );
     await sign(built.layout);
     expect((await inspectImage(layoutSource(built.layout), reference, never)).signatures).toHaveLength(1);
+  });
+
+  it('is judged with every layer that a node fetches of it, block indexes among them', async () => {
+    const built = await buildSample(folder.path, content());
+    await sign(built.layout);
+    const source = layoutSource(built.layout);
+    const image = await source.resolve(reference, never);
+    const judged = policy.judge({ image, signatures: await source.signatures(image, never) });
+    const { layers } = parseManifest(image.manifestBytes);
+    const known = judged.partitions.flatMap(({ layerDigest, layerSizeBytes, index }) => [
+      { digest: layerDigest, sizeBytes: layerSizeBytes },
+      ...(index === undefined ? [] : [{ digest: index.layerDigest, sizeBytes: index.layerSizeBytes }]),
+    ]);
+    expect(known.map(({ digest }) => digest).toSorted()).toEqual(layers.map(({ digest }) => digest).toSorted());
+    for (const each of known) expect(layers).toContainEqual(expect.objectContaining(each));
   });
 
   it('refuses what is no kaon image, and what is not there', async () => {

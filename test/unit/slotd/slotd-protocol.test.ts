@@ -237,6 +237,15 @@ describe('kaond and kaon-slotd', () => {
     expect(server.active).toBe(0);
   });
 
+  it('give the reason of a source that does not even begin', async () => {
+    const reason = new AgentError('image-not-found', 'cannot fetch: no such layer');
+    const refusing = () => {
+      throw reason;
+    };
+    const { client } = pair(new MemorySlotService());
+    await expect(client.writeSlot('b', signed, refusing, noProgress, never)).rejects.toBe(reason);
+  });
+
   it('end the write when it is cancelled', async () => {
     const cancelling = new AbortController();
     async function* endless(): AsyncGenerator<Uint8Array> {
