@@ -85,13 +85,14 @@ export function atRest(result: VmResult, image: VmImage): Readonly<Record<string
   };
 }
 
+/** What holds at one moment. */
 interface Moment {
   readonly state: LoaderState;
   readonly failures: readonly string[];
 }
 
 /** A disk that gets a machine's writes once more. */
-class Replay {
+export class Replay {
   readonly #stage: Stage;
   readonly #path: string;
   readonly #disk: FileHandle;
