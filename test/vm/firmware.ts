@@ -13,7 +13,8 @@ export interface Firmware {
   readonly arguments: (folder: string) => Promise<readonly string[]>;
 }
 
-const pc = ['-machine', 'q35,smm=off', '-accel', 'tcg,thread=multi', '-cpu', 'qemu64', '-smp', '2', '-m', '1024'];
+// One processor: QEMU then translates atomic instructions as plain ones, and cells beside each other use the other cores.
+const pc = ['-machine', 'q35,smm=off', '-accel', 'tcg,thread=multi', '-cpu', 'qemu64', '-smp', '1', '-m', '1024'];
 
 /** SeaBIOS, which QEMU brings along. */
 export const seaBios: Firmware = {

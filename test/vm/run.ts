@@ -1,5 +1,5 @@
 import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { startDockerRegistry } from '../system/docker-registry.ts';
@@ -14,7 +14,7 @@ import { Stages } from './stage.ts';
 const options = {
   all: { type: 'boolean', default: false },
   keep: { type: 'boolean', default: false },
-  jobs: { type: 'string', default: '1' },
+  jobs: { type: 'string', default: String(Math.min(2, availableParallelism())) },
   machine: { type: 'string' },
   scenario: { type: 'string' },
   soak: { type: 'string' },
