@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
 /** What names a file of the cache, or what was made of it: its path, its size and when it was made. */
@@ -36,5 +36,12 @@ export class Cache {
       await rm(folder, { recursive: true, force: true });
     }
     return path;
+  }
+
+  /** Removes everything whose name begins with `prefix`: what an older version made of the same. */
+  async forget(prefix: string): Promise<void> {
+    for (const name of await readdir(this.folder)) {
+      if (name.startsWith(prefix)) await rm(join(this.folder, name), { recursive: true });
+    }
   }
 }

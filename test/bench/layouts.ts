@@ -13,8 +13,11 @@ const builders = ['partitions', 'agent/image', 'agent/core/image-format', 'agent
 
 /** An OCI layout with the image of `content`, built by kaonctl and kept until the code that makes images changes. */
 export async function layoutOf(cache: Cache, content: Content, level = 3): Promise<string> {
-  const name = `layout-${await keyOf(content.file)}-${await builderKey()}-${level}`;
-  return cache.file(name, (path) => buildLayout(content, path, level));
+  const prefix = `layout-${await keyOf(content.file)}-${level}-`;
+  return cache.file(`${prefix}${await builderKey()}`, async (path) => {
+    await cache.forget(prefix);
+    await buildLayout(content, path, level);
+  });
 }
 
 async function builderKey(): Promise<string> {

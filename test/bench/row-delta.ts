@@ -1,4 +1,5 @@
 import { makeOtherData } from './content.ts';
+import { debianPairs } from './debian-pairs.ts';
 import { layoutOf } from './layouts.ts';
 import { Link } from './link.ts';
 import { type ImagePair, tinyPairs } from './pairs.ts';
@@ -35,23 +36,23 @@ export async function runDeltas(bench: Workbench): Promise<GroupResults> {
   for (const pair of await pairsOf(bench)) {
     const peers = await peerDeltas(bench.cache, pair, levelOf(bench));
     const own = await fetchedBytes(bench, pair);
-    results = { ...results, ...rowsOf(pair, own, peers) };
+    results = { ...results, ...rowsOf(pair, own, peers, levelOf(bench)) };
   }
   return results;
 }
 
 /** The pairs that the wanted rows are about. */
 async function pairsOf(bench: Workbench): Promise<readonly ImagePair[]> {
-  const pairs = await tinyPairs(bench.cache);
+  const pairs = await (bench.options.isQuick ? tinyPairs(bench.cache) : debianPairs(bench.cache));
   return pairs.filter(({ name }) =>
     wants(bench, `delta-${name}-index`, `delta-${name}-patch`, `delta-${name}-rauc`, `delta-${name}-casync`),
   );
 }
 
 /** The rows of a pair. */
-export function rowsOf({ name, origin }: ImagePair, own: OwnBytes, peers: PeerDeltas): GroupResults {
+export function rowsOf({ name, origin }: ImagePair, own: OwnBytes, peers: PeerDeltas, zstdLevel = level): GroupResults {
   const share = (bytes: number) => (bytes * 100) / peers.wholeBytes;
-  const whole = `of ${formatMiB(peers.wholeBytes)} (zstd of all; ${origin})`;
+  const whole = `of ${formatMiB(peers.wholeBytes)} (zstd -${zstdLevel} of all; ${origin})`;
   const raucBytes = peers.rauc.indexBytes + peers.rauc.groupsBytes;
   const casyncBytes = peers.casync.indexBytes + peers.casync.chunksBytes;
   const cheapest = typeof own.byPatch === 'number' ? Math.min(own.byIndex, own.byPatch) : own.byIndex;

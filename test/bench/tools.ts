@@ -9,6 +9,7 @@ export const debianPackages = [
     'casync',
     'dbus-daemon',
     'squashfs-tools',
+    'mmdebstrap',
     'cpio',
     'openssl',
     'e2fsprogs',
