@@ -7,11 +7,13 @@ import { renderPairs, renderTable } from './render-table.ts';
 /** What was built. */
 export function renderBuilt({ digest, partitions, payloads }: BuiltImage, output: string): string {
   const table = renderTable(
-    ['PARTITION', 'CONTENT', 'LAYER', 'LAYER DIGEST'],
-    partitions.map(({ name, contentSizeBytes, layerSizeBytes, layerDigest }) => [
+    ['PARTITION', 'CONTENT', 'LAYER', 'INDEX', 'FROM PREVIOUS', 'LAYER DIGEST'],
+    partitions.map(({ name, contentSizeBytes, layerSizeBytes, layerDigest, index, fromPreviousBytes }) => [
       name,
       formatBytes(contentSizeBytes),
       formatBytes(layerSizeBytes),
+      formatBytes(index.layerSizeBytes),
+      fromPreviousBytes === undefined ? '' : formatBytes(fromPreviousBytes),
       shortDigest(layerDigest),
     ]),
   );

@@ -1,17 +1,14 @@
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
-import { Readable } from 'node:stream';
-import { BlockIndexEncoder } from '../../partitions/block-index/encode-index.ts';
 import { blockBytes } from '../../partitions/block-index/layout.ts';
-import type { IndexBinding } from '../../partitions/block-index/read-index.ts';
-import { encodeFrames, maxFrameBytes } from '../../partitions/frames/encode-frames.ts';
+import { maxFrameBytes } from '../../partitions/frames/encode-frames.ts';
 import type { PayloadRole, TrustedPayload } from '../../partitions/trusted-descriptor.ts';
 import { AgentError } from '../core/errors.ts';
 import { bootOf } from '../core/image-format/boot-payloads.ts';
 import { parseImageConfig, partitionLayers } from '../core/image-format/image-config.ts';
 import { mediaTypes, parseManifest } from '../core/image-format/manifest.ts';
+import type { ImageSource } from '../core/ports.ts';
 import { LayoutWriter, type StoredBlob } from '../oci/layout-writer.ts';
+import { type BuiltLayer, buildLayer } from './build-layer.ts';
+import { readContent } from './read-content.ts';
 
 /** What an image is built from. */
 export interface BuildInput {
@@ -34,35 +31,28 @@ export interface BuildInput {
   /** Bytes of content a frame: the unit of verification. */
   readonly frameSizeBytes: number;
   readonly level: number;
+  /** The image that most nodes have: frames are cut so that an update from it fetches little. */
+  readonly previous?: ImageSource | undefined;
 }
 
 /** What was built. */
 export interface BuiltImage {
   readonly digest: string;
-  readonly partitions: readonly {
-    readonly name: string;
-    readonly contentSizeBytes: number;
-    readonly contentDigest: string;
-    readonly layerSizeBytes: number;
-    readonly layerDigest: string;
-    readonly index: IndexBinding;
-  }[];
+  readonly partitions: readonly BuiltLayer[];
   readonly payloads: readonly TrustedPayload[];
 }
-
-/** 1 MiB costs about three percent of size against one frame, and is small enough to verify before it is written. */
-export const defaultFrameSizeBytes = 1024 * 1024;
 
 /**
  * Builds an image into an OCI layout: for each partition a layer of independent zstd frames and one with their block
  * index, one of the file's own bytes a boot payload, the signed config, the manifest.
- * Of the files, memory holds a frame at a time and 4 MiB of block digests a GiB. The same input gives the same image. Rejects with `usage-invalid`,
- * `manifest-invalid` for what a node would refuse, or `archive-invalid` for an output directory that holds something else.
+ * Of the files, memory holds some frames at a time and 4 MiB of block digests a GiB. The same input gives the same
+ * image. Rejects with `usage-invalid`, `manifest-invalid` for what a node would refuse, `archive-invalid` for an output
+ * directory that holds something else, or the codes of the previous image's source.
  */
 export async function buildImage(input: BuildInput): Promise<BuiltImage> {
   checkInput(input);
   const layout = await LayoutWriter.open(input.outputDirectory);
-  const built: BuiltImage['partitions'][number][] = [];
+  const built: BuiltLayer[] = [];
   for (const { name, file } of input.partitions) built.push(await buildLayer(layout, name, file, input));
   const payloads: TrustedPayload[] = [];
   for (const { role, file } of input.payloads ?? []) {
@@ -161,55 +151,6 @@ function checkInput({ partitions, payloads, bootOptions, frameSizeBytes }: Build
       `cannot build the image: a frame has ${frameSizeBytes} bytes, want a multiple of ${blockBytes} up to ${maxFrameBytes}`,
     );
   }
-}
-
-async function buildLayer(
-  layout: LayoutWriter,
-  name: string,
-  file: string,
-  { frameSizeBytes, level }: Pick<BuildInput, 'frameSizeBytes' | 'level'>,
-): Promise<BuiltImage['partitions'][number]> {
-  const hash = createHash('sha256');
-  let contentSizeBytes = 0;
-  async function* counted(): AsyncGenerator<Uint8Array> {
-    for await (const piece of readContent(`partition ${name}`, file)) {
-      hash.update(piece);
-      contentSizeBytes += piece.byteLength;
-      yield piece;
-    }
-  }
-  const encoder = new BlockIndexEncoder(frameSizeBytes);
-  const layer = await layout.writeBlob(
-    encodeFrames(counted(), frameSizeBytes, level, (content, sizeBytes) => encoder.add(content, sizeBytes)),
-  );
-  const { headSizeBytes, headDigest, parts } = encoder.finish();
-  const index = await layout.writeBlob(Readable.from(parts));
-  return {
-    name,
-    contentSizeBytes,
-    contentDigest: `sha256:${hash.digest('hex')}`,
-    layerSizeBytes: layer.sizeBytes,
-    layerDigest: layer.digest,
-    index: { layerDigest: index.digest, layerSizeBytes: index.sizeBytes, headSizeBytes, headDigest },
-  };
-}
-
-/** The bytes of a regular file that is not empty. Rejects with `usage-invalid`. */
-async function* readContent(what: string, file: string): AsyncGenerator<Uint8Array> {
-  const refuse = (reason: string, cause?: unknown) =>
-    new AgentError('usage-invalid', `cannot read ${file} for ${what}: ${reason}`, { cause });
-  let isEmpty = true;
-  try {
-    if (!(await stat(file)).isFile()) throw refuse('it is no regular file');
-    for await (const piece of createReadStream(file, { highWaterMark: 1024 * 1024 }) as AsyncIterable<Buffer>) {
-      isEmpty = false;
-      yield piece;
-    }
-  } catch (cause) {
-    if (cause instanceof AgentError) throw cause;
-    throw refuse(cause instanceof Error ? cause.message : String(cause), cause);
-  }
-  if (isEmpty) throw refuse('it is empty');
 }
 
 function encodeJson(value: unknown): Uint8Array {

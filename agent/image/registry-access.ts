@@ -94,6 +94,11 @@ export async function pushImage(
   }
 }
 
+/** The image of a layout (DIR[:NAME], or oci-archive:FILE). Throws `usage-invalid`. */
+export function openLayoutSource(text: string, platform: Platform): ImageSource {
+  return new LayoutImageSource(parseOfflineLocation(/^oci(?:-archive)?:/.test(text) ? text : `oci:${text}`), platform);
+}
+
 /** Directory and name of `DIR[:NAME]`. Throws `usage-invalid`. */
 export function parseLayoutLocation(text: string): {
   readonly directory: string;

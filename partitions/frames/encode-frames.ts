@@ -1,11 +1,15 @@
+import { promisify } from 'node:util';
 import zlib from 'node:zlib';
+import { cutEvenly } from './cut-frames.ts';
 import { encodeSeekTable, type SeekEntry } from './seek-table.ts';
 
 /** Largest frame: a decoder holds a whole one, compressed and decoded. */
 export const maxFrameBytes = 8 * 1024 * 1024;
 
-function encodeFrame(content: Uint8Array, level: number): Uint8Array {
-  return zlib.zstdCompressSync(content, {
+const compress = promisify(zlib.zstdCompress);
+
+function encodeFrame(content: Uint8Array, level: number): Promise<Uint8Array> {
+  return compress(content, {
     params: {
       [zlib.constants.ZSTD_c_compressionLevel]: level,
       [zlib.constants.ZSTD_c_contentSizeFlag]: 1,
@@ -15,52 +19,61 @@ function encodeFrame(content: Uint8Array, level: number): Uint8Array {
   });
 }
 
-/** Cuts `source` into parts of exactly `sizeBytes`; the last one may be smaller, none is empty. */
-async function* cutEvenly(source: AsyncIterable<Uint8Array>, sizeBytes: number): AsyncGenerator<Uint8Array> {
-  const held = new Uint8Array(sizeBytes);
-  let heldBytes = 0;
-  for await (const bytes of source) {
-    let at = 0;
-    while (at < bytes.byteLength) {
-      const part = bytes.subarray(at, at + sizeBytes - heldBytes);
-      held.set(part, heldBytes);
-      heldBytes += part.byteLength;
-      at += part.byteLength;
-      if (heldBytes === sizeBytes) {
-        yield held;
-        heldBytes = 0;
-      }
-    }
-  }
-  if (heldBytes > 0) yield held.subarray(0, heldBytes);
-}
+/** As many as libuv has threads. */
+const framesInFlight = 4;
+
+/** Sees a frame that has content; it must not keep it. */
+export type OnFrame = (content: Uint8Array, compressedSizeBytes: number) => void;
 
 /**
  * Encodes content as independent zstd frames of `frameSizeBytes` (1 B to 8 MiB) of content each, with content size and
  * checksum, and the seek table as the last frame; `zstd -d` reads the whole. The same content, size and level give the
- * same bytes with the same zstd. Empty content is one empty frame. `onFrame` sees each frame that has content, in order,
- * and must not keep it. Throws a `RangeError` for a size out of range.
+ * same bytes with the same zstd. Empty content is one empty frame. `onFrame` sees the frames in order. Throws a
+ * `RangeError` for a size out of range.
  */
 export async function* encodeFrames(
   source: AsyncIterable<Uint8Array>,
   frameSizeBytes: number,
   level: number,
-  onFrame: (content: Uint8Array, compressedSizeBytes: number) => void = () => undefined,
+  onFrame: OnFrame = () => undefined,
 ): AsyncGenerator<Uint8Array> {
   if (!Number.isInteger(frameSizeBytes) || frameSizeBytes < 1 || frameSizeBytes > maxFrameBytes) {
     throw new RangeError(`cannot encode frames: frameSizeBytes is ${frameSizeBytes}, want 1 to ${maxFrameBytes}`);
   }
+  yield* encodeCutFrames(cutEvenly(source, frameSizeBytes), level, onFrame);
+}
+
+/** As `encodeFrames`, of content that is cut into frames already; each in memory of its own. */
+export async function* encodeCutFrames(
+  contents: AsyncIterable<Uint8Array>,
+  level: number,
+  onFrame: OnFrame = () => undefined,
+): AsyncGenerator<Uint8Array> {
   const entries: SeekEntry[] = [];
-  for await (const content of cutEvenly(source, frameSizeBytes)) {
-    const frame = encodeFrame(content, level);
-    entries.push({ compressedSizeBytes: frame.byteLength, contentSizeBytes: content.byteLength });
-    onFrame(content, frame.byteLength);
-    yield frame;
+  const pending: { readonly content: Uint8Array; readonly frame: Promise<Uint8Array> }[] = [];
+  async function* finish(leftInFlight: number): AsyncGenerator<Uint8Array> {
+    while (pending.length > leftInFlight) {
+      const next = pending.shift();
+      if (next === undefined) return;
+      const frame = await next.frame;
+      entries.push({ compressedSizeBytes: frame.byteLength, contentSizeBytes: next.content.byteLength });
+      if (next.content.byteLength > 0) onFrame(next.content, frame.byteLength);
+      yield frame;
+    }
   }
-  if (entries.length === 0) {
-    const frame = encodeFrame(new Uint8Array(0), level);
-    entries.push({ compressedSizeBytes: frame.byteLength, contentSizeBytes: 0 });
-    yield frame;
+  try {
+    for await (const content of contents) {
+      pending.push({ content, frame: encodeFrame(content, level) });
+      yield* finish(framesInFlight);
+    }
+    if (entries.length === 0 && pending.length === 0) {
+      const content = new Uint8Array(0);
+      pending.push({ content, frame: encodeFrame(content, level) });
+    }
+    yield* finish(0);
+  } finally {
+    // An error of the source comes first; what is still in flight must not end the process.
+    await Promise.allSettled(pending.map(({ frame }) => frame));
   }
   yield encodeSeekTable(entries);
 }

@@ -1,7 +1,8 @@
 import { type Command, Option } from 'commander';
-import { buildImage, type BuildInput, defaultFrameSizeBytes } from '../../image/build-image.ts';
+import { buildImage, type BuildInput } from '../../image/build-image.ts';
+import { defaultFrameSizeBytes } from '../../image/build-layer.ts';
 import { parseSigningKey } from '../../image/private-key.ts';
-import { openPusher, parseLayoutLocation, pushImage } from '../../image/registry-access.ts';
+import { openLayoutSource, openPusher, parseLayoutLocation, pushImage } from '../../image/registry-access.ts';
 import { signInLayout, signInRegistry, type SignedResult } from '../../image/sign-image.ts';
 import { formatBytes, printable, shortDigest } from '../format-values.ts';
 import { addCommand, type CliContext, type Invocation, perform } from '../invocation.ts';
@@ -31,6 +32,7 @@ interface BuildOptions {
   readonly agentVersion?: string;
   readonly frameSize: number;
   readonly level: number;
+  readonly previous?: string;
 }
 
 /** `image build`. */
@@ -52,16 +54,11 @@ export function addBuild(image: Command, context: CliContext): void {
     .option('--ref-name <name>', 'name of the image in the layout', 'latest')
     .option('--rollback-index <n>', 'grows with security fixes; nodes refuse lower ones', wholeNumber(0, 2 ** 31), 0)
     .option('--minimum-agent <version>', 'the oldest kaon that can install it')
-    .option('--agent-version <version>', 'the kaon inside the image')
-    .addOption(
-      new Option('--frame-size <size>', 'content of one frame: unit of verification')
-        .argParser(size(4096, largestFrameBytes))
-        .default(defaultFrameSizeBytes, '1MiB'),
-    )
-    .option('--level <n>', 'zstd level', wholeNumber(1, 19), 3);
+    .option('--agent-version <version>', 'the kaon inside the image');
+  withEncodingOptions(build);
   withPayloadOptions(build);
   perform<BuildOptions>(build, context, async (invocation) => {
-    const { options } = invocation;
+    const { options, deps, io } = invocation;
     const built = await buildImage({
       name: options.name,
       version: options.version,
@@ -76,10 +73,25 @@ export function addBuild(image: Command, context: CliContext): void {
       refName: options.refName,
       frameSizeBytes: options.frameSize,
       level: options.level,
+      previous: options.previous === undefined ? undefined : openLayoutSource(options.previous, deps.platform),
     });
+    for (const warning of built.partitions.flatMap(({ warnings }) => warnings)) {
+      io.err(`warning: ${printable(warning)}\n`);
+    }
     invocation.print({ ...built, output: options.output }, renderBuilt(built, options.output));
     return 0;
   });
+}
+
+function withEncodingOptions(build: Command): void {
+  build
+    .addOption(
+      new Option('--frame-size <size>', 'content of one frame: unit of verification')
+        .argParser(size(4096, largestFrameBytes))
+        .default(defaultFrameSizeBytes, '64KiB'),
+    )
+    .option('--level <n>', 'zstd level', wholeNumber(1, 19), 19)
+    .option('--previous <layout>', 'the image that most nodes have (DIR[:NAME]): updates from it fetch least');
 }
 
 function withPayloadOptions(build: Command): void {

@@ -10,8 +10,9 @@ import type { BuildInput } from '../../../agent/image/build-image.ts';
 import { inspectImage } from '../../../agent/image/inspect-image.ts';
 import { readFrames, readIndexHead } from '../../../partitions/block-index/read-index.ts';
 import { decodeLayer } from '../../../partitions/frames/decode-layer.ts';
-import { sha256 } from '../../fakes/sample-image.ts';
+import { patternBytes, sha256 } from '../../fakes/sample-image.ts';
 import { rangesOf } from '../partitions/index-samples.ts';
+import { zstdTool } from '../partitions/samples.ts';
 import { buildSample, layoutSource, makeFolder, never, partitionBytes } from './samples.ts';
 
 const reference = parseReference('registry.test/os/edge:v1');
@@ -112,6 +113,40 @@ describe('a built image', () => {
       }
       expect(frames).toBe(Math.ceil(content.byteLength / (64 * 1024)));
     }
+  });
+
+  it('cuts frames by the previous image, so that an update from it fetches what is new and little else', async () => {
+    const kibibytes = (count: number, seed: number) => patternBytes(count * 1024, seed);
+    const old = Buffer.concat([kibibytes(400, 1), kibibytes(300, 2), Buffer.alloc(200 * 1024)]);
+    const changed = Buffer.concat([
+      kibibytes(40, 3),
+      old.subarray(0, 400 * 1024),
+      kibibytes(60, 4),
+      old.subarray(400 * 1024),
+    ]);
+    const first = await buildSample(folder.path, { root: old }, { outputDirectory: join(folder.path, 'old') });
+    expect(first.partitions[0]?.fromPreviousBytes).toBeUndefined();
+    const previous = layoutSource(first.layout, 'v1');
+    const plain = await buildSample(folder.path, { root: changed });
+    const built = await buildSample(folder.path, { root: changed }, { previous });
+    const { layerDigest, contentDigest, fromPreviousBytes } = built.partitions[0]!;
+    expect(zstdTool(['-d'], await blob(built.layout, layerDigest)).equals(changed)).toBe(true);
+    expect(contentDigest).toBe(plain.partitions[0]!.contentDigest);
+    expect(layerDigest).not.toBe(plain.partitions[0]!.layerDigest);
+    expect(fromPreviousBytes).toBeGreaterThan(90 * 1024);
+    expect(fromPreviousBytes).toBeLessThan(102 * 1024);
+    const again = await buildSample(
+      folder.path,
+      { root: changed },
+      { previous, outputDirectory: join(folder.path, 'new') },
+    );
+    expect(again.digest).toBe(built.digest);
+  });
+
+  it('refuses a previous image without the partition', async () => {
+    const first = await buildSample(folder.path, { boot }, { outputDirectory: join(folder.path, 'old') });
+    const previous = layoutSource(first.layout, 'v1');
+    await expect(buildSample(folder.path, { root }, { previous })).rejects.toMatchObject({ code: 'usage-invalid' });
   });
 
   it('is the same for the same input, wherever it is built', async () => {
