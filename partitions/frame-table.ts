@@ -2,11 +2,21 @@ import type { Frame } from './frames/frame.ts';
 
 const digestBytes = 32;
 
-/** All frames of a partition, 37 bytes each. All but the last have content of the same size. */
+/** What the head of an index says of all frames. */
+export interface FrameTotals {
+  readonly frameCount: number;
+  readonly frameSizeBytes: number;
+  readonly contentSizeBytes: number;
+}
+
+/** All frames of a partition, 53 bytes each. */
 export class FrameTable {
   readonly count: number;
   readonly contentSizeBytes: number;
+  /** The content of the largest frame there may be. */
   readonly frameSizeBytes: number;
+  /** Where each frame's content begins, and at last where it ends. */
+  readonly #contentOffsets: Float64Array;
   readonly #compressedBytes: Uint32Array;
   readonly #offsets: Float64Array;
   readonly #digests: Uint8Array;
@@ -16,20 +26,21 @@ export class FrameTable {
     this.count = count;
     this.frameSizeBytes = frameSizeBytes;
     this.contentSizeBytes = contentSizeBytes;
+    this.#contentOffsets = new Float64Array(count + 1).fill(contentSizeBytes);
     this.#compressedBytes = new Uint32Array(count);
     this.#offsets = new Float64Array(count);
     this.#digests = new Uint8Array(count * digestBytes);
     this.#zeros = new Uint8Array(count);
   }
 
-  /** Takes all frames of `source`, of `frameSizeBytes` of content each, `contentSizeBytes` together. */
+  /** Takes all frames of `source`, of which there are as many as `frameCount` says. */
   static async read(
     source: AsyncIterable<Frame>,
-    frameSizeBytes: number,
-    contentSizeBytes: number,
+    { frameCount, frameSizeBytes, contentSizeBytes }: FrameTotals,
   ): Promise<FrameTable> {
-    const table = new FrameTable(Math.ceil(contentSizeBytes / frameSizeBytes), frameSizeBytes, contentSizeBytes);
+    const table = new FrameTable(frameCount, frameSizeBytes, contentSizeBytes);
     for await (const frame of source) {
+      table.#contentOffsets[frame.index] = frame.contentOffsetBytes;
       table.#compressedBytes[frame.index] = frame.compressedSizeBytes;
       table.#offsets[frame.index] = frame.compressedOffsetBytes;
       table.#digests.set(frame.sha256, frame.index * digestBytes);
@@ -40,11 +51,11 @@ export class FrameTable {
 
   /** Frame `index`; its digest is a view. */
   frame(index: number): Frame {
-    const contentOffsetBytes = index * this.frameSizeBytes;
+    const [contentOffsetBytes = 0, endBytes = 0] = this.#contentOffsets.subarray(index, index + 2);
     return {
       index,
       contentOffsetBytes,
-      contentSizeBytes: Math.min(this.frameSizeBytes, this.contentSizeBytes - contentOffsetBytes),
+      contentSizeBytes: endBytes - contentOffsetBytes,
       compressedOffsetBytes: this.#offsets[index] ?? 0,
       compressedSizeBytes: this.#compressedBytes[index] ?? 0,
       sha256: this.#digests.subarray(index * digestBytes, (index + 1) * digestBytes),

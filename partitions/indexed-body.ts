@@ -79,20 +79,24 @@ export class IndexedBody {
   async #zeroFrames(): Promise<void> {
     const { table, done, jobs, writer, onPlaced } = this.#parts;
     let run: Frame[] = [];
+    let runBytes = 0;
     const zeroRun = async () => {
       const first = run[0];
       if (first === undefined) return;
       jobs.throwFailure();
-      const sizeBytes = run.reduce((sum, { contentSizeBytes }) => sum + contentSizeBytes, 0);
-      await writer.zero(first.contentOffsetBytes, sizeBytes);
+      await writer.zero(first.contentOffsetBytes, runBytes);
       for (const { index } of run) done.add(index);
-      onPlaced(sizeBytes);
+      onPlaced(runBytes);
       run = [];
+      runBytes = 0;
     };
     for (const frame of table.frames()) {
       const isWanted = frame.isZero && !done.has(frame.index);
-      if (isWanted) run.push(frame);
-      if (!isWanted || run.length * table.frameSizeBytes >= zeroRunBytes) await zeroRun();
+      if (isWanted) {
+        run.push(frame);
+        runBytes += frame.contentSizeBytes;
+      }
+      if (!isWanted || runBytes >= zeroRunBytes) await zeroRun();
     }
     await zeroRun();
   }

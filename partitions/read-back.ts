@@ -61,21 +61,26 @@ export async function checkFrames(
   which?: FrameSet,
 ): Promise<readonly number[]> {
   const { device, arena, jobs, workers, onRead } = parts;
-  const perSlot = Math.max(1, Math.floor(arena.plan.contentBytes / table.frameSizeBytes));
   const wrong: number[] = [];
   for (let first = 0; first < table.count;) {
     if (which?.has(first) === false) {
       first += 1;
       continue;
     }
+    const frames = [table.frame(first)];
+    const offset = table.frame(first).contentOffsetBytes;
+    let sizeBytes = table.frame(first).contentSizeBytes;
     let end = first + 1;
-    while (end < table.count && end - first < perSlot && which?.has(end) !== false) end += 1;
-    const frames = Array.from({ length: end - first }, (_, index) => table.frame(first + index));
-    const offset = first * table.frameSizeBytes;
-    const sizeBytes = frames.reduce((sum, { contentSizeBytes }) => sum + contentSizeBytes, 0);
+    for (; end < table.count && which?.has(end) !== false; end += 1) {
+      const frame = table.frame(end);
+      if (sizeBytes + frame.contentSizeBytes > arena.plan.contentBytes) break;
+      frames.push(frame);
+      sizeBytes += frame.contentSizeBytes;
+    }
+    const checkedBytes = sizeBytes;
     const slot = await jobs.take();
     jobs.start(slot, async () => {
-      await readInto(device, slot, offset, sizeBytes);
+      await readInto(device, slot, offset, checkedBytes);
       for (let left = frames; left.length > 0;) {
         const { mismatch } = await workers.run({
           kind: 'check',
@@ -89,7 +94,7 @@ export async function checkFrames(
         wrong.push(left[mismatch]?.index ?? 0);
         left = left.slice(mismatch + 1);
       }
-      onRead(sizeBytes);
+      onRead(checkedBytes);
     });
     first = end;
   }

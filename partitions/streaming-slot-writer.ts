@@ -205,8 +205,7 @@ async function readTables(
     const bytes = (ranges: Parameters<LayerSource>[1]) => layers(index.layerDigest, ranges);
     const head = await readIndexHead(index, contentSizeBytes, bytes);
     checkFits({ ...signed, contentSizeBytes: head.contentSizeBytes }, device.sizeBytes);
-    const { frameSizeBytes } = head;
-    tables.set(name, await FrameTable.read(readFrames(head, bytes), frameSizeBytes, head.contentSizeBytes));
+    tables.set(name, await FrameTable.read(readFrames(head, bytes), head));
   }
   return tables;
 }

@@ -23,15 +23,20 @@ interface IndexedLayer {
   readonly bytes: Uint8Array;
   readonly indexBytes: Uint8Array;
   readonly content: Uint8Array;
+  /** Where each frame's content begins, and at last where it ends. */
+  readonly offsets: readonly number[];
 }
 
-/** A layer as images are built: frames of `frameBytes`, a seek table, and an index of them. */
-function indexedLayer(name: string, content: Uint8Array): IndexedLayer {
+/** A layer as images are built: frames of `frameBytes`, or of other sizes in turn, a seek table, and an index of them. */
+function indexedLayer(name: string, content: Uint8Array, sizes: readonly number[] = [frameBytes]): IndexedLayer {
   const encoder = new BlockIndexEncoder(frameBytes);
   const parts: Uint8Array[] = [];
   const entries = [];
-  for (let at = 0; at < content.byteLength; at += frameBytes) {
-    const part = content.subarray(at, at + frameBytes);
+  const offsets = [0];
+  for (let at = 0, turn = 0; at < content.byteLength; turn += 1) {
+    const part = content.subarray(at, at + (sizes[turn % sizes.length] ?? frameBytes));
+    at += part.byteLength;
+    offsets.push(at);
     const frame = zlib.zstdCompressSync(part, { pledgedSrcSize: part.byteLength });
     encoder.add(part, frame.byteLength);
     parts.push(frame);
@@ -55,7 +60,7 @@ function indexedLayer(name: string, content: Uint8Array): IndexedLayer {
     contentSizeBytes: content.byteLength,
     index,
   };
-  return { signed, bytes, indexBytes, content };
+  return { signed, bytes, indexBytes, content, offsets };
 }
 
 /** Content with zeros in places: whole frames, and parts of them. */
@@ -66,7 +71,10 @@ function contentOf(sizeBytes: number, seed: number): Uint8Array {
   return content;
 }
 
-const layers = [indexedLayer('root', contentOf(300_001, 1)), indexedLayer('boot', contentOf(200_000, 2))] as const;
+const layers = [
+  indexedLayer('root', contentOf(300_001, 1)),
+  indexedLayer('boot', contentOf(200_000, 2), [8192, 4096, 8192, 8192, 4096]),
+] as const;
 
 interface Setup {
   readonly parts?: readonly IndexedLayer[];
@@ -377,11 +385,11 @@ describe('a write that was interrupted', () => {
         await attempt().catch(() => undefined);
         stepsLeft = Number.POSITIVE_INFINITY;
         const claimed = await checkpoints.load('b');
-        for (const { signed, content } of layers) {
+        for (const { signed, content, offsets } of layers) {
           const bytes = devices.disk('b', signed.name).durableBytes();
-          for (let index = 0; index * frameBytes < content.byteLength; index += 1) {
+          for (let index = 0; index + 1 < offsets.length; index += 1) {
             if (!frameOf(claimed?.frames[signed.name], index)) continue;
-            const range = [index * frameBytes, Math.min((index + 1) * frameBytes, content.byteLength)] as const;
+            const range = offsets.slice(index, index + 2);
             const isThere = Buffer.compare(bytes.subarray(...range), content.subarray(...range)) === 0;
             expect({ seed, cut, index, isThere }).toEqual({ seed, cut, index, isThere: true });
           }
