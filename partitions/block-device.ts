@@ -40,6 +40,11 @@ export interface SlotDevices {
    * mounted, held, or already open) or `slot-device-unreadable`.
    */
   open(slot: 'a' | 'b', partition: string): Promise<BlockDevice>;
+  /**
+   * Opens `partition` of the booted slot for reading, beside its mount; what would write rejects. Rejects with
+   * `slot-device-refused`, also where no slot is known to be booted, or `slot-device-unreadable`.
+   */
+  openBooted(partition: string): Promise<BlockDevice>;
   /** The partitions that an image has to cover (all but those marked `keep`), with their sizes. */
   sizes(slot: 'a' | 'b'): Promise<ReadonlyMap<string, number>>;
 }

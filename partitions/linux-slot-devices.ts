@@ -4,7 +4,8 @@ import { type DeviceIdentity, DeviceTree, identify } from './device-tree.ts';
 import { PartitionError } from './errors.ts';
 import { lockFile } from './file-lock.ts';
 import { LinuxBlockDevice, type LinuxBlockDeviceOptions } from './linux-block-device.ts';
-import { openExclusively } from './open-device.ts';
+import { openExclusively, openForReading } from './open-device.ts';
+import { ReadOnlyDevice } from './read-only-device.ts';
 import type { ZeroRange } from './zero-range.ts';
 
 type SlotConfigs = Readonly<Record<'a' | 'b', Readonly<Record<string, PartitionConfig>>>>;
@@ -18,7 +19,7 @@ interface FoundPartition {
 // Direct I/O on a file may want the block size of the disk below.
 const fileAlignmentBytes = 4096;
 
-/** The slots of this machine. Only configured devices are opened, and never one of the booted slot. */
+/** The slots of this machine. Only configured devices are opened, and one of the booted slot for nothing but reading. */
 export class LinuxSlotDevices implements SlotDevices {
   readonly #slots: SlotConfigs;
   readonly #booted: 'a' | 'b';
@@ -52,14 +53,25 @@ export class LinuxSlotDevices implements SlotDevices {
   async open(slot: 'a' | 'b', partition: string): Promise<BlockDevice> {
     const config = this.#configOf(slot, partition);
     if (slot === this.#booted) throw busy(config, 'its slot is the booted one');
-    if (config.kind === 'file' && this.#isRoot && !this.#areFilesAllowed) {
-      throw refused(config, 'kind file is for demos and tests, and this process is root');
-    }
+    this.#refuseFile(config);
     const found = await inspect(config);
     await this.#refuseShared(slot, partition, found);
     const user = await findDeviceUser(found.identity, this.#tree, this.#procPath);
     if (user !== undefined) throw busy(config, user);
     return config.kind === 'file' ? this.#openFile(found) : this.#openBlock(found);
+  }
+
+  /** See `SlotDevices`. The kernel opens it read-only, so that no error of ours can write to it. */
+  async openBooted(partition: string): Promise<BlockDevice> {
+    const config = this.#configOf(this.#booted, partition);
+    this.#refuseFile(config);
+    const { identity } = await inspect(config);
+    const isBlock = identity.kind === 'block';
+    const [sizeBytes, alignmentBytes] = isBlock
+      ? await Promise.all([this.#tree.sizeBytes(identity.id), this.#tree.alignmentBytes(identity.id)])
+      : [identity.fileSizeBytes, fileAlignmentBytes];
+    const opened = await openForReading(config.device, { kind: config.kind, id: identity.id }, alignmentBytes);
+    return new ReadOnlyDevice(new LinuxBlockDevice({ path: config.device, ...opened, sizeBytes, alignmentBytes }));
   }
 
   /** See `SlotDevices`. Throws `slot-device-refused` or `slot-device-unreadable`. */
@@ -71,6 +83,11 @@ export class LinuxSlotDevices implements SlotDevices {
       sizes.set(name, identity.kind === 'block' ? await this.#tree.sizeBytes(identity.id) : identity.fileSizeBytes);
     }
     return sizes;
+  }
+
+  #refuseFile(config: PartitionConfig): void {
+    if (config.kind !== 'file' || !this.#isRoot || this.#areFilesAllowed) return;
+    throw refused(config, 'kind file is for demos and tests, and this process is root');
   }
 
   #configOf(slot: 'a' | 'b', partition: string): PartitionConfig {

@@ -57,7 +57,32 @@ export async function openExclusively(
   alignmentBytes: number,
 ): Promise<OpenedHandle> {
   // On a plain file O_EXCL without O_CREAT has no defined meaning.
-  const flags = constants.O_RDWR | (expected.kind === 'block' ? constants.O_EXCL : 0);
+  return openChecked(
+    path,
+    expected,
+    alignmentBytes,
+    constants.O_RDWR | (expected.kind === 'block' ? constants.O_EXCL : 0),
+  );
+}
+
+/**
+ * Opens a block device or a file for nothing but reading, mounted or not, with direct I/O where it is possible, and checks
+ * that it is the very thing `id` names. Throws `slot-device-unreadable` or `slot-device-refused`.
+ */
+export async function openForReading(
+  path: string,
+  expected: { readonly kind: 'block' | 'file'; readonly id: string },
+  alignmentBytes: number,
+): Promise<OpenedHandle> {
+  return openChecked(path, expected, alignmentBytes, constants.O_RDONLY);
+}
+
+async function openChecked(
+  path: string,
+  expected: { readonly kind: 'block' | 'file'; readonly id: string },
+  alignmentBytes: number,
+  flags: number,
+): Promise<OpenedHandle> {
   let opened: OpenedHandle | undefined;
   try {
     opened = { handle: await openPath(path, flags | constants.O_DIRECT), isDirect: true };

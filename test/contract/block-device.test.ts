@@ -64,6 +64,20 @@ describe.each([
     await expect((await make()).open('a', 'root')).rejects.toEqual(failure('slot-busy'));
   });
 
+  it('open the booted slot for reading alone, by any number at a time', async () => {
+    const devices = await make();
+    const device = await devices.openBooted('root');
+    const into = device.allocate(sizeBytes);
+    await device.read(into, 0);
+    expect(into.every((byte) => byte === 0xa5)).toBe(true);
+    for (const action of [() => device.write(into, 0), () => device.zero(0, 4096), () => device.flush()]) {
+      await expect(action()).rejects.toEqual(failure('slot-device-refused'));
+    }
+    await device.close();
+    await (await devices.openBooted('root')).close();
+    await expect(devices.openBooted('boot')).rejects.toEqual(failure('slot-device-refused'));
+  });
+
   it('open a partition for one at a time', async () => {
     const devices = await make();
     const first = await devices.open('b', 'root');

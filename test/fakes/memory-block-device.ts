@@ -1,5 +1,6 @@
 import type { BlockDevice, SlotDevices } from '../../partitions/block-device.ts';
 import { PartitionError } from '../../partitions/errors.ts';
+import { ReadOnlyDevice } from '../../partitions/read-only-device.ts';
 
 const sectorBytes = 512;
 
@@ -258,6 +259,16 @@ export class MemorySlotDevices implements SlotDevices {
       throw new PartitionError('slot-busy', `cannot open partition ${partition} of slot ${slot}: the slot is booted`);
     }
     return new MemoryBlockDevice(disk);
+  }
+
+  async openBooted(partition: string): Promise<BlockDevice> {
+    if (this.#booted === undefined) {
+      throw new PartitionError('slot-device-refused', `cannot open partition ${partition}: no slot is booted`);
+    }
+    const disk = this.disk(this.#booted, partition);
+    // Whoever reads a mounted device does not hold it.
+    disk.holder = undefined;
+    return new ReadOnlyDevice(new MemoryBlockDevice(disk));
   }
 
   async sizes(slot: 'a' | 'b'): Promise<ReadonlyMap<string, number>> {

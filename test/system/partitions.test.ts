@@ -87,6 +87,23 @@ describe('slots on block devices', () => {
     }
   });
 
+  it('open the booted slot’s device for reading while it is mounted, by direct I/O, and never for writing', async () => {
+    const [a, b] = [await loopDevice('a'), await loopDevice('b')];
+    run('mkfs.ext4', '-q', a);
+    const mountPoint = await mkdtemp(join(folder, 'mount-'));
+    run('mount', '-o', 'ro', a, mountPoint);
+    try {
+      const device = await devicesWith(a, b).openBooted('root');
+      const into = device.allocate(4096);
+      await device.read(into, 0);
+      expect(into.subarray(1024 + 56, 1024 + 58)).toEqual(new Uint8Array([0x53, 0xef]));
+      await expect(device.write(into, 0)).rejects.toMatchObject({ code: 'slot-device-refused' });
+      await device.close();
+    } finally {
+      run('umount', mountPoint);
+    }
+  });
+
   it('refuse a device that another claims, and one that is open already', async () => {
     const [a, b] = [await loopDevice('a'), await loopDevice('b')];
     const claim = await open(b, constants.O_RDWR | constants.O_EXCL);
