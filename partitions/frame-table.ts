@@ -1,46 +1,50 @@
+import { blockBytes } from './block-index/layout.ts';
 import type { Frame } from './frames/frame.ts';
 
 const digestBytes = 32;
 
-/** What the head of an index says of all frames. */
+/** What an index says of its frames together. */
 export interface FrameTotals {
   readonly frameCount: number;
+  /** Content of the largest frame. */
   readonly frameSizeBytes: number;
   readonly contentSizeBytes: number;
 }
 
-/** All frames of a partition, 53 bytes each. */
+/** All frames of a partition, 49 bytes each. Each begins with a block. */
 export class FrameTable {
   readonly count: number;
   readonly contentSizeBytes: number;
-  /** The content of the largest frame there may be. */
+  /** Content of the largest frame. */
   readonly frameSizeBytes: number;
-  /** Where each frame's content begins, and at last where it ends. */
-  readonly #contentOffsets: Float64Array;
+  /** Where each begins, in blocks. */
+  readonly #blocks: Uint32Array;
   readonly #compressedBytes: Uint32Array;
   readonly #offsets: Float64Array;
   readonly #digests: Uint8Array;
   readonly #zeros: Uint8Array;
 
-  private constructor(count: number, frameSizeBytes: number, contentSizeBytes: number) {
-    this.count = count;
+  private constructor({ frameCount, frameSizeBytes, contentSizeBytes }: FrameTotals) {
+    this.count = frameCount;
     this.frameSizeBytes = frameSizeBytes;
     this.contentSizeBytes = contentSizeBytes;
-    this.#contentOffsets = new Float64Array(count + 1).fill(contentSizeBytes);
-    this.#compressedBytes = new Uint32Array(count);
-    this.#offsets = new Float64Array(count);
-    this.#digests = new Uint8Array(count * digestBytes);
-    this.#zeros = new Uint8Array(count);
+    this.#blocks = new Uint32Array(frameCount);
+    this.#compressedBytes = new Uint32Array(frameCount);
+    this.#offsets = new Float64Array(frameCount);
+    this.#digests = new Uint8Array(frameCount * digestBytes);
+    this.#zeros = new Uint8Array(frameCount);
   }
 
-  /** Takes all frames of `source`, of which there are as many as `frameCount` says. */
-  static async read(
-    source: AsyncIterable<Frame>,
-    { frameCount, frameSizeBytes, contentSizeBytes }: FrameTotals,
-  ): Promise<FrameTable> {
-    const table = new FrameTable(frameCount, frameSizeBytes, contentSizeBytes);
+  /** Whether the last block is cut: what lies behind it on the device has to become zeros, whatever the frame's digest says. */
+  get endsInBlock(): boolean {
+    return this.contentSizeBytes % blockBytes !== 0;
+  }
+
+  /** Takes all frames of `source`, which come in order and without gaps. */
+  static async read(source: AsyncIterable<Frame>, totals: FrameTotals): Promise<FrameTable> {
+    const table = new FrameTable(totals);
     for await (const frame of source) {
-      table.#contentOffsets[frame.index] = frame.contentOffsetBytes;
+      table.#blocks[frame.index] = frame.contentOffsetBytes / blockBytes;
       table.#compressedBytes[frame.index] = frame.compressedSizeBytes;
       table.#offsets[frame.index] = frame.compressedOffsetBytes;
       table.#digests.set(frame.sha256, frame.index * digestBytes);
@@ -51,7 +55,8 @@ export class FrameTable {
 
   /** Frame `index`; its digest is a view. */
   frame(index: number): Frame {
-    const [contentOffsetBytes = 0, endBytes = 0] = this.#contentOffsets.subarray(index, index + 2);
+    const contentOffsetBytes = (this.#blocks[index] ?? 0) * blockBytes;
+    const endBytes = index + 1 < this.count ? (this.#blocks[index + 1] ?? 0) * blockBytes : this.contentSizeBytes;
     return {
       index,
       contentOffsetBytes,

@@ -1,4 +1,3 @@
-import { mergeRanges } from './block-index/merge-ranges.ts';
 import type { BodyJobs } from './body-jobs.ts';
 import { PartitionError } from './errors.ts';
 import { FrameBatch } from './frame-batch.ts';
@@ -7,12 +6,10 @@ import type { FrameTable } from './frame-table.ts';
 import type { Frame } from './frames/frame.ts';
 import type { FrameWorkers } from './frames/frame-workers.ts';
 import type { PartitionWriter } from './partition-writer.ts';
+import { rangesOfFrames } from './plan-reads.ts';
 import { RangeCutter } from './range-cutter.ts';
 import type { ArenaPlan } from './shared-arena.ts';
 import type { LayerSource } from './slot-writer.ts';
-
-/** What one more request costs on a bad link, in bytes: a smaller gap between two frames is read through. */
-const requestBytes = 64 * 1024;
 
 /** Longest run of zeros at once: between two runs a failure or the caller may end it. */
 const zeroRunBytes = 64 * 1024 * 1024;
@@ -49,7 +46,7 @@ export class IndexedBody {
     const { jobs } = this.#parts;
     try {
       jobs.watch(this.#zeroFrames());
-      const ranges = mergeRanges(this.#wantedRanges(), requestBytes);
+      const ranges = rangesOfFrames(this.#wanted());
       if (ranges.length === 0) return;
       const cutter = new RangeCutter(layers(layerDigest, ranges), ranges, this.#parts.onFetched);
       try {
@@ -69,34 +66,28 @@ export class IndexedBody {
     for (const frame of table.frames()) if (!frame.isZero && !done.has(frame.index)) yield frame;
   }
 
-  *#wantedRanges() {
-    for (const { compressedOffsetBytes, compressedSizeBytes } of this.#wanted()) {
-      yield { offset: compressedOffsetBytes, sizeBytes: compressedSizeBytes };
-    }
-  }
-
   /** Zeros need no fetching, and the device makes them faster in long runs. */
   async #zeroFrames(): Promise<void> {
     const { table, done, jobs, writer, onPlaced } = this.#parts;
     let run: Frame[] = [];
-    let runBytes = 0;
+    let sizeBytes = 0;
     const zeroRun = async () => {
       const first = run[0];
       if (first === undefined) return;
       jobs.throwFailure();
-      await writer.zero(first.contentOffsetBytes, runBytes);
+      await writer.zero(first.contentOffsetBytes, sizeBytes);
       for (const { index } of run) done.add(index);
-      onPlaced(runBytes);
+      onPlaced(sizeBytes);
       run = [];
-      runBytes = 0;
+      sizeBytes = 0;
     };
     for (const frame of table.frames()) {
       const isWanted = frame.isZero && !done.has(frame.index);
       if (isWanted) {
         run.push(frame);
-        runBytes += frame.contentSizeBytes;
+        sizeBytes += frame.contentSizeBytes;
       }
-      if (!isWanted || runBytes >= zeroRunBytes) await zeroRun();
+      if (!isWanted || sizeBytes >= zeroRunBytes) await zeroRun();
     }
     await zeroRun();
   }

@@ -4,23 +4,35 @@ import type { Checkpointer, CountedPartition } from './checkpoint.ts';
 import { ContentDigest } from './content-digest.ts';
 import { FrameSet } from './frame-set.ts';
 import type { FrameTable } from './frame-table.ts';
+import type { IndexHead } from './block-index/index-head.ts';
+import type { IndexBytes } from './block-index/part-reader.ts';
 import type { FrameWorkers } from './frames/frame-workers.ts';
 import { IndexedBody } from './indexed-body.ts';
 import { checkContent, ContentLimit, LayerCheck } from './layer-check.ts';
 import { PartitionWriter } from './partition-writer.ts';
 import { checkFrames, readBackDigest, readBackMismatch, type ReadBackParts } from './read-back.ts';
+import { type OwnContent, PartitionReuse } from './reuse/partition-reuse.ts';
 import type { SharedArena } from './shared-arena.ts';
 import type { LayerSource, WrittenSlot } from './slot-writer.ts';
 import { StreamBody } from './stream-body.ts';
 import type { TrustedPartition } from './trusted-descriptor.ts';
 import type { WriteRun } from './write-run.ts';
 
+/** What a partition's index says, and where more of it comes from. */
+export interface IndexedPartition {
+  readonly head: IndexHead;
+  readonly table: FrameTable;
+  readonly bytes: IndexBytes;
+}
+
 /** What one partition is written from, and by. */
 export interface PartitionWriteParts {
   readonly signed: TrustedPartition;
   readonly device: BlockDevice;
-  /** The frames, where the image has an index of them. */
-  readonly table: FrameTable | undefined;
+  /** Where the image has an index of it. */
+  readonly index: IndexedPartition | undefined;
+  /** What the node has of its own; without it, only what is in place is found. */
+  readonly own: OwnContent | undefined;
   readonly arena: SharedArena;
   readonly jobs: BodyJobs;
   readonly workers: FrameWorkers;
@@ -34,14 +46,16 @@ export class PartitionWrite {
   readonly counted: CountedPartition | undefined;
   readonly #parts: PartitionWriteParts;
   readonly #writer: PartitionWriter;
+  readonly #reuse: PartitionReuse | undefined;
   #content: { readonly sizeBytes: number; readonly digest: string | undefined } = { sizeBytes: 0, digest: undefined };
 
   constructor(parts: PartitionWriteParts) {
-    const { signed, device, table, run, keepsEqual } = parts;
+    const { signed, device, index, run, keepsEqual } = parts;
     this.#parts = parts;
     const beforeStep = () => run.checkSignal();
     this.#writer = new PartitionWriter(signed.name, device, { keepsEqual, beforeStep });
-    this.counted = table && { name: signed.name, device, done: new FrameSet(table.count) };
+    this.counted = index && { name: signed.name, device, done: new FrameSet(index.table.count) };
+    this.#reuse = index && this.counted && this.#reuseOf(index, this.counted.done);
   }
 
   /** What is there once it was verified. */
@@ -52,15 +66,17 @@ export class PartitionWrite {
 
   /**
    * Keeps those of the frames that `claimed` names which the device gives back with their signed digests; the first is
-   * always written again. Rejects with `slot-write-failed`.
+   * always written again, and the last where it ends inside a block. Rejects with `slot-write-failed`.
    */
   async resume(claimed: Readonly<Record<string, Uint8Array>>): Promise<void> {
-    const { signed, table, run } = this.#parts;
+    const { signed, run } = this.#parts;
+    const table = this.#parts.index?.table;
     const bits = Object.hasOwn(claimed, signed.name) ? claimed[signed.name] : undefined;
     if (table === undefined || this.counted === undefined || bits === undefined) return;
     const { done } = this.counted;
     const found = new FrameSet(table.count, bits);
     found.remove(0);
+    if (table.endsInBlock) found.remove(table.count - 1);
     const wrong = await checkFrames(this.#readBackParts('write'), table, found);
     for (const index of wrong) found.remove(index);
     for (const { index, contentSizeBytes } of table.frames()) {
@@ -73,17 +89,18 @@ export class PartitionWrite {
 
   /** Writes and flushes all but the first block. */
   async writeBody(layers: LayerSource, checkpoints: Checkpointer | undefined): Promise<void> {
-    const { signed, table, jobs, run } = this.#parts;
+    const { signed, index, jobs, run } = this.#parts;
     run.checkSignal();
     run.report('write', signed.name);
     const onPlaced = (sizeBytes: number) => {
       run.addWritten(sizeBytes);
       run.report('write', signed.name);
-      if (checkpoints !== undefined && table !== undefined) jobs.watch(checkpoints.saveIfDue());
+      if (checkpoints !== undefined && index !== undefined) jobs.watch(checkpoints.saveIfDue());
     };
     try {
-      if (table === undefined) await this.#writeStream(layers, onPlaced);
-      else await this.#writeFrames(table, layers, onPlaced);
+      await this.#reuse?.run();
+      if (index === undefined) await this.#writeStream(layers, onPlaced);
+      else await this.#writeFrames(index.table, layers, onPlaced);
     } finally {
       await jobs.settle();
     }
@@ -99,7 +116,8 @@ export class PartitionWrite {
 
   /** Reads all of the content back from the device. Rejects with `slot-verify-failed`. */
   async verify(): Promise<void> {
-    const { signed, table } = this.#parts;
+    const { signed } = this.#parts;
+    const table = this.#parts.index?.table;
     const { sizeBytes, digest } = this.#content;
     const parts = this.#readBackParts('read-back');
     if (table !== undefined) {
@@ -113,6 +131,35 @@ export class PartitionWrite {
       throw readBackMismatch(signed.name, { want: digest, found, sizeBytes });
     }
     this.#content = { sizeBytes, digest: found };
+  }
+
+  /** Keeps what the next update finds this partition's blocks by; to be called once it was verified. */
+  async keepDigests(): Promise<void> {
+    await this.#reuse?.keep();
+  }
+
+  /** Lets go of what is open besides the device. */
+  async close(): Promise<void> {
+    await this.#reuse?.close();
+  }
+
+  #reuseOf({ head, table, bytes }: IndexedPartition, done: FrameSet): PartitionReuse {
+    const { signed, own, run } = this.#parts;
+    const report = () => run.report('write', signed.name);
+    return new PartitionReuse({
+      head,
+      table,
+      indexBytes: (ranges) => countBytes(bytes(ranges), (sizeBytes) => run.addFetched(sizeBytes)),
+      done,
+      writer: this.#writer,
+      readBack: this.#readBackParts('write'),
+      own,
+      onKept: (sizeBytes) => run.addKept(sizeBytes),
+      onCopied: (sizeBytes) => {
+        run.addCopied(sizeBytes);
+        report();
+      },
+    });
   }
 
   #readBackParts(step: 'write' | 'read-back'): ReadBackParts {
@@ -153,5 +200,15 @@ export class PartitionWrite {
     const found = digest === undefined ? signed.layerDigest : await digest.finish();
     checkContent(signed, limit.sizeBytes, found);
     this.#content = { sizeBytes: limit.sizeBytes, digest: found };
+  }
+}
+
+async function* countBytes(
+  source: AsyncIterable<Uint8Array>,
+  onBytes: (sizeBytes: number) => void,
+): AsyncGenerator<Uint8Array> {
+  for await (const bytes of source) {
+    onBytes(bytes.byteLength);
+    yield bytes;
   }
 }

@@ -4,6 +4,7 @@ import { ContentDigest } from './content-digest.ts';
 import { PartitionError } from './errors.ts';
 import type { FrameSet } from './frame-set.ts';
 import type { FrameTable } from './frame-table.ts';
+import type { Frame } from './frames/frame.ts';
 import type { FrameWorkers } from './frames/frame-workers.ts';
 import type { ArenaSlot, SharedArena } from './shared-arena.ts';
 
@@ -67,21 +68,19 @@ export async function checkFrames(
       first += 1;
       continue;
     }
-    const frames = [table.frame(first)];
-    const offset = table.frame(first).contentOffsetBytes;
-    let sizeBytes = table.frame(first).contentSizeBytes;
-    let end = first + 1;
-    for (; end < table.count && which?.has(end) !== false; end += 1) {
-      const frame = table.frame(end);
-      if (sizeBytes + frame.contentSizeBytes > arena.plan.contentBytes) break;
+    const { contentOffsetBytes: offset } = table.frame(first);
+    const frames: Frame[] = [];
+    let sizeBytes = 0;
+    for (; first < table.count && which?.has(first) !== false; first += 1) {
+      const frame = table.frame(first);
+      if (frames.length > 0 && sizeBytes + frame.contentSizeBytes > arena.plan.contentBytes) break;
       frames.push(frame);
       sizeBytes += frame.contentSizeBytes;
     }
-    const checkedBytes = sizeBytes;
     const slot = await jobs.take();
     jobs.start(slot, async () => {
-      await readInto(device, slot, offset, checkedBytes);
-      for (let left = frames; left.length > 0;) {
+      await readInto(device, slot, offset, sizeBytes);
+      for (let left: readonly Frame[] = frames; left.length > 0;) {
         const { mismatch } = await workers.run({
           kind: 'check',
           parts: left.map(({ contentOffsetBytes, contentSizeBytes }) => ({
@@ -94,9 +93,8 @@ export async function checkFrames(
         wrong.push(left[mismatch]?.index ?? 0);
         left = left.slice(mismatch + 1);
       }
-      onRead(checkedBytes);
+      onRead(sizeBytes);
     });
-    first = end;
   }
   await jobs.settle();
   jobs.throwFailure();

@@ -22,8 +22,10 @@ export interface WriteProgress {
   readonly layerSizeBytes: number;
   /** Bytes of content on the device so far, over all partitions. */
   readonly writtenBytes: number;
-  /** Those of `writtenBytes` that an interrupted write had left there, proven again by their digests. */
+  /** Those of `writtenBytes` that an earlier write had left there, proven by their digests. */
   readonly keptBytes?: number | undefined;
+  /** Those of `writtenBytes` that came from the booted slot, proven by their digests. */
+  readonly copiedBytes?: number | undefined;
   /** Whether a restart goes on where this write was; without it, layers are fetched from their start again. */
   readonly isResumable?: boolean | undefined;
 }

@@ -7,7 +7,9 @@ import { FrameTable } from './frame-table.ts';
 import { frameLimitBytes } from './frames/frame.ts';
 import type { StartFrameWorkers } from './frames/frame-workers.ts';
 import { firstBlockBytes } from './partition-writer.ts';
-import { PartitionWrite } from './partition-write.ts';
+import { type IndexedPartition, PartitionWrite } from './partition-write.ts';
+import type { DigestLists } from './reuse/digest-list.ts';
+import type { OwnContent } from './reuse/partition-reuse.ts';
 import { type ArenaPlan, blockBytes, SharedArena } from './shared-arena.ts';
 import { checkCoverage } from './slot-preflight.ts';
 import type { LayerSource, SlotWriter, WriteProgress, WrittenSlot } from './slot-writer.ts';
@@ -28,6 +30,8 @@ export interface StreamingSlotWriterOptions {
   readonly clock: WriterClock;
   /** Without it nothing is resumed after a restart. */
   readonly checkpoints?: CheckpointStore;
+  /** Where digests of what the slots hold are kept; without it nothing is taken from the booted slot. */
+  readonly digests?: DigestLists;
   /** Whether blocks that hold the right content already are left alone: spares the flash, and costs a read of each. */
   readonly keepsEqual?: boolean;
   /** How long a device may end no request before it is held for dead. */
@@ -86,8 +90,8 @@ export class StreamingSlotWriter implements SlotWriter {
       }
       // A device may have shrunk since its size was read, and nothing is touched before all are known to fit.
       for (const { signed, device } of opened) checkFits(signed, device.sizeBytes);
-      const tables = await readTables(opened, layers, run);
-      return await this.#writeOpened(slot, image, opened, tables, layers, run);
+      const indexes = await readIndexes(opened, layers, run);
+      return await this.#writeOpened(slot, image, opened, indexes, layers, run);
     } finally {
       // Everything that counts was flushed before; what close says of it changes nothing.
       await Promise.allSettled(opened.map(({ device }) => device.close()));
@@ -98,30 +102,22 @@ export class StreamingSlotWriter implements SlotWriter {
     slot: 'a' | 'b',
     image: TrustedDescriptor,
     opened: readonly OpenPartition[],
-    tables: ReadonlyMap<string, FrameTable>,
+    indexes: ReadonlyMap<string, IndexedPartition>,
     layers: LayerSource,
     run: WriteRun,
   ): Promise<WrittenSlot> {
     const { manifestDigest } = image.facts;
+    const tables = Array.from(indexes.values(), ({ table }) => table);
     const arena = new SharedArena(
       opened.map(({ device }) => device),
-      planArena(this.#bufferBytes, [...tables.values()]),
+      planArena(this.#bufferBytes, tables),
     );
     const workers = this.#options.startWorkers(arena.memory);
     const jobs = new BodyJobs(arena, () => run.checkSignal());
-    const writes = opened.map(({ signed, device }) => {
-      const keepsEqual = this.#options.keepsEqual ?? false;
-      return new PartitionWrite({
-        signed,
-        device,
-        table: tables.get(signed.name),
-        arena,
-        jobs,
-        workers,
-        run,
-        keepsEqual,
-      });
-    });
+    const parts = { arena, jobs, workers, run, own: this.#own(slot), keepsEqual: this.#options.keepsEqual ?? false };
+    const writes = opened.map(
+      ({ signed, device }) => new PartitionWrite({ ...parts, signed, device, index: indexes.get(signed.name) }),
+    );
     const checkpoints = this.#checkpoints(slot, manifestDigest, writes);
     try {
       // Power lost here: some first blocks are zero, the others belong to the old image; the loader has the slot as
@@ -139,14 +135,30 @@ export class StreamingSlotWriter implements SlotWriter {
       }
       // Power lost from here on: the slot is complete and still bad at the loader; it is written again.
       for (const write of writes) await write.verify();
+      // Power lost before: the slot is written again, and finds its blocks in place.
+      for (const write of writes) await write.keepDigests();
       run.report('finish', opened.at(-1)?.signed.name ?? '');
       return { manifestDigest, partitions: writes.map((write) => write.written) };
     } catch (error) {
       await giveUp(opened, jobs, checkpoints);
       throw error;
     } finally {
-      await workers.close();
+      await Promise.allSettled([workers.close(), ...writes.map((write) => write.close())]);
     }
+  }
+
+  /** What the node has to write `slot` from. */
+  #own(slot: 'a' | 'b'): OwnContent | undefined {
+    const {
+      digests: lists,
+      devices,
+      clock,
+      stallLimitMs = defaultStallLimitMs,
+      onFault = () => undefined,
+    } = this.#options;
+    const openBooted = async (partition: string) =>
+      new StallGuardedDevice(partition, await devices.openBooted(partition), clock, stallLimitMs);
+    return lists && { slot, lists, openBooted, onFault };
   }
 
   #checkpoints(slot: 'a' | 'b', manifestDigest: string, writes: readonly PartitionWrite[]): Checkpointer | undefined {
@@ -191,13 +203,13 @@ function checkFits({ name, contentSizeBytes }: TrustedPartition, sizeBytes: numb
   );
 }
 
-/** The frames of each partition that has an index, proven. Nothing was touched yet. */
-async function readTables(
+/** Head and frames of each partition that has an index, proven. Nothing was touched yet. */
+async function readIndexes(
   opened: readonly OpenPartition[],
   layers: LayerSource,
   run: WriteRun,
-): Promise<ReadonlyMap<string, FrameTable>> {
-  const tables = new Map<string, FrameTable>();
+): Promise<ReadonlyMap<string, IndexedPartition>> {
+  const found = new Map<string, IndexedPartition>();
   for (const { signed, device } of opened) {
     const { name, index, contentSizeBytes } = signed;
     if (index === undefined) continue;
@@ -205,9 +217,9 @@ async function readTables(
     const bytes = (ranges: Parameters<LayerSource>[1]) => layers(index.layerDigest, ranges);
     const head = await readIndexHead(index, contentSizeBytes, bytes);
     checkFits({ ...signed, contentSizeBytes: head.contentSizeBytes }, device.sizeBytes);
-    tables.set(name, await FrameTable.read(readFrames(head, bytes), head));
+    found.set(name, { head, bytes, table: await FrameTable.read(readFrames(head, bytes), head) });
   }
-  return tables;
+  return found;
 }
 
 /** Slots for the largest frame there is, as many as are worth their memory. */

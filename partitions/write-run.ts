@@ -10,6 +10,7 @@ export class WriteRun {
   #fetchedBytes = 0;
   #writtenBytes = 0;
   #keptBytes = 0;
+  #copiedBytes = 0;
 
   constructor(image: TrustedDescriptor, onProgress: (progress: WriteProgress) => void, signal: AbortSignal) {
     this.#signal = signal;
@@ -31,6 +32,7 @@ export class WriteRun {
       layerSizeBytes: this.#layerSizeBytes,
       writtenBytes: this.#writtenBytes,
       keptBytes: this.#keptBytes,
+      copiedBytes: this.#copiedBytes,
       isResumable: this.#isResumable,
     });
   }
@@ -43,9 +45,15 @@ export class WriteRun {
     this.#writtenBytes += sizeBytes;
   }
 
-  /** Content of an earlier, interrupted write that was found on the device and proven. */
+  /** Content that was in place on the device, of whatever was written there before, and proven. */
   addKept(sizeBytes: number): void {
     this.#keptBytes += sizeBytes;
+    this.#writtenBytes += sizeBytes;
+  }
+
+  /** Content that came from the booted slot, and was proven. */
+  addCopied(sizeBytes: number): void {
+    this.#copiedBytes += sizeBytes;
     this.#writtenBytes += sizeBytes;
   }
 }

@@ -2,6 +2,7 @@ import { mkdir, stat } from 'node:fs/promises';
 import { findBootedSlot } from '../../partitions/booted-slot.ts';
 import { LinuxSlotDevices } from '../../partitions/linux-slot-devices.ts';
 import type { StartFrameWorkers } from '../../partitions/frames/frame-workers.ts';
+import { KeptDigests } from '../../partitions/reuse/kept-digests.ts';
 import type { WriterClock } from '../../partitions/stall-guard.ts';
 import { StreamingSlotWriter } from '../../partitions/streaming-slot-writer.ts';
 import { zeroRangeByCommand } from '../../partitions/zero-range.ts';
@@ -12,6 +13,7 @@ import { ProcessCommandRunner } from '../host/process-command-runner.ts';
 import { DegradedSlotService } from '../slotd/degraded-slot-service.ts';
 import { LocalSlotService, type MintingPolicy } from '../slotd/local-slot-service.ts';
 import { CheckpointFile } from '../store/checkpoint-file.ts';
+import { IndexCacheFiles } from '../store/index-cache-files.ts';
 import { WrittenRecordsFile } from '../store/written-records-file.ts';
 import { CommandRebooter } from '../systemd/rebooter.ts';
 import { withoutServiceVariables } from '../host/service-environment.ts';
@@ -79,6 +81,7 @@ export async function buildSlotService(
   const trust = await loadTrustPolicy(config.trust).catch((error: unknown) => reportOf(error));
   const keysFault = 'code' in trust ? trust : undefined;
   const checkpoints = new CheckpointFile(options.stateDir);
+  const digests = new KeptDigests(new IndexCacheFiles(options.stateDir));
   const service = new LocalSlotService({
     booted,
     ...(bootloader.type === 'systemd-boot'
@@ -92,6 +95,7 @@ export async function buildSlotService(
     writer: new StreamingSlotWriter({
       devices,
       checkpoints,
+      digests,
       keepsEqual: config.update.write.unchanged === 'keep',
       ...parts,
     }),

@@ -70,6 +70,7 @@ const progress = z.object({
   layerSizeBytes: z.number(),
   writtenBytes: z.number(),
   keptBytes: z.number().optional(),
+  copiedBytes: z.number().optional(),
   isResumable: z.boolean().optional(),
 });
 

@@ -1,4 +1,5 @@
 import { createHash, type Hash } from 'node:crypto';
+import { digestBlocks } from '../block-index/block-digest.ts';
 import { PartitionError } from '../errors.ts';
 import type { FrameDecoder } from './frame-decoder.ts';
 
@@ -26,6 +27,8 @@ export type FrameTask =
     }
   /** Compares parts with `digests`; a part whose digest is all zero must be zeros. */
   | { readonly kind: 'check'; readonly parts: readonly MemorySpan[]; readonly digests: Uint8Array }
+  /** Gives the digests of the blocks of `span`, as `digestBlocks` does. */
+  | { readonly kind: 'digest-blocks'; readonly span: MemorySpan }
   /** Adds bytes to the digest `name`, which begins with the first of them; `isLast` ends it and answers with it. */
   | {
       readonly kind: 'hash';
@@ -43,6 +46,8 @@ export interface FrameAnswer {
   readonly mismatch?: number;
   /** `hash`, the last one: the digest in hex. */
   readonly hex?: string;
+  /** `digest-blocks`: the digests. */
+  readonly blockDigests?: Uint8Array;
 }
 
 const digestBytes = 32;
@@ -74,6 +79,8 @@ export class FrameTaskRunner {
         return this.#decode(task);
       case 'check':
         return this.#check(task);
+      case 'digest-blocks':
+        return { blockDigests: digestBlocks(this.#view(task.span)) };
       case 'hash':
         return this.#hash(task);
     }

@@ -1,3 +1,4 @@
+import { digestBlocks } from '../../partitions/block-index/block-digest.ts';
 import { createHash } from 'node:crypto';
 import zlib from 'node:zlib';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -55,6 +56,17 @@ describe.each(ways)('frame workers %s', (_name, start) => {
     expect(await workers.run({ kind: 'decode', frames: placed, outputAt, digests })).toEqual({ isZero: false });
     const want = Buffer.concat(contents);
     expect(want.equals(bytes.slice(outputAt, outputAt + want.byteLength))).toBe(true);
+  });
+
+  it('give the digests of blocks', async () => {
+    const { workers, bytes } = prepare(start);
+    const span = { at: outputAt, sizeBytes: 3 * 4096 };
+    bytes.fill(0, outputAt, outputAt + span.sizeBytes);
+    bytes.fill(7, outputAt + 4096, outputAt + 5000);
+    const { blockDigests } = await workers.run({ kind: 'digest-blocks', span });
+    expect(Buffer.from(blockDigests ?? [])).toEqual(
+      Buffer.from(digestBlocks(bytes.slice(outputAt, outputAt + span.sizeBytes))),
+    );
   });
 
   it('tell content that is nothing but zeros', async () => {

@@ -215,6 +215,7 @@ describe('writing a slot', () => {
       layerSizeBytes: total,
       writtenBytes: 220_001,
       keptBytes: 0,
+      copiedBytes: 0,
       isResumable: false,
     });
   });
