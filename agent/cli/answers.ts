@@ -52,6 +52,9 @@ const progress = z.object({
   partition: z.string(),
   fetchedBytes: z.number(),
   layerSizeBytes: z.number(),
+  /** Content that was on the node already; an older agent says nothing of it. */
+  keptBytes: z.number().optional(),
+  copiedBytes: z.number().optional(),
   writtenBytes: z.number(),
 });
 

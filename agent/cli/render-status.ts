@@ -90,8 +90,13 @@ function currentText({ current }: StatusAnswer): string {
   const bytes =
     progress === undefined
       ? ''
-      : `, ${percentOf(progress.fetchedBytes, progress.layerSizeBytes)} % (${formatBytes(progress.fetchedBytes)} of ${formatBytes(progress.layerSizeBytes)})`;
+      : `, ${percentOf(progress.fetchedBytes, progress.layerSizeBytes)} % (${formatBytes(progress.fetchedBytes)} of ${formatBytes(progress.layerSizeBytes)})${reusedText(progress)}`;
   return `${what}${bytes}${lastError === undefined ? '' : `; last error: ${lastError.message}`}`;
+}
+
+/** What need not be fetched, as it was on the node. */
+function reusedText({ keptBytes = 0, copiedBytes = 0 }: NonNullable<NonNullable<StatusAnswer['current']>['progress']>) {
+  return keptBytes + copiedBytes === 0 ? '' : `, ${formatBytes(keptBytes + copiedBytes)} found on the node`;
 }
 
 function knownBadText({ knownBad }: StatusAnswer): string | undefined {

@@ -32,6 +32,14 @@ describe('the status', () => {
     expect(text).toContain('last error: cannot fetch it: no route');
   });
 
+  it('shows what of the content was on the node already', () => {
+    const progress = { ...written(40)!, keptBytes: 2048, copiedBytes: 1024 };
+    const textOf = (shown: typeof progress | ReturnType<typeof written>) =>
+      renderStatus(statusAnswer({ phase: 'writing', current: currentIn('writing', { progress: shown }) }));
+    expect(textOf(progress)).toContain('3.0 KiB found on the node');
+    expect(textOf(written(40))).not.toContain('found');
+  });
+
   it('says what is waited for, and why the agent is degraded', () => {
     const text = renderStatus(
       statusAnswer({
