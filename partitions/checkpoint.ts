@@ -1,5 +1,5 @@
 import type { BlockDevice } from './block-device.ts';
-import type { FrameSet } from './frame-set.ts';
+import { FrameSet } from './frame-set.ts';
 import type { WriterClock } from './stall-guard.ts';
 
 /** What an interrupted write had put onto a slot durably: a claim, to be checked against the device. */
@@ -27,6 +27,8 @@ export interface CountedPartition {
   readonly name: string;
   readonly device: BlockDevice;
   readonly done: FrameSet;
+  /** Frames that each try writes again, so that a checkpoint of an earlier one must not claim them. */
+  readonly writtenAgain: readonly number[];
 }
 
 /** Saves what is durable of a write, now and then. */
@@ -70,7 +72,7 @@ export class Checkpointer {
     this.#isSaving = true;
     try {
       // Taken before the flush: what is written while it runs may not be durable when it ends.
-      const frames = Object.fromEntries(this.#partitions.map(({ name, done }) => [name, withoutFirst(done)]));
+      const frames = Object.fromEntries(this.#partitions.map((partition) => [partition.name, claimOf(partition)]));
       for (const { device } of this.#partitions) await device.flush();
       // Power lost before: the older checkpoint, and more is fetched again. After: none of this, unless the device lied.
       await this.#store
@@ -83,9 +85,8 @@ export class Checkpointer {
   }
 }
 
-/** The first block is zero until all else is durable, so that the frame with it never counts. */
-function withoutFirst(done: FrameSet): Uint8Array {
-  const bytes = done.toBytes();
-  if (bytes.byteLength > 0) bytes[0] = (bytes[0] ?? 0) & ~1;
-  return bytes;
+function claimOf({ done, writtenAgain }: CountedPartition): Uint8Array {
+  const claimed = new FrameSet(done.count, done.toBytes());
+  for (const index of writtenAgain) claimed.remove(index);
+  return claimed.toBytes();
 }
