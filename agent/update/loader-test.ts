@@ -61,8 +61,8 @@ async function endTest(
 }
 
 /**
- * Begins a test of the loader, and reboots. Rejects with `facts-lost` where its result could not be kept, and with the
- * codes of `armLoaderTest`, the facts and the reboot.
+ * Begins a test of the loader, which the next reboot for it ends. Durable when it resolves. Rejects with `facts-lost`
+ * where its result could not be kept, and with the codes of `armLoaderTest` and the facts.
  */
 export async function beginLoaderTest({ slots, facts, clock, bootId }: Omit<LoaderTestPorts, 'loader'>): Promise<void> {
   if (facts.isLost) {
@@ -72,5 +72,4 @@ export async function beginLoaderTest({ slots, facts, clock, bootId }: Omit<Load
   // leaves a mark that the next test or activation writes over.
   await slots.armLoaderTest();
   await facts.change((data) => ({ ...data, loaderTest: { bootId, atMs: clock.nowMs(), isSettled: false } }));
-  await slots.reboot('loader-test');
 }

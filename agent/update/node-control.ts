@@ -1,5 +1,5 @@
 import type { HoldView } from '../core/control.ts';
-import { AgentError } from '../core/errors.ts';
+import { AgentError, reportOf } from '../core/errors.ts';
 import { clearKnownBad, type FactsData } from '../core/facts.ts';
 import type { Clock, SlotService } from '../core/ports.ts';
 import { activeHold } from '../core/status.ts';
@@ -52,6 +52,17 @@ export class NodeControl {
     refuseWhileActive(this.#ports.runner.state, 'test the loader');
     await beginLoaderTest(this.#ports);
     this.#changed('loader-test-begun', 'an operator tests the loader: the next boot shows whether it writes back', {});
+    // Not waited for: the reboot may end this process before the operator has an answer.
+    void this.#rebootForTest();
+  }
+
+  async #rebootForTest(): Promise<void> {
+    try {
+      await this.#ports.slots.reboot('loader-test');
+    } catch (error) {
+      const { code, message } = reportOf(error);
+      this.#changed('reboot-failed', `the loader's test waits for a reboot: ${message}`, { code });
+    }
   }
 
   async markGood(slot: SlotName): Promise<void> {

@@ -32,6 +32,7 @@ async function bootOnce(world: World, booted: SlotName, isWanted: boolean): Prom
   if (world.isOff) throw new PowerCut('off');
   if (result !== undefined || !isWanted) return true;
   await beginLoaderTest({ slots, facts, clock, bootId });
+  await slots.reboot('loader-test');
   return false;
 }
 

@@ -67,6 +67,18 @@ describe('a test of the loader', () => {
     expect((await agent.control.status()).loader).toMatchObject({ isProven: true, by: 'self-test' });
   });
 
+  it('is begun though its reboot fails, which is told and leaves it waiting for one', async () => {
+    const node = nodeWith();
+    giveCanary(node, true);
+    node.steps.fail('reboot', new AgentError('reboot-failed', 'cannot reboot by systemctl: it is busy'));
+    const agent = await node.startAgent(settled);
+    await agent.control.testLoader();
+    await expect
+      .poll(async () => (await agent.control.events(0, 100)).map(({ kind }) => kind))
+      .toContain('reboot-failed');
+    expect((await agent.control.status()).loader.isTestPending).toBe(true);
+  });
+
   it('does not end in the boot that began it', async () => {
     const node = nodeWith();
     const mark = giveCanary(node, true);
