@@ -11,7 +11,8 @@ export function renderPlan(plan: PlanAnswer): string {
     ['release', `${plan.name} ${plan.version}`],
     ['trusted by', `rule ${plan.trust.rule}, signed with ${plan.trust.keyIds.join(', ')}`],
     ['slot', plan.slot],
-    ['download', formatBytes(plan.downloadBytes)],
+    // What the slots hold already is found only while the slot is written.
+    ['download', `${formatBytes(plan.downloadBytes)} at most`],
     ['write', plan.writeBytes === undefined ? 'not stated by the image' : formatBytes(plan.writeBytes)],
   ]);
   const partitions = renderTable(

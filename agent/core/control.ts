@@ -89,6 +89,7 @@ export interface PlanView {
   readonly isAlreadyRunning: boolean;
   readonly slot: SlotName;
   readonly trust: { readonly rule: string; readonly keyIds: readonly string[] };
+  /** The most that is fetched of its layers: what the slots hold already is not. */
   readonly downloadBytes: number;
   readonly writeBytes: number | undefined;
   readonly partitions: readonly {

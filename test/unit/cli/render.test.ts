@@ -122,6 +122,7 @@ describe('a plan', () => {
   it('shows bytes, trust and room, and that the content is not stated', () => {
     const text = renderPlan(plan);
     expect(text).toMatch(/^trusted by: +rule registry.acme.io\/os, signed with release-1$/m);
+    expect(text).toMatch(/^download: +2.0 KiB at most$/m);
     expect(text).toMatch(/^write: +not stated by the image$/m);
     expect(text).toMatch(/^root +2.0 KiB +- +8.0 KiB$/m);
     expect(text).toMatch(/nothing stands in its way\n$/);
