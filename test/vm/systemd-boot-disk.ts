@@ -72,6 +72,8 @@ export const systemdBootOnUkis: VmLoader = systemdBoot({
   kind: 'systemd-boot-uki',
   esp: '{ device: /dev/disk/by-partlabel/esp }',
   nodeFiles: {
+    // An empty unit is a masked one: it finds no mounted ESP, and fails.
+    'etc/systemd/system/systemd-bless-boot.service': '',
     'etc/fstab': `PARTLABEL=data /data ext4 defaults 0 0
 tmpfs /tmp tmpfs mode=1777 0 0
 /data/kaon /var/lib/kaon none bind,x-systemd.requires-mounts-for=/data 0 0
