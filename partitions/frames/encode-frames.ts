@@ -8,8 +8,15 @@ export const maxFrameBytes = 8 * 1024 * 1024;
 
 const compress = promisify(zlib.zstdCompress);
 
+/** More than any frame of `contentBytes` takes (zstd.h, ZSTD_COMPRESSBOUND, and the checksum). */
+function roomFor(contentBytes: number): number {
+  return contentBytes + Math.ceil(contentBytes / 256) + 1024;
+}
+
 function encodeFrame(content: Uint8Array, level: number): Promise<Uint8Array> {
   return compress(content, {
+    // Output that fills its buffer exactly makes Node call zstd once more, which then adds an empty frame.
+    chunkSize: roomFor(content.byteLength),
     params: {
       [zlib.constants.ZSTD_c_compressionLevel]: level,
       [zlib.constants.ZSTD_c_contentSizeFlag]: 1,

@@ -28,6 +28,12 @@ describe.each<readonly [string, () => FrameDecoder]>([
     expect([...output.subarray(0, 32), ...output.subarray(-32)].every((byte) => byte === 0xa5)).toBe(true);
   });
 
+  it('takes an empty frame behind the content, as zstdCompress leaves it where its output fills 16 KiB', () => {
+    const output = room(content.byteLength);
+    make().decode(Buffer.concat([frame, zlib.zstdCompressSync(Buffer.alloc(0))]), output);
+    expect(Buffer.compare(output, content)).toBe(0);
+  });
+
   it('takes an empty frame', () => {
     make().decode(zlib.zstdCompressSync(Buffer.alloc(0)), room(0));
   });

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import zlib from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { decodeZstd } from '../../../partitions/frames/decode-zstd.ts';
@@ -214,6 +215,22 @@ describe('encoding frames', () => {
       expect(zstdTool(['-d'], encoded).equals(content)).toBe(true);
       expect((await decode(encoded)).equals(content)).toBe(true);
     }
+  });
+
+  it('makes one frame of each part, also where it takes exactly the 16 KiB that zlib writes at once', async () => {
+    const frameSizes: number[] = [];
+    for (let sizeBytes = 16_384 - 24; sizeBytes < 16_384; sizeBytes += 1) {
+      // Digests do not compress, so that the frame is as large as its content and a constant.
+      const noise = Buffer.concat(
+        Array.from({ length: 512 }, (_, index) => createHash('sha256').update(`${index}`).digest()),
+      );
+      const encoded = await collect(encodeFrames(inPieces(noise.subarray(0, sizeBytes)), 65_536, 3));
+      const pieces = [...new ZstdBoundaries().push(encoded)];
+      const ends = pieces.flatMap((piece) => (piece.kind === 'end' ? [piece.frameSizeBytes] : []));
+      expect({ sizeBytes, frames: ends.length }).toEqual({ sizeBytes, frames: 1 });
+      frameSizes.push(...ends);
+    }
+    expect(frameSizes).toContain(16_384);
   });
 
   it('ends in a seek table that names each frame', async () => {
