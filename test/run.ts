@@ -6,7 +6,7 @@ import { z } from 'zod';
 
 /**
  * Runs the suites: `node test/run.ts` those that need no root, `node test/run.ts system` those that do.
- * The last line is `N passed, N failed, N skipped`; before it stands what was left out, and why.
+ * The last line is `N passed, N failed, N skipped`; before it stands what failed, and what was left out and why.
  */
 
 const suites = {
@@ -23,6 +23,16 @@ const report = z.object({
   numPendingTests: z.number(),
   numTodoTests: z.number(),
   numFailedTestSuites: z.number(),
+  testResults: z.array(
+    z.object({
+      name: z.string(),
+      status: z.string(),
+      message: z.string().optional(),
+      assertionResults: z.array(
+        z.object({ fullName: z.string(), status: z.string(), failureMessages: z.array(z.string()).nullish() }),
+      ),
+    }),
+  ),
 });
 
 async function run(name: keyof typeof suites): Promise<number> {
@@ -38,6 +48,7 @@ async function run(name: keyof typeof suites): Promise<number> {
       `--outputFile.json=${file}`,
     ]);
     const counts = report.parse(JSON.parse(await readFile(file, 'utf8')));
+    for (const line of failedLines(counts)) console.log(line);
     const { leftOut } = suites[name];
     if (leftOut !== undefined) console.log(`left out: ${leftOut}`);
     const skipped = counts.numPendingTests + counts.numTodoTests;
@@ -48,6 +59,19 @@ async function run(name: keyof typeof suites): Promise<number> {
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+/** `failed: FILE: TEST: REASON` of each test that failed, and of each file that could not be loaded. */
+function failedLines({ testResults }: z.infer<typeof report>): readonly string[] {
+  const isFailed = ({ status }: { status: string }) => status === 'failed';
+  const firstLine = (text = '') => text.split('\n', 1)[0] ?? '';
+  return testResults.filter(isFailed).flatMap((file) => {
+    const tests = file.assertionResults.filter(isFailed);
+    if (tests.length === 0) return [`failed: ${file.name}: ${firstLine(file.message)}`];
+    return tests.map(
+      ({ fullName, failureMessages }) => `failed: ${file.name}: ${fullName}: ${firstLine(failureMessages?.[0])}`,
+    );
+  });
 }
 
 async function vitest(args: readonly string[]): Promise<number> {
