@@ -16,7 +16,7 @@ import { listenSockets } from './systemd/listen-fds.ts';
 import { threadFrameWorkers } from '../partitions/frames/thread-frame-workers.ts';
 
 const log = pino({ name: 'kaon-slotd', level: process.env['KAON_LOG_LEVEL'] ?? 'info' }, pino.destination(2));
-const agentVersion = readAgentVersion();
+const agentVersion = readAgentVersion(import.meta.url);
 /** Sources run as they are in development, compiled on a node. */
 const extension = import.meta.url.endsWith('.ts') ? '.ts' : '.js';
 const frameWorker = new URL(`../partitions/frames/frame-worker${extension}`, import.meta.url);

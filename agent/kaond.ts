@@ -16,7 +16,7 @@ import { socketConnector, SpawningConnector } from './slotd/connect-slotd.ts';
 import { SystemdNotifier } from './systemd/notifier.ts';
 
 const log = pino({ name: 'kaond', level: process.env['KAON_LOG_LEVEL'] ?? 'info' }, pino.destination(2));
-const agentVersion = readAgentVersion();
+const agentVersion = readAgentVersion(import.meta.url);
 /** `.ts` where the sources run, `.js` where they were built. */
 const extension = import.meta.url.slice(import.meta.url.lastIndexOf('.'));
 const slotdEntry = fileURLToPath(new URL(`./kaon-slotd${extension}`, import.meta.url));

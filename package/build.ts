@@ -1,24 +1,74 @@
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, rmSync } from 'node:fs';
+import { copyFileSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { rolldown } from 'rolldown';
+import { nativePackage, runtimePackages } from './runtime-packages.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const dist = fileURLToPath(new URL('../dist', import.meta.url));
+const dist = join(root, 'dist');
 
-/** Makes `dist` anew: the sources as JavaScript in the same folders, and what they read at run time. */
-function build(): number {
-  rmSync(dist, { recursive: true, force: true });
+/** What is started by its path, as a program or a thread: each is a file of its own, in the folder of its source. */
+const entries = [
+  'agent/kaond',
+  'agent/kaon-slotd',
+  'agent/kaonctl',
+  'agent/host/system-facts-worker',
+  'partitions/frames/frame-worker',
+];
+
+function checkTypes(): boolean {
   const compiler = createRequire(import.meta.url).resolve('typescript/bin/tsc');
-  const project = fileURLToPath(new URL('tsconfig.build.json', import.meta.url));
-  const { status } = spawnSync(process.execPath, [compiler, '--project', project], { cwd: root, stdio: 'inherit' });
-  if (status !== 0) {
+  const { status } = spawnSync(process.execPath, [compiler, '--noEmit'], { cwd: root, stdio: 'inherit' });
+  return status === 0;
+}
+
+async function bundle(): Promise<void> {
+  const bundler = await rolldown({
+    input: Object.fromEntries(entries.map((entry) => [entry, join(root, `${entry}.ts`)])),
+    platform: 'node',
+    external: [nativePackage],
+  });
+  try {
+    await bundler.write({
+      dir: dist,
+      format: 'esm',
+      entryFileNames: '[name].js',
+      chunkFileNames: 'shared/[name]-[hash].js',
+    });
+  } finally {
+    await bundler.close();
+  }
+}
+
+/** The licences of all packages that are part of the bundle, as they ask for. */
+function licences(): string {
+  const texts = runtimePackages().map((path) => {
+    const { name, version, license } = JSON.parse(readFileSync(join(path, 'package.json'), 'utf8')) as {
+      readonly name: string;
+      readonly version: string;
+      readonly license?: string;
+    };
+    const file = readdirSync(path).find((one) => /^licen[cs]e/i.test(one));
+    const text = file === undefined ? '' : `\n${readFileSync(join(path, file), 'utf8').trim()}\n`;
+    return `${name} ${version}, ${license ?? 'see below'}\n${text}`;
+  });
+  return texts.join(`\n${'-'.repeat(80)}\n\n`);
+}
+
+/** Makes `dist` anew: each program as one file and what it shares with others, and what they read at run time. */
+async function build(): Promise<number> {
+  rmSync(dist, { recursive: true, force: true });
+  if (!checkTypes()) {
     process.stderr.write('cannot build dist: tsc found errors, see above\n');
     return 1;
   }
+  await bundle();
   // The programs read their version from the package.json one folder above them.
-  copyFileSync(`${root}package.json`, `${dist}/package.json`);
+  copyFileSync(join(root, 'package.json'), join(dist, 'package.json'));
+  writeFileSync(join(dist, 'THIRD-PARTY-LICENCES'), licences());
   return 0;
 }
 
-process.exitCode = build();
+process.exitCode = await build();

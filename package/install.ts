@@ -1,9 +1,10 @@
 import { execFileSync } from 'node:child_process';
 import { chmodSync, cpSync, existsSync, mkdirSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { basename, join, relative } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { nativePackage } from './runtime-packages.ts';
 
 const source = fileURLToPath(new URL('..', import.meta.url));
 const home = '/usr/lib/kaon';
@@ -44,13 +45,6 @@ function isNeeded(path: string, arch: string): boolean {
   return !/\/(test|tests|docs|benchmarks?|examples)$/.test(path);
 }
 
-/** The packages that run on a node, as npm resolved them. */
-function runtimePackages(): readonly string[] {
-  const npm = ['ls', '--omit=dev', '--all', '--parseable'];
-  const listed = execFileSync('npm', npm, { cwd: source, encoding: 'utf8' }).trim().split('\n');
-  return listed.slice(1).filter((path) => !/\/node-linux-[a-z0-9]+$/.test(path));
-}
-
 function installCode(root: string, arch: string): void {
   const target = join(root, home);
   rmSync(target, { recursive: true, force: true });
@@ -58,12 +52,10 @@ function installCode(root: string, arch: string): void {
   for (const name of ['dist', 'package.json', 'package/bin', 'package/launch.js', 'LICENSE']) {
     cpSync(join(source, name), join(target, name), { recursive: true });
   }
-  for (const path of runtimePackages()) {
-    cpSync(path, join(target, relative(source, path)), {
-      recursive: true,
-      filter: (from) => isNeeded(from, arch),
-    });
-  }
+  cpSync(join(source, 'node_modules', nativePackage), join(target, 'node_modules', nativePackage), {
+    recursive: true,
+    filter: (from) => isNeeded(from, arch),
+  });
   cpSync(join(source, 'examples'), join(root, 'usr/share/kaon/examples'), { recursive: true });
 }
 
@@ -131,7 +123,7 @@ function main(): number {
     return 64;
   }
   // Whatever else is wrong with this tree should show before anything is written.
-  createRequire(join(source, 'package.json')).resolve('fastify');
+  createRequire(join(source, 'package.json')).resolve(nativePackage);
   const root = realpathSync(values.root);
   installCode(root, arch);
   installPrograms(root);

@@ -3,8 +3,7 @@ import { z } from 'zod';
 
 const packageFile = z.object({ version: z.string() });
 
-/** The version in the package.json beside the folder `agent`, of the sources or of what was built. */
-export function readAgentVersion(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
-  return packageFile.parse(JSON.parse(text)).version;
+/** The version in the package.json one folder above `program`, which is one of the sources or was built. */
+export function readAgentVersion(program: string): string {
+  return packageFile.parse(JSON.parse(readFileSync(new URL('../package.json', program), 'utf8'))).version;
 }

@@ -1,4 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 /** What the kaon of the next version calls itself. */
@@ -7,37 +7,47 @@ export const newerVersion = '99.0.0';
 /** What a newer kaon may add to all that it stores: fields that the older one knows nothing of. */
 export const newerChanges: readonly { readonly file: string; readonly find: string; readonly replace: string }[] = [
   {
-    file: 'dist/agent/store/state-codec.js',
+    file: 'agent/store/state-codec.ts',
     find: 'return JSON.stringify(state);',
     replace: 'return JSON.stringify({ ...state, newerState: { kept: [1, 2] } });',
   },
   {
-    file: 'dist/agent/store/facts-codec.js',
+    file: 'agent/store/facts-codec.ts',
     find: 'JSON.stringify({ ...extra, ...known })',
     replace: 'JSON.stringify({ newerFact: "kept", ...extra, ...known })',
   },
   {
-    file: 'dist/agent/store/sqlite-journal.js',
+    file: 'agent/store/sqlite-journal.ts',
     find: 'JSON.stringify(change.rollback)',
     replace: 'JSON.stringify({ ...change.rollback, newerField: 1 })',
   },
   {
-    file: 'dist/agent/store/sqlite-journal.js',
+    file: 'agent/store/sqlite-journal.ts',
     find: 'JSON.stringify(change.boot)',
     replace: 'JSON.stringify({ ...change.boot, newerField: 1 })',
   },
   {
-    file: 'dist/agent/store/journal-file.js',
-    find: "database.pragma('synchronous = FULL');",
-    replace: `database.pragma('synchronous = FULL');
+    file: 'agent/store/journal-file.ts',
+    find: "database.pragma('journal_mode = WAL');",
+    replace: `database.pragma('journal_mode = WAL');
     if (!isEmpty) database.exec("CREATE TABLE IF NOT EXISTS newer (id INTEGER PRIMARY KEY, document TEXT); INSERT INTO newer (document) VALUES ('{}'); UPDATE meta SET value = '2' WHERE key = 'schemaVersion';");`,
   },
   {
-    file: 'dist/agent/store/written-records-file.js',
+    file: 'agent/store/written-records-file.ts',
     find: 'JSON.stringify({ formatVersion: 1, ...written })',
     replace: 'JSON.stringify({ formatVersion: 1, ...written, newerField: 1 })',
   },
 ];
+
+/** Matches `code` however it is printed: with other quotes and other white space. */
+export function anyPrintOf(code: string): RegExp {
+  const tokens = code.match(/\w+|[^\w\s]/g) ?? [];
+  const patterns = tokens.map((token) => {
+    if (/['"`]/.test(token)) return '["\'`]';
+    return /\w/.test(token) ? token : `\\${token}`;
+  });
+  return new RegExp(patterns.join('\\s*'), 'g');
+}
 
 /**
  * Makes the kaon that is installed in `tree` a newer one, which adds to everything that it stores. Throws where the
@@ -45,18 +55,25 @@ export const newerChanges: readonly { readonly file: string; readonly find: stri
  */
 export async function makeNewer(tree: string): Promise<void> {
   const home = join(tree, 'usr/lib/kaon');
-  for (const { file, find, replace } of newerChanges) {
-    const path = join(home, file);
-    const text = await readFile(path, 'utf8');
-    if (text.split(find).length !== 2) throw new Error(`cannot make a newer kaon: ${file} does not have ${find} once`);
-    await writeFile(
-      path,
-      text.replace(find, () => replace),
+  const names = (await readdir(join(home, 'dist'), { recursive: true })).filter((name) => name.endsWith('.js'));
+  const code = new Map<string, string>();
+  for (const name of names) code.set(name, await readFile(join(home, 'dist', name), 'utf8'));
+  for (const { find, replace } of newerChanges) {
+    const pattern = anyPrintOf(find);
+    const found = [...code].flatMap(([name, text]) => (text.match(pattern) ?? []).map(() => name));
+    const [name] = found;
+    if (name === undefined || found.length > 1) {
+      throw new Error(`cannot make a newer kaon: its code has ${found.length} times: ${find}`);
+    }
+    code.set(
+      name,
+      (code.get(name) ?? '').replace(pattern, () => replace),
     );
   }
+  for (const [name, text] of code) await writeFile(join(home, 'dist', name), text);
   for (const file of ['package.json', 'dist/package.json']) {
     const path = join(home, file);
-    const text = await readFile(path, 'utf8');
-    await writeFile(path, text.replace(/"version": "[^"]*"/, `"version": "${newerVersion}"`));
+    const packageText = await readFile(path, 'utf8');
+    await writeFile(path, packageText.replace(/"version": "[^"]*"/, `"version": "${newerVersion}"`));
   }
 }

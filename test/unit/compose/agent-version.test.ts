@@ -4,6 +4,7 @@ import { readAgentVersion } from '../../../agent/compose/agent-version.ts';
 
 it("the agent's version is that of package.json", () => {
   const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
-  expect(readAgentVersion()).toBe(version);
+  const program = new URL('../../../agent/kaond.ts', import.meta.url).href;
+  expect(readAgentVersion(program)).toBe(version);
   expect(version).toMatch(/^\d+\.\d+\.\d+/);
 });
