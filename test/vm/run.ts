@@ -6,6 +6,7 @@ import { startDockerRegistry } from '../system/docker-registry.ts';
 import { buildArm64Tree } from './arm64-tree.ts';
 import { type Cell, type PlayedCell, playCells } from './cells.ts';
 import { machines } from './machines.ts';
+import { cellsToPlay, type Row, rowsOf } from './matrix.ts';
 import { buildKaon, buildRootTree } from './root-tree.ts';
 import { scenarios } from './scenarios.ts';
 import { soak } from './soak.ts';
@@ -38,16 +39,14 @@ function chosen(option: string | undefined, known: readonly { readonly name: str
 function wantedCells(values: Values): readonly Cell[] {
   const wantedMachines = chosen(values.machine, machines);
   const wantedScenarios = chosen(values.scenario, scenarios);
-  return machines
+  const asked = machines
     .filter(({ name }) => wantedMachines?.has(name) ?? true)
     .flatMap((machine) =>
       scenarios
-        .filter(
-          ({ name }) =>
-            wantedScenarios?.has(name) ?? (values.all || machine.usual === 'all' || machine.usual.includes(name)),
-        )
+        .filter(({ name }) => wantedScenarios?.has(name) ?? (values.all || machine.usual.includes(name)))
         .map((scenario) => ({ machine, scenario })),
     );
+  return cellsToPlay(asked);
 }
 
 function wordOf({ failures }: PlayedCell): string {
@@ -59,19 +58,18 @@ function tell(cell: PlayedCell): void {
   for (const failure of cell.failures) console.log(`       not true: ${failure}`);
 }
 
-/** The matrix, machine by machine, in the order of its rows. */
-function print(cells: readonly PlayedCell[]): void {
-  const width = Math.max(...cells.map(({ scenario }) => scenario.name.length));
-  for (const machine of machines) {
-    const own = cells.filter((cell) => cell.machine === machine);
-    if (own.length === 0) continue;
-    console.log(`\n${machine.name}`);
-    for (const scenario of scenarios) {
-      const cell = own.find((one) => one.scenario === scenario);
-      if (cell === undefined) continue;
-      console.log(`  ${scenario.name.padEnd(width)}  ${wordOf(cell)}  ${cell.seconds} s`);
+/** The matrix, machine by machine, in the order of its rows. Returns the rows. */
+function print(cells: readonly PlayedCell[]): readonly Row[] {
+  const width = Math.max(...scenarios.map(({ name }) => name.length));
+  return machines.flatMap((machine) => {
+    const rows = rowsOf(machine, scenarios, cells);
+    if (rows.length > 0) console.log(`\n${machine.name}`);
+    for (const { scenario, shownBy } of rows) {
+      const time = shownBy.scenario === scenario ? `${shownBy.seconds} s` : `in ${shownBy.scenario.name}`;
+      console.log(`  ${scenario.name.padEnd(width)}  ${wordOf(shownBy)}  ${time}`);
     }
-  }
+    return rows;
+  });
 }
 
 /** Calls `play` with stages that are there for its time. */
@@ -89,10 +87,10 @@ async function withStages<T>(work: string, play: (stages: Stages) => Promise<T>)
 
 async function playMatrix(work: string, cells: readonly Cell[], jobs: number, signal: AbortSignal): Promise<boolean> {
   const played = await withStages(work, (stages) => playCells(stages, cells, { jobs, signal, onEnd: tell }));
-  const failed = played.filter(({ failures }) => failures.length > 0);
-  print(played);
-  console.log(`${played.length - failed.length} passed, ${failed.length} failed, 0 skipped`);
-  return failed.length === 0 && played.length > 0;
+  const rows = print(played);
+  const failed = rows.filter(({ shownBy }) => shownBy.failures.length > 0);
+  console.log(`${rows.length - failed.length} passed, ${failed.length} failed, 0 skipped`);
+  return failed.length === 0 && rows.length > 0;
 }
 
 async function playSoak(work: string, values: Values, signal: AbortSignal): Promise<boolean> {

@@ -6,6 +6,8 @@ import type { Stage } from './stage.ts';
 /** A row of the matrix. */
 export interface Scenario {
   readonly name: string;
+  /** Names of the scenarios that are part of this one: where it is played, they need not be. */
+  readonly covers?: readonly string[];
   /**
    * Plays it in `folder`, which is its own; resolves to what did not hold. Rejects where it came to no end, and at the
    * latest soon after `signal` was aborted.
@@ -15,6 +17,8 @@ export interface Scenario {
 
 /** One life of a node, from its first boot until it powers off by itself. */
 export interface Life {
+  /** See `Scenario`. */
+  readonly covers?: readonly string[];
   /** The images that the node is told to install, in order. */
   readonly images: (shop: ImageShop) => Promise<readonly VmImage[]>;
   readonly plainReboots?: number;

@@ -39,7 +39,8 @@ function rolledBack(result: VmResult, ...outcomes: readonly string[]): Readonly<
 const inTrial = /"event":"agent-started"/;
 
 function life(name: string, one: Life): Scenario {
-  return { name, play: (stage, folder, signal) => playLife(stage, folder, one, signal) };
+  const { covers = [] } = one;
+  return { name, covers, play: (stage, folder, signal) => playLife(stage, folder, one, signal) };
 }
 
 /** Every life that is tried, by the names that README.md has. */
@@ -115,6 +116,7 @@ export const scenarios: readonly Scenario[] = [
     expect: (result) => committed(result, 'v2-healthy-release'),
   }),
   life('after a rollback', {
+    covers: ['failed health'],
     images: async (shop) => {
       const bad = await shop.push('v2', 'unhealthy');
       return [bad, bad, await shop.push('v2', 'healthy')];
@@ -123,9 +125,12 @@ export const scenarios: readonly Scenario[] = [
       ...committed(result, 'v2-healthy-release'),
       'the image that rolled back was refused': outcome(result, 1) === 'failed: known-bad',
       'it rolled back first': outcome(result, 2) === 'rolled-back: health-failed',
+      'the reason is told': (result.rollbacks[0]?.message ?? '') !== '',
+      'slot a ran in between': result.history.filter((line) => line.startsWith('A ')).length === 2,
     }),
   }),
   life('plain reboots', {
+    covers: ['upgrade'],
     images: one('healthy'),
     plainReboots: 3,
     expect: (result) => ({
