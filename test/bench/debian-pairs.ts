@@ -16,11 +16,8 @@ const packages = [
 /** What the small update brings, each in the newest version that the security archive has. */
 const upgraded = ['openssl', 'libssl3', 'nginx-light', 'nginx-common', 'libexpat1', 'tzdata', 'curl', 'libcurl4'];
 
-const archive = 'http://deb.debian.org/debian';
-const newerSources = [
-  `deb ${archive} bookworm-updates main`,
-  `deb ${archive}-security bookworm-security main`,
-] as const;
+const release = 'bookworm';
+const newerReleases = [`${release}-updates`, `${release}-security`];
 
 /**
  * Two updates of one Debian 12: its release pocket as it is, then with a few packages of the security archive, and with
@@ -28,7 +25,11 @@ const newerSources = [
  */
 export async function debianPairs(cache: Cache): Promise<readonly ImagePair[]> {
   const folder = await cache.file('debian-pairs', async (path) => {
-    await shell(`mkdir ${path}\ncd ${path}\n${makeTrees()}\n${makeImages()}\nrm -r older small kernel`);
+    // Where this machine has its own Debian from.
+    const targets = await shell(`apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)'`);
+    const [sources, newerSources] = [sourceLines(targets, [release]), sourceLines(targets, newerReleases)];
+    const makeAll = [makeTrees(sources, newerSources), makeImages()];
+    await shell(`mkdir ${path}\ncd ${path}\n${makeAll.join('\n')}\nrm -r older small kernel`);
   });
   const content = async (name: string): Promise<Content> => {
     const file = join(folder, `${name}.img`);
@@ -41,8 +42,18 @@ export async function debianPairs(cache: Cache): Promise<readonly ImagePair[]> {
   ];
 }
 
+/** Lines of a sources.list for `releases`, of what apt says of the archives it knows: `URI RELEASE COMPONENT` each. */
+export function sourceLines(targets: string, releases: readonly string[]): readonly string[] {
+  return releases.map((wanted) => {
+    const known = targets.split('\n').map((line) => line.split(' '));
+    const found = known.find(([, name, component]) => name === wanted && component === 'main');
+    if (found === undefined) throw new Error(`cannot make the pairs: apt knows no ${wanted} main`);
+    return `deb ${found.join(' ')}`;
+  });
+}
+
 /** The three trees: the two newer ones are upgraded copies of the first, as nodes' images are built one on the other. */
-function makeTrees(): string {
+function makeTrees(sources: readonly string[], newerSources: readonly string[]): string {
   const upgrade = (tree: string, command: string) => `
     cp -a older ${tree}
     printf '%s\\n' ${newerSources.map((line) => `'${line}'`).join(' ')} >> ${tree}/etc/apt/sources.list
@@ -57,7 +68,7 @@ function makeTrees(): string {
     mmdebstrap --quiet --variant=minbase --include=${packages.join(',')} \
       --hook-dir=/usr/share/mmdebstrap/hooks/merged-usr \
       --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
-      bookworm older 'deb ${archive} bookworm main' >> log 2>&1
+      ${release} older ${sources.map((line) => `'${line}'`).join(' ')} >> log 2>&1
     printf '#!/bin/sh\\nexit 101\\n' > older/usr/sbin/policy-rc.d && chmod 755 older/usr/sbin/policy-rc.d
     in_tree older 'update-initramfs -u -k all'
     ${upgrade('small', `apt-get install -qq -y --only-upgrade ${upgraded.join(' ')}`)}
