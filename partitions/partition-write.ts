@@ -11,6 +11,7 @@ import { IndexedBody } from './indexed-body.ts';
 import { checkContent, ContentLimit, LayerCheck } from './layer-check.ts';
 import { PartitionWriter } from './partition-writer.ts';
 import { checkFrames, readBackDigest, readBackMismatch, type ReadBackParts } from './read-back.ts';
+import { edgeFramesOf } from './reuse/edge-frames.ts';
 import { type OwnContent, PartitionReuse } from './reuse/partition-reuse.ts';
 import type { SharedArena } from './shared-arena.ts';
 import type { LayerSource, WrittenSlot } from './slot-writer.ts';
@@ -58,7 +59,7 @@ export class PartitionWrite {
       name: signed.name,
       device,
       done: new FrameSet(index.table.count),
-      writtenAgain: writtenAgain(index.table),
+      writtenAgain: edgeFramesOf(index.table),
     };
     this.#reuse = index && this.counted && this.#reuseOf(index, this.counted.done);
   }
@@ -70,8 +71,16 @@ export class PartitionWrite {
   }
 
   /**
-   * Keeps those of the frames that `claimed` names which the device gives back with their signed digests; the first is
-   * always written again, and the last where it ends inside a block. Rejects with `slot-write-failed`.
+   * Keeps the frames at the edges that are in place, which the write destroys there; to be called before anything is
+   * zeroed. What cannot be read is fetched.
+   */
+  async keepEdges(): Promise<void> {
+    await this.#reuse?.keepEdges();
+  }
+
+  /**
+   * Keeps those of the frames that `claimed` names which the device gives back with their signed digests; those at the
+   * edges are never among them. Rejects with `slot-write-failed`.
    */
   async resume(claimed: Readonly<Record<string, Uint8Array>>): Promise<void> {
     const { signed, run } = this.#parts;
@@ -205,14 +214,6 @@ export class PartitionWrite {
     checkContent(signed, limit.sizeBytes, found);
     this.#content = { sizeBytes: limit.sizeBytes, digest: found };
   }
-}
-
-/**
- * The frame of the first block, which is zero until all else is durable, and one that ends inside a block: what lies
- * behind it there is in no digest.
- */
-function writtenAgain(table: FrameTable): readonly number[] {
-  return table.endsInBlock ? [0, table.count - 1] : [0];
 }
 
 async function* countBytes(

@@ -20,7 +20,7 @@ export interface ReadBackParts {
 }
 
 /** Reads the aligned bytes that hold `sizeBytes` from `offset`, a multiple of a block, into the content of `slot`. */
-async function readInto(device: BlockDevice, slot: ArenaSlot, offset: number, sizeBytes: number): Promise<void> {
+export async function readInto(device: BlockDevice, slot: ArenaSlot, offset: number, sizeBytes: number): Promise<void> {
   const alignedBytes = Math.ceil(sizeBytes / device.alignmentBytes) * device.alignmentBytes;
   await device.read(slot.view(offset, alignedBytes), offset);
 }

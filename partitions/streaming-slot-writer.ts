@@ -120,6 +120,9 @@ export class StreamingSlotWriter implements SlotWriter {
     );
     const checkpoints = this.#checkpoints(slot, manifestDigest, writes);
     try {
+      // Power lost here: the slot is as it was, but for the loader's mark. What is read now is lost with the memory, and
+      // its frame is fetched then, as the first block will be zero.
+      for (const write of writes) await write.keepEdges();
       // Power lost here: some first blocks are zero, the others belong to the old image; the loader has the slot as
       // bad since before, and nothing of the new image is on it.
       await zeroFirstBlocks(opened);

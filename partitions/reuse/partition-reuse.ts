@@ -15,6 +15,7 @@ import { agreesWith, hasSegmentsOf } from './booted-digests.ts';
 import type { DigestDraft, DigestList, DigestLists } from './digest-list.ts';
 import { findBlocks } from '../delta/find-blocks.ts';
 import { writeFoundFrames } from './found-frames.ts';
+import { takeEdgeFrames } from './edge-frames.ts';
 import { asHint, HintFailure } from './hint-failure.ts';
 import { SegmentTable } from './known-segments.ts';
 
@@ -68,6 +69,23 @@ export class PartitionReuse {
   }
 
   /**
+   * Adds to `done` the frames with the first block and with a cut last one, where they are in place: these blocks come
+   * from memory in their turn. To be called before the first block is zeroed; after a crash it is zero, and its frame is
+   * fetched.
+   */
+  async keepEdges(): Promise<void> {
+    const { table, done, writer, readBack, onKept } = this.#parts;
+    try {
+      for (const { index, contentSizeBytes } of await takeEdgeFrames(readBack, table, writer)) {
+        done.add(index);
+        onKept(contentSizeBytes);
+      }
+    } catch (error) {
+      await this.#giveUp(error);
+    }
+  }
+
+  /**
    * Writes what is found, and adds it to `done`. Whatever the node has cannot make it fail: what cannot be used is told to
    * `onFault` and fetched. Rejects with `slot-write-failed` of the inactive slot, or with an error of `indexBytes`.
    */
@@ -113,7 +131,7 @@ export class PartitionReuse {
     const { table, done, readBack, onKept } = this.#parts;
     const missing = new FrameSet(table.count);
     const listed: number[] = [];
-    // The first block is zero: the frame with it is never in place.
+    // The first block is zero: the frame with it is not in place any more.
     const end = table.count - (table.endsInBlock ? 1 : 0);
     for (let index = 1; index < end; index += 1) {
       if (done.has(index)) continue;

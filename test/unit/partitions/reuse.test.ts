@@ -195,13 +195,65 @@ describe('an update of what the node has already', () => {
     expect(await codeOf(() => device.flush())).toBe('slot-device-refused');
   });
 
-  it('keeps what is in place in the inactive slot, and fetches the first frame alone of the same image', async () => {
+  it('fetches nothing of a layer that the inactive slot holds already', async () => {
+    const whole = contentOf(changed);
+    for (const cut of [0, 1, 100, 4095, blockBytes * 7 + 5, whole.byteLength - blockBytes, whole.byteLength - 3]) {
+      const image = imageOf(whole.subarray(0, whole.byteLength - cut));
+      const node = nodeWith(new Uint8Array(0), image.content);
+      const took = await update(node, image);
+      expectWritten(node, image, { cut });
+      expect({ cut, ...took }).toMatchObject({
+        cut,
+        layerBytes: 0,
+        keptBytes: image.content.byteLength,
+        copiedBytes: 0,
+      });
+    }
+  });
+
+  it('fetches the first frame where a byte of its first block is not as signed', async () => {
     const image = imageOf(contentOf(changed));
     const node = nodeWith(new Uint8Array(0), image.content);
+    node.devices.disk('b', 'root').corrupt(77, Uint8Array.of((image.content[77] ?? 0) ^ 1));
     const took = await update(node, image);
     expectWritten(node, image);
     expect(took.keptBytes).toBe(image.content.byteLength - frameBlocks * blockBytes);
-    expect(took.layerBytes).toBeLessThan(frameBlocks * blockBytes);
+    expect(took.layerBytes).toBeLessThan(frameBlocks * blockBytes * 1.1);
+  });
+
+  it('reads the first block before it is zeroed, and writes it last', async () => {
+    const steps: string[] = [];
+    const image = imageOf(contentOf(changed).subarray(0, -100));
+    const node = nodeWith(new Uint8Array(0), image.content, (name) => steps.push(name));
+    await update(node, image);
+    const writes = steps.filter((step) => /^(write|zero|flush) /.test(step));
+    expect(writes.slice(0, 2)).toEqual(['zero root 0+4096', 'flush root']);
+    expect(writes.slice(-3)).toEqual(['flush root', 'write root 0+4096', 'flush root']);
+    expect(writes.slice(2, -3).filter((step) => / 0\+/.test(step))).toEqual([]);
+  });
+
+  it('goes on where the first block cannot be read, and is told of it', async () => {
+    const image = imageOf(contentOf(changed));
+    let left = 1;
+    const node = nodeWith(new Uint8Array(0), image.content);
+    const { devices } = node;
+    const failing: SlotDevices = {
+      openBooted: (name) => devices.openBooted(name),
+      sizes: (slot) => devices.sizes(slot),
+      open: async (slot, name) => {
+        const device = await devices.open(slot, name);
+        const read = device.read.bind(device);
+        device.read = async (into, offset) => {
+          if (offset === 0 && left-- > 0) throw new PartitionError('slot-write-failed', 'cannot read: EIO');
+          await read(into, offset);
+        };
+        return device;
+      },
+    };
+    const took = await update({ devices: failing, lists: node.lists }, image);
+    expectWritten(node, image);
+    expect(took.faults).toHaveLength(1);
+    expect(took.layerBytes).toBeGreaterThan(0);
   });
 
   it('makes zeros of what lies behind the content in its last block, though the frame is in place', async () => {
