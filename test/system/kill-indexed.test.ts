@@ -1,0 +1,149 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { Link } from '../bench/link.ts';
+import { until } from '../fakes/simulated-node.ts';
+import { buildImage, type BuiltImage, mustRun } from '../integration/node/built-image.ts';
+import { type RealRegistry, startDockerRegistry } from './docker-registry.ts';
+import { LoopNode, type SystemContent } from './loop-node.ts';
+
+const mebibyte = 1024 * 1024;
+const rootBytes = 20 * mebibyte;
+/** So slow that a checkpoint or two are kept on the way: one is due each second. */
+const bytesPerSecond = 8 * mebibyte;
+/** Manifests, signatures, indexes, headers and the first frames, which are asked for again. */
+const againBytes = mebibyte;
+
+let directory = '';
+let registry: RealRegistry;
+let link: Link;
+let loop: LoopNode;
+
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'kaon-kill-indexed-'));
+  registry = await startDockerRegistry(directory, 'registry');
+  link = await Link.open(registry.host);
+}, 60_000);
+
+afterAll(async () => {
+  link.close();
+  await registry.stop();
+  await rm(directory, { recursive: true });
+});
+
+beforeEach(async () => {
+  link.reset();
+  loop = await LoopNode.open();
+  await mustRun(kaonctl, 'keygen', '--output', join(loop.folder, 'release'));
+  await loop.powerOn(join(loop.folder, 'release.pub'), { [link.host]: '' });
+}, 60_000);
+
+afterEach(async () => {
+  await loop.close();
+}, 60_000);
+
+const kaonctl = (args: readonly string[]) => loop.node.kaonctl(args);
+
+interface Published extends BuiltImage {
+  readonly reference: string;
+  /** Of all layers with content. */
+  readonly sizeBytes: number;
+}
+
+async function publish(system: SystemContent): Promise<Published> {
+  const { version, files } = system;
+  const layout = join(loop.folder, `layout-${version}`);
+  const image = await buildImage(kaonctl, layout, { version, compatible: 'system-board', files });
+  const name = `os/edge:${version}-${image.digest.slice(-12)}`;
+  const pushed = `${registry.host}/${name}`;
+  await mustRun(kaonctl, 'image', 'push', layout, pushed, '--insecure-http');
+  await mustRun(kaonctl, 'image', 'sign', '--key', join(loop.folder, 'release.key'), pushed, '--insecure-http');
+  const sizeBytes = image.content.reduce((sum, { size }) => sum + size, 0);
+  return { ...image, reference: `${link.host}/${name}`, sizeBytes };
+}
+
+/** `older` with 5 MiB of new content before 10 MiB of its own, which are elsewhere by that, and 5 MiB behind it. */
+async function makeSuccessor(older: SystemContent): Promise<{ system: SystemContent; newBytes: number }> {
+  const system = await loop.makeSystem('v2', 'healthy', rootBytes);
+  const root = older.bytes['root'] ?? Buffer.alloc(0);
+  root.copy(system.bytes['root'] ?? Buffer.alloc(0), 5 * mebibyte, 7 * mebibyte, 17 * mebibyte);
+  older.bytes['boot']?.copy(system.bytes['boot'] ?? Buffer.alloc(0), 4096, 4096);
+  for (const [name, file] of Object.entries(system.files)) await writeFile(file, system.bytes[name] ?? '');
+  return { system, newBytes: 10 * mebibyte };
+}
+
+type Victim = 'kaond' | 'kaon-slotd';
+
+/** Starts the update over the slow link, and kills when `atBytes` went to the node. */
+async function killAt(reference: string, atBytes: number, who: Victim): Promise<void> {
+  link.reset({ bytesPerSecond });
+  await mustRun(kaonctl, 'update', reference, '--detach');
+  await until('the bytes', 60_000, async () => (link.toNodeBytes >= atBytes ? true : undefined));
+  expect(await loop.newest()).toMatchObject({ phase: 'writing' });
+  if (who === 'kaond') {
+    await loop.node.killAgentAlone();
+    await loop.node.restartAgent();
+  } else expect(await loop.node.killSlotd()).toBe(true);
+  await loop.agentUp();
+}
+
+const killsAt = (...shares: readonly number[]) =>
+  shares.flatMap((share) =>
+    (['kaond', 'kaon-slotd'] as const).map((who) => ({ share, who, name: `${who} at ${share * 100} %` })),
+  );
+
+describe('killed in the write of an image with a block index', () => {
+  it.each(killsAt(0.25, 0.6, 0.9))(
+    '$name of the whole: ends as it would have, and fetches what was not there',
+    { timeout: 120_000 },
+    async ({ share, who }) => {
+      const system = await loop.makeSystem('v2', 'healthy', rootBytes);
+      const image = await publish(system);
+      await killAt(image.reference, share * image.sizeBytes, who);
+      expect(await loop.outcome()).toMatchObject({ result: 'committed' });
+      expect(loop.node.booted).toBe('b');
+      expect(await loop.holds('b', system)).toBe(true);
+      expect(link.toNodeBytes - image.sizeBytes).toBeLessThan(bytesPerSecond / 4 + againBytes);
+    },
+  );
+
+  it.each(killsAt(0.5, 0.9))(
+    '$name of what the node lacks: goes on as a delta',
+    { timeout: 120_000 },
+    async ({ share, who }) => {
+      const older = await loop.makeSystem('v1', 'healthy', rootBytes);
+      await mustRun(kaonctl, 'update', (await publish(older)).reference, '--detach');
+      expect(await loop.outcome()).toMatchObject({ result: 'committed' });
+      await loop.agentUp();
+      const { system, newBytes } = await makeSuccessor(older);
+      const image = await publish(system);
+      await killAt(image.reference, share * newBytes, who);
+      await until('the second update', 60_000, async () => {
+        const newest = await loop.newest();
+        return loop.node.booted === 'a' && newest?.phase === 'idle' ? true : undefined;
+      });
+      expect(await loop.outcome()).toMatchObject({ result: 'committed' });
+      expect(await loop.holds('a', system)).toBe(true);
+      expect(link.toNodeBytes - newBytes).toBeLessThan(bytesPerSecond / 4 + againBytes);
+    },
+  );
+
+  it('forgets its checkpoint when another image comes', { timeout: 120_000 }, async () => {
+    const checkpoint = async () => readFile(join(loop.folder, 'slotd/checkpoint-b.json'), 'utf8').catch(() => '');
+    const first = await publish(await loop.makeSystem('v2', 'healthy', rootBytes));
+    await killAt(first.reference, 0.7 * first.sizeBytes, 'kaon-slotd');
+    expect(await checkpoint()).toContain(first.digest);
+    await mustRun(kaonctl, 'cancel');
+    const system = await loop.makeSystem('v3', 'healthy', rootBytes);
+    const second = await publish(system);
+    link.reset({ bytesPerSecond });
+    await mustRun(kaonctl, 'update', second.reference, '--detach');
+    await until('another checkpoint', 60_000, async () =>
+      (await checkpoint()).includes(first.digest) ? undefined : true,
+    );
+    expect(await loop.outcome()).toMatchObject({ result: 'committed' });
+    expect(await loop.holds('b', system)).toBe(true);
+    expect(link.toNodeBytes).toBeGreaterThan(second.sizeBytes);
+  });
+});
