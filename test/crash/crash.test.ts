@@ -1,7 +1,8 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import type { UpdateRequest } from '../../agent/core/update-state.ts';
-import { type Behaviour, digestOfImage, makeImage } from './images.ts';
+import { type Behaviour, makeImage } from './images.ts';
 import { live, type LifeEnd } from './life.ts';
+import { expectPromises } from './promises.ts';
 import { regressions } from './regressions.ts';
 import { type CrashPlan, World } from './world.ts';
 
@@ -24,50 +25,18 @@ const update: UpdateRequest = {
 async function run(
   plan: CrashPlan,
   behaviour: Behaviour,
-  { agent = 1 }: { readonly agent?: 1 | 2 } = {},
+  { agent = 1, isIndexed = false }: { readonly agent?: 1 | 2; readonly isIndexed?: boolean } = {},
 ): Promise<{ world: World; end: LifeEnd }> {
   runs += 1;
-  const image = makeImage('new', behaviour, agent);
+  const image = makeImage('new', behaviour, agent, isIndexed);
   const world = new World(plan, [image, makeImage('next', 'healthy')]);
   await world.provision();
   const end = await live(world, update);
   const where = `${JSON.stringify(plan)} ${behaviour} v${agent}: ${end.boots.join(' ')}`;
   expect(end.violations, where).toEqual([]);
   expect(end.end, where).toBe('at-rest');
-  await expectPromises(world, end, behaviour, where);
+  await expectPromises(world, end, update, behaviour, where);
   return { world, end };
-}
-
-async function expectPromises(world: World, end: LifeEnd, behaviour: Behaviour, where: string): Promise<void> {
-  const status = await world.loader.adapter().readStatus();
-  const { state } = end;
-  const last = state?.phase === 'idle' ? state.last : undefined;
-  const running = world.imageIn(end.booted);
-  // Status never lies: what runs is proven, primary, and no trial is left standing.
-  expect(status, where).toMatchObject({
-    primary: end.booted,
-    trial: undefined,
-    slots: { [end.booted]: { state: 'good' } },
-  });
-  if (last?.result === 'committed') {
-    // A trial proves itself: only what passed its checks is ever committed, and it is what runs.
-    expect(behaviour, where).toBe('healthy');
-    expect(running?.name, where).toBe('new');
-    const { deployments } = await world.journal.load();
-    expect(deployments[end.booted], where).toMatchObject({
-      digest: digestOfImage(running ?? makeImage('new', 'healthy')),
-    });
-    expect(deployments[end.booted]?.committedAtMs, where).toBeDefined();
-    return;
-  }
-  expect(running?.name, where).toBe('factory');
-  expect(status.slots[end.booted === 'a' ? 'b' : 'a'].state, where).toBe('bad');
-  // A rollback explains itself, and its digest is not tried again.
-  expect(last?.result, where).toBe('rolled-back');
-  expect(await world.journal.rollback(update.id), where).toMatchObject({ updateId: update.id, image: update.image });
-  const { data } = await world.facts.load();
-  const isKnownBad = data.knownBad.some(({ digest }) => digest === digestOfImage(makeImage('new', behaviour)));
-  expect(isKnownBad, where).toBe(last?.code !== 'power-lost');
 }
 
 async function stepsOf(loader: CrashPlan['loader'], behaviour: Behaviour): Promise<readonly string[]> {
@@ -155,6 +124,35 @@ describe('power lost once', () => {
     const { length } = await stepsOf('kaon', behaviour);
     for (let cut = 0; cut < length; cut += 1) {
       await run({ loader: 'kaon', cuts: [cut], fates: { seed: cut } }, behaviour, { agent: 2 });
+    }
+  });
+});
+
+describe('power lost in an update to an image with a block index', () => {
+  const runIndexed = (cuts: readonly number[], fates: CrashPlan['fates'], behaviour: Behaviour) =>
+    run({ loader: 'kaon', cuts, fates }, behaviour, { isIndexed: true });
+
+  it.each(['healthy', 'fails-health'] as const)('once, before each durable step (%s)', async (behaviour) => {
+    const { steps } = (await runIndexed([], 'lost', behaviour)).world;
+    expect(steps).toContain('checkpoint-save b');
+    for (let cut = 0; cut < steps.length; cut += 1) {
+      for (const fates of ['lost', 'written', { seed: cut }, { seed: cut + 1000 }] as const) {
+        const { end } = await runIndexed([cut], fates, behaviour);
+        const result = behaviour === 'healthy' ? 'committed' : 'rolled-back';
+        expect(end.state, `cut ${cut}`).toMatchObject({ last: { result } });
+      }
+    }
+  });
+
+  it('twice in its write, which goes on from what is there', { timeout: 60_000 }, async () => {
+    const { steps } = (await runIndexed([], 'lost', 'healthy')).world;
+    const from = steps.indexOf('zero boot 0+4096');
+    const to = steps.indexOf('record-save b');
+    for (let first = from; first < to; first += 1) {
+      for (let second = first + 1 + (first % 4); second < first + (to - from) + 20; second += 4) {
+        const { end } = await runIndexed([first, second], { seed: first * 1000 + second }, 'healthy');
+        expect(end.state, `cuts ${first}, ${second}`).toMatchObject({ last: { result: 'committed' } });
+      }
     }
   });
 });

@@ -1,4 +1,4 @@
-import { TrustedDescriptor } from '../../partitions/trusted-descriptor.ts';
+import { TrustedDescriptor, type TrustedPartition } from '../../partitions/trusted-descriptor.ts';
 import { AgentError } from '../../agent/core/errors.ts';
 import { digestOf } from '../../agent/core/image-format/digest.ts';
 import type { Reference } from '../../agent/core/image-format/reference.ts';
@@ -13,6 +13,7 @@ import type {
 } from '../../agent/core/ports.ts';
 import type { MintingPolicy } from '../../agent/slotd/local-slot-service.ts';
 import { cutRanges } from '../fakes/cut-ranges.ts';
+import { indexedLayer } from '../fakes/indexed-layer.ts';
 
 /** How an image behaves once it is booted. */
 export type Behaviour =
@@ -28,6 +29,12 @@ export type Behaviour =
   /** as `fails-health` in its first boot, and as `no-agent` in every later one */
   | 'fails-then-no-agent';
 
+/** What is signed of a partition's layer, and the bytes of it and of its index. */
+interface CrashLayer {
+  readonly signed: TrustedPartition;
+  readonly blobs: readonly Uint8Array[];
+}
+
 /** An image of the simulated registry. */
 export interface CrashImage {
   readonly name: string;
@@ -35,6 +42,9 @@ export interface CrashImage {
   /** Which agent runs in it: 2 writes what 1 does not know. */
   readonly agent: 1 | 2;
   readonly partitions: Readonly<Record<string, Uint8Array>>;
+  /** Whether its layers are zstd frames with a block index; else they are the content. */
+  readonly isIndexed: boolean;
+  readonly layers: readonly CrashLayer[];
   /** For loaders that read no slot. */
   readonly kernel: Uint8Array;
 }
@@ -42,7 +52,7 @@ export interface CrashImage {
 export const partitionBytes = { boot: 8192, root: 16384 } as const;
 
 /** An image whose content is told apart in every sector. */
-export function makeImage(name: string, behaviour: Behaviour, agent: 1 | 2 = 1): CrashImage {
+export function makeImage(name: string, behaviour: Behaviour, agent: 1 | 2 = 1, isIndexed = false): CrashImage {
   const fill = (sizeBytes: number, salt: number) => {
     const bytes = new Uint8Array(sizeBytes);
     const seed = Buffer.from(name).reduce((sum, letter) => (sum * 31 + letter) % 65_521, salt);
@@ -51,10 +61,22 @@ export function makeImage(name: string, behaviour: Behaviour, agent: 1 | 2 = 1):
   };
   // The root's content is smaller than its partition, so that the tail is zeroed.
   const partitions = { boot: fill(partitionBytes.boot, 1), root: fill(10_000, 2) };
-  return { name, behaviour, agent, partitions, kernel: fill(1_500, 3) };
+  const layers = Object.entries(partitions).map(([part, content]) => layerOf(part, content, isIndexed));
+  return { name, behaviour, agent, partitions, isIndexed, layers, kernel: fill(1_500, 3) };
 }
 
 const bytesOf = (text: string) => new TextEncoder().encode(text);
+
+function layerOf(name: string, content: Uint8Array, isIndexed: boolean): CrashLayer {
+  if (isIndexed) {
+    const { signed, bytes, indexBytes } = indexedLayer(name, content, [4096]);
+    return { signed, blobs: [bytes, indexBytes] };
+  }
+  const digest = digestOf(content);
+  const sizeBytes = content.byteLength;
+  const layer = { layerDigest: digest, layerSizeBytes: sizeBytes, contentDigest: digest, contentSizeBytes: sizeBytes };
+  return { signed: { name, encoding: 'raw', ...layer }, blobs: [content] };
+}
 
 /** The manifest digest that stands for an image. */
 export function digestOfImage(image: CrashImage): string {
@@ -93,9 +115,9 @@ export class CrashRegistry implements ImageSource, TrustPolicy, MintingPolicy {
     ranges?: readonly ByteRange[],
   ): AsyncGenerator<Uint8Array> {
     for (const image of this.#images) {
-      for (const content of [...Object.values(image.partitions), image.kernel]) {
-        if (digestOf(content) === layer.digest) {
-          yield* cutRanges(content, ranges);
+      for (const bytes of [...image.layers.flatMap(({ blobs }) => blobs), image.kernel]) {
+        if (digestOf(bytes) === layer.digest) {
+          yield* cutRanges(bytes, ranges);
           return;
         }
       }
@@ -116,12 +138,7 @@ export class CrashRegistry implements ImageSource, TrustPolicy, MintingPolicy {
       rollbackIndex: 0,
       minimumAgent: undefined,
       agentVersion: undefined,
-      partitions: Object.entries(image.partitions).map(([name, content]) => ({
-        name,
-        layerDigest: digestOf(content),
-        layerSizeBytes: content.byteLength,
-        contentSizeBytes: content.byteLength,
-      })),
+      partitions: image.layers.map(({ signed }) => signed),
       boot: {
         payloads: [{ role: 'kernel', layerDigest: digestOf(image.kernel), layerSizeBytes: image.kernel.byteLength }],
         options: 'ro',
@@ -131,16 +148,10 @@ export class CrashRegistry implements ImageSource, TrustPolicy, MintingPolicy {
 
   judgeAndMint(signed: SignedImage): { readonly image: TrustedImage; readonly descriptor: TrustedDescriptor } {
     const image = this.judge(signed);
+    const found = this.#images.find((one) => digestOfImage(one) === image.manifestDigest);
     const descriptor = TrustedDescriptor.mintAfterVerification({
       manifestDigest: image.manifestDigest,
-      partitions: image.partitions.map(({ name, layerDigest, layerSizeBytes, contentSizeBytes }) => ({
-        name,
-        encoding: 'raw',
-        layerDigest,
-        layerSizeBytes,
-        contentDigest: layerDigest,
-        contentSizeBytes,
-      })),
+      partitions: found?.layers.map((layer) => layer.signed) ?? [],
       boot: image.boot,
     });
     return { image, descriptor };

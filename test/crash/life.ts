@@ -26,6 +26,9 @@ export const crashRules: UpdateRules = {
 
 const maxBoots = 60;
 
+/** The writer's clock moves on by so much whenever it is read, so that checkpoints become due. */
+const writerTickMs = 600;
+
 /** What a node's life came to. */
 export interface LifeEnd {
   /** Where it stands: an agent with nothing to do, or a node that stays up without one. */
@@ -174,12 +177,21 @@ async function runAgent(
 
 /** The privileged half of a boot in `booted`, over what survives in `world`. */
 export function slotService(world: World, booted: SlotName, reboot: (argument?: string) => void): SlotService {
+  const { checkpoints } = world;
+  let writerMs = 0;
   return new LocalSlotService({
     booted,
     bootloader: world.loader.adapter(),
     payloads: world.loader.payloads?.(),
     devices: world.devices,
-    writer: new StreamingSlotWriter({ ...writerParts, devices: world.devices, bufferBytes: 4096 }),
+    writer: new StreamingSlotWriter({
+      ...writerParts,
+      clock: { ...writerParts.clock, monotonicMs: () => (writerMs += writerTickMs) },
+      devices: world.devices,
+      bufferBytes: 4096,
+      ...(checkpoints === undefined ? {} : { checkpoints }),
+    }),
+    ...(checkpoints === undefined ? {} : { checkpoints }),
     policy: world.registry,
     records: world.records,
     rebooter: {

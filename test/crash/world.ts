@@ -1,6 +1,7 @@
 import type { SlotName } from '../../agent/core/update-state.ts';
 import type { Clock } from '../../agent/core/ports.ts';
 import { MemorySlotDevices } from '../fakes/memory-block-device.ts';
+import { MemoryCheckpoints } from '../fakes/memory-checkpoints.ts';
 import { MemoryFacts } from '../fakes/memory-facts.ts';
 import { MemoryJournal } from '../fakes/memory-journal.ts';
 import { MemoryWrittenRecords } from '../fakes/memory-written-records.ts';
@@ -69,6 +70,8 @@ export class World {
   readonly journal: MemoryJournal;
   readonly facts: MemoryFacts;
   readonly records: MemoryWrittenRecords;
+  /** Where an image has an index: of the others none is ever kept. */
+  readonly checkpoints: MemoryCheckpoints | undefined;
   readonly clock = new InstantClock();
   readonly registry: CrashRegistry;
   readonly images: readonly CrashImage[];
@@ -89,6 +92,7 @@ export class World {
     this.journal = new MemoryJournal(beforeStep);
     this.facts = new MemoryFacts(beforeStep);
     this.records = new MemoryWrittenRecords(beforeStep);
+    this.checkpoints = images.some(({ isIndexed }) => isIndexed) ? new MemoryCheckpoints(beforeStep) : undefined;
   }
 
   /**

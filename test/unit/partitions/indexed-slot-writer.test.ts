@@ -1,11 +1,10 @@
 import zlib from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { BlockIndexEncoder } from '../../../partitions/block-index/encode-index.ts';
-import { encodeSeekTable } from '../../../partitions/frames/seek-table.ts';
 import type { ByteRange, LayerSource, WriteProgress } from '../../../partitions/slot-writer.ts';
 import { StreamingSlotWriter } from '../../../partitions/streaming-slot-writer.ts';
-import { TrustedDescriptor, type TrustedPartition } from '../../../partitions/trusted-descriptor.ts';
+import { TrustedDescriptor } from '../../../partitions/trusted-descriptor.ts';
 import { cutRanges } from '../../fakes/cut-ranges.ts';
+import { type IndexedLayer, indexedLayer } from '../../fakes/indexed-layer.ts';
 import { ManualClock } from '../../fakes/manual-clock.ts';
 import { type DeviceFault, MemorySlotDevices } from '../../fakes/memory-block-device.ts';
 import { MemoryCheckpoints } from '../../fakes/memory-checkpoints.ts';
@@ -18,51 +17,6 @@ const bufferBytes = 32 * 1024;
 const deviceBytes = 512 * 1024;
 const digestOfImage = (salt: string) => sha256Of(Buffer.from(`image ${salt}`));
 
-interface IndexedLayer {
-  readonly signed: TrustedPartition;
-  readonly bytes: Uint8Array;
-  readonly indexBytes: Uint8Array;
-  readonly content: Uint8Array;
-  /** Where each frame's content begins, and at last where it ends. */
-  readonly offsets: readonly number[];
-}
-
-/** A layer as images are built: frames of `frameBytes`, or of other sizes in turn, a seek table, and an index of them. */
-function indexedLayer(name: string, content: Uint8Array, sizes: readonly number[] = [frameBytes]): IndexedLayer {
-  const encoder = new BlockIndexEncoder(frameBytes);
-  const parts: Uint8Array[] = [];
-  const entries = [];
-  const offsets = [0];
-  for (let at = 0, turn = 0; at < content.byteLength; turn += 1) {
-    const part = content.subarray(at, at + (sizes[turn % sizes.length] ?? frameBytes));
-    at += part.byteLength;
-    offsets.push(at);
-    const frame = zlib.zstdCompressSync(part, { pledgedSrcSize: part.byteLength });
-    encoder.add(part, frame.byteLength);
-    parts.push(frame);
-    entries.push({ compressedSizeBytes: frame.byteLength, contentSizeBytes: part.byteLength });
-  }
-  const bytes = Buffer.concat([...parts, encodeSeekTable(entries)]);
-  const { headSizeBytes, headDigest, parts: indexParts } = encoder.finish();
-  const indexBytes = Buffer.concat(indexParts);
-  const index = {
-    layerDigest: sha256Of(indexBytes),
-    layerSizeBytes: indexBytes.byteLength,
-    headSizeBytes,
-    headDigest,
-  };
-  const signed: TrustedPartition = {
-    name,
-    encoding: 'zstd',
-    layerDigest: sha256Of(bytes),
-    layerSizeBytes: bytes.byteLength,
-    contentDigest: sha256Of(content),
-    contentSizeBytes: content.byteLength,
-    index,
-  };
-  return { signed, bytes, indexBytes, content, offsets };
-}
-
 /** Content with zeros in places: whole frames, and parts of them. */
 function contentOf(sizeBytes: number, seed: number): Uint8Array {
   const content = sampleBytes(sizeBytes, seed);
@@ -72,7 +26,7 @@ function contentOf(sizeBytes: number, seed: number): Uint8Array {
 }
 
 const layers = [
-  indexedLayer('root', contentOf(300_001, 1)),
+  indexedLayer('root', contentOf(300_001, 1), [frameBytes]),
   indexedLayer('boot', contentOf(200_000, 2), [8192, 4096, 8192, 8192, 4096]),
 ] as const;
 
@@ -92,7 +46,7 @@ interface Setup {
 
 function sourceOf(parts: readonly IndexedLayer[]): LayerSource {
   return async function* (digest, ranges) {
-    const part = parts.find(({ signed }) => signed.layerDigest === digest || signed.index?.layerDigest === digest)!;
+    const part = parts.find(({ signed }) => signed.layerDigest === digest || signed.index.layerDigest === digest)!;
     yield* cutRanges(part.signed.layerDigest === digest ? part.bytes : part.indexBytes, ranges);
   };
 }
@@ -178,7 +132,7 @@ describe('writing an image with a block index', () => {
 
   it('writes images of any size, down to a byte and up to the device', async () => {
     for (const sizeBytes of [1, 4095, 4096, 4097, frameBytes, frameBytes + 1, bufferBytes + 7, deviceBytes]) {
-      const parts = [indexedLayer('root', sampleBytes(sizeBytes, sizeBytes)), layers[1]];
+      const parts = [indexedLayer('root', sampleBytes(sizeBytes, sizeBytes), [frameBytes]), layers[1]];
       const { devices, write } = setUp({ parts });
       await write();
       expect(holds(devices, parts[0]!)).toBe(true);
@@ -187,7 +141,7 @@ describe('writing an image with a block index', () => {
 
   it('never writes a frame that does not have its signed digest', async () => {
     const other = sampleBytes(300_001, 9);
-    const parts = [{ ...layers[0], bytes: indexedLayer('root', other).bytes }, layers[1]];
+    const parts = [{ ...layers[0], bytes: indexedLayer('root', other, [frameBytes]).bytes }, layers[1]];
     // The frames of the other content have other places: only those that happen to fit are even decoded.
     const { devices, write } = setUp({ source: sourceOf(parts) });
     expect(['digest-mismatch', 'layer-corrupt', 'download-truncated']).toContain(await codeOf(write));
@@ -203,7 +157,7 @@ describe('writing an image with a block index', () => {
     // A raw block's byte: the frame still decodes.
     const changed = sampleBytes(frameBytes, 77);
     const frame = zlib.zstdCompressSync(changed, { pledgedSrcSize: frameBytes });
-    const parts = [indexedLayer('root', sampleBytes(2 * frameBytes, 77)), layers[1]];
+    const parts = [indexedLayer('root', sampleBytes(2 * frameBytes, 77), [frameBytes]), layers[1]];
     const swapped = Buffer.concat([frame, bytes]).subarray(0, parts[0]!.bytes.byteLength);
     const { devices, write } = setUp({
       parts,
@@ -254,7 +208,7 @@ describe('writing an image with a block index', () => {
     await first.write();
     const changed = Uint8Array.from(layers[0].content);
     changed[100_000] = 1;
-    const parts = [indexedLayer('root', changed), layers[1]];
+    const parts = [indexedLayer('root', changed, [frameBytes]), layers[1]];
     const { devices, write } = setUp({ parts, devices: first.devices, keepsEqual: true });
     first.steps.length = 0;
     await write();
