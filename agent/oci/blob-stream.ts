@@ -1,6 +1,7 @@
 import { AgentError } from '../core/errors.ts';
 import type { HttpAnswer } from './http-answer.ts';
 import { type ClosedRange, layerTooLarge, rangesAfter, skipOf } from './range.ts';
+import { type OpenRange, RequestsAhead } from './requests-ahead.ts';
 import { isTransient, type RetryBudget } from './retry.ts';
 
 /** A blob to be streamed. */
@@ -11,7 +12,7 @@ export interface BlobRequest {
   /** What of it is wanted: ascending, apart, inside. */
   readonly ranges: readonly ClosedRange[];
   /** Asks the registry anew, redirects included; `undefined` asks for the whole. Resolves to a 200, 206 or 416. */
-  open(range: ClosedRange | undefined): Promise<HttpAnswer>;
+  readonly open: OpenRange;
 }
 
 function sizeOf(ranges: readonly ClosedRange[]): number {
@@ -57,9 +58,9 @@ async function* readAnswer(
 }
 
 /**
- * The bytes of a blob's ranges in order, each range by a closed request. After a broken connection it goes on with a
- * closed range, asked from the registry itself, since a presigned link may have expired. Bytes are pulled as they are
- * consumed. Rejects when `budget` is used up; nothing is hashed here.
+ * The bytes of a blob's ranges in order, each range by a closed request; the next few are asked for ahead. After a broken
+ * connection it goes on with a closed range, asked from the registry itself, since a presigned link may have expired.
+ * Bytes are pulled as they are consumed. Rejects when `budget` is used up; nothing is hashed here.
  */
 export async function* streamBlob(
   request: BlobRequest,
@@ -68,29 +69,42 @@ export async function* streamBlob(
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const totalBytes = sizeOf(request.ranges);
   const isWhole = totalBytes === request.sizeBytes;
+  const ahead = new RequestsAhead(request.open, signal);
   let doneBytes = 0;
-  while (doneBytes < totalBytes) {
-    const wanted = rangesAfter(request.ranges, doneBytes);
-    const range = isWhole && doneBytes === 0 ? undefined : wanted[0];
-    try {
-      const answer = await request.open(range);
-      const dueBytes = doneBytes + sizeOf(answer.status === 206 ? wanted.slice(0, 1) : wanted);
-      for await (const piece of readAnswer(answer, request, range, wanted)) {
-        doneBytes += piece.byteLength;
-        budget.noteProgress(piece.byteLength);
-        yield piece;
+  try {
+    while (doneBytes < totalBytes) {
+      const wanted = rangesAfter(request.ranges, doneBytes);
+      const range = isWhole && doneBytes === 0 ? undefined : wanted[0];
+      try {
+        const answer = await ahead.take(range);
+        const isPart = answer.status === 206;
+        const dueBytes = doneBytes + sizeOf(isPart ? wanted.slice(0, 1) : wanted);
+        // A registry that gives the whole for a range would give it once more for each.
+        const next = isPart ? wanted.slice(1) : [];
+        ahead.fill(next, dueBytes - doneBytes);
+        for await (const piece of readAnswer(answer, request, range, wanted)) {
+          doneBytes += piece.byteLength;
+          budget.noteProgress(piece.byteLength);
+          ahead.fill(next, dueBytes - doneBytes);
+          yield piece;
+        }
+        if (doneBytes < dueBytes) throw truncated(request, doneBytes, totalBytes);
+      } catch (error) {
+        // Every byte came; that the connection then broke in place of ending takes nothing away.
+        if (doneBytes === totalBytes && isTransient(error)) return;
+        ahead.dropUnanswered();
+        await budget.recover(error, signal);
       }
-      if (doneBytes < dueBytes) {
-        throw new AgentError(
-          'download-truncated',
-          `cannot fetch ${request.what}: it ended after ${doneBytes} of ${totalBytes} bytes`,
-          { details: { receivedBytes: doneBytes, sizeBytes: totalBytes } },
-        );
-      }
-    } catch (error) {
-      // Every byte came; that the connection then broke in place of ending takes nothing away.
-      if (doneBytes === totalBytes && isTransient(error)) return;
-      await budget.recover(error, signal);
     }
+  } finally {
+    ahead.drop();
   }
+}
+
+function truncated({ what }: BlobRequest, doneBytes: number, totalBytes: number): AgentError {
+  return new AgentError(
+    'download-truncated',
+    `cannot fetch ${what}: it ended after ${doneBytes} of ${totalBytes} bytes`,
+    { details: { receivedBytes: doneBytes, sizeBytes: totalBytes } },
+  );
 }

@@ -73,7 +73,7 @@ export class RegistryImageSource implements ImageSource {
         what: `layer ${layer.digest} of ${repository}`,
         sizeBytes: layer.sizeBytes,
         ranges: closedRanges(ranges, layer.sizeBytes),
-        open: (range) => client.openBlob(name, layer.digest, range, signal),
+        open: (range, own) => client.openBlob(name, layer.digest, range, own),
       },
       client.budget(this.#options.limits.layerRetry),
       signal,

@@ -11,6 +11,8 @@ export type Fault =
   | { readonly kind: 'cut'; readonly afterBytes: number }
   /** Stops sending after so many bytes of the body, and keeps the connection. */
   | { readonly kind: 'stall'; readonly afterBytes: number }
+  /** Answers when what this gives has resolved. */
+  | { readonly kind: 'wait'; readonly until: () => Promise<void> }
   /** Never answers. */
   | { readonly kind: 'silence' }
   /** Changes a bit of the body. */

@@ -43,6 +43,7 @@ export async function sendAnswer(
   onSent: (sizeBytes: number) => void,
 ): Promise<void> {
   if (fault?.kind === 'silence') return;
+  if (fault?.kind === 'wait') await fault.until();
   const { status, headers, body } = withFault(answer, fault);
   const isUndeclared = fault?.kind === 'extend' && !fault.isDeclared;
   response.writeHead(status, {

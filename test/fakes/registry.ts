@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import { promisify } from 'node:util';
 import { type RegistryAuthOptions, RegistryGuard } from './registry-auth.ts';
 import { RegistryContent } from './registry-content.ts';
 import { FaultPlan } from './registry-faults.ts';
@@ -120,6 +121,11 @@ export class EmbeddedRegistry {
   async start(): Promise<void> {
     this.#port = await listen(this.#server, this.#options.port ?? 0);
     if (this.#options.isRedirecting === true) this.#storagePort = await listen(this.#storage, 0);
+  }
+
+  /** How many connections are open to the registry itself. */
+  async openConnections(): Promise<number> {
+    return promisify(this.#server.getConnections.bind(this.#server))();
   }
 
   /** Makes every redirect given so far answer 403, as an expired presigned link does. */
