@@ -20,6 +20,17 @@ export interface NodeStatus {
   readonly last?: { readonly result: string; readonly code?: string; readonly message?: string };
 }
 
+/** What kaond's unit sets, and kaon-slotd, its child here, gets as well. */
+const unitEnvironment = parseEnvironment(
+  await readFile(new URL('../../systemd-units/kaond.service', import.meta.url), 'utf8'),
+);
+
+/** The variables of the `Environment=` lines of a unit, none of them quoted. */
+export function parseEnvironment(unit: string): Readonly<Record<string, string>> {
+  const words = [...unit.matchAll(/^Environment=(.+)$/gm)].flatMap(([, line = '']) => line.split(' '));
+  return Object.fromEntries(words.map((word) => [word.split('=', 1)[0] ?? '', word.slice(word.indexOf('=') + 1)]));
+}
+
 /** A node of its own: real kaond and kaon-slotd, slots on loop devices, GRUB's rules over an environment block. */
 export class BenchNode {
   readonly node: SimulatedNode;
@@ -41,6 +52,7 @@ export class BenchNode {
     this.#publicKey = publicKey;
     this.node = new SimulatedNode({
       folder,
+      environment: unitEnvironment,
       firmware: () => this.#startFirmware(),
       // Nothing runs from the slots: whatever is installed is taken to come up.
       systemIn: async (slot) => ({ version: slot, staysUp: true }),

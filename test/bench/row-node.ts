@@ -26,11 +26,16 @@ export async function prepareMemory(bench: Workbench): Promise<void> {
   }
 }
 
+interface MemoryPeak {
+  readonly allBytes: number;
+  readonly kaondBytes: number;
+}
+
 /** The largest memory of all our processes while images of different sizes are installed. */
 export async function runMemory(bench: Workbench): Promise<GroupResults> {
   const { cache, options, shop, say } = bench;
   const content = await makeContent(cache, options.sizeBytes);
-  const peaks: number[] = [];
+  const peaks: MemoryPeak[] = [];
   for (const sizeBytes of options.memorySizes) {
     const image = await thinOut(cache, content, sizeBytes / content.sizeBytes);
     const { name } = await shop.publish(image);
@@ -44,17 +49,20 @@ export async function runMemory(bench: Workbench): Promise<GroupResults> {
       if (!(await slots.b.holds(image))) throw new Error('kaon left other bytes on the slot than the image has');
       return found;
     });
-    say(`memory: ${formatMiB(sizeBytes)}: ${formatMiB(peak)}`);
+    say(`memory: ${formatMiB(sizeBytes)}: ${describe(peak)}`);
     peaks.push(peak);
   }
-  const [smallest = Number.NaN] = peaks;
-  const sizes = options.memorySizes.map((bytes, index) => `${formatMiB(peaks[index] ?? 0)} at ${formatMiB(bytes)}`);
+  const largestBytes = Math.max(...peaks.map(({ allBytes }) => allBytes));
+  const smallestBytes = peaks[0]?.allBytes ?? Number.NaN;
+  const sizes = peaks.map((peak, index) => `${describe(peak)} at ${formatMiB(options.memorySizes[index] ?? 0)}`);
   const note = `PSS of kaond, kaon-slotd and workers: ${sizes.join(', ')}`;
   return {
-    memory: measured([Math.max(...peaks) / mebibyte], note),
-    'memory-growth': measured([Math.max(...peaks) / smallest], 'the largest of these over that of the smallest image'),
+    memory: measured([largestBytes / mebibyte], note),
+    'memory-growth': measured([largestBytes / smallestBytes], 'the largest of these over that of the smallest image'),
   };
 }
+
+const describe = ({ allBytes, kaondBytes }: MemoryPeak) => `${formatMiB(allBytes)} (kaond ${formatMiB(kaondBytes)})`;
 
 /** How fast a status is answered while the slot is written. */
 export async function runStatus(bench: Workbench): Promise<GroupResults> {
@@ -103,11 +111,13 @@ export async function runIdle(bench: Workbench): Promise<GroupResults> {
   });
 }
 
-/** The largest PSS of all our processes while `work` goes on. */
-async function peakDuring(node: BenchNode, work: () => Promise<void>): Promise<number> {
-  let peak = 0;
+/** The largest PSS of all our processes while `work` goes on, and how much of it was kaond's. */
+async function peakDuring(node: BenchNode, work: () => Promise<void>): Promise<MemoryPeak> {
+  let peak: MemoryPeak = { allBytes: 0, kaondBytes: 0 };
   await during(work(), sampleEveryMs, async () => {
-    peak = Math.max(peak, (await memoryOf(node.pid)).pssBytes);
+    const kaondBytes = (await memoryOfOne(node.pid)).pssBytes;
+    const allBytes = (await memoryOf(node.pid)).pssBytes;
+    if (allBytes > peak.allBytes) peak = { allBytes, kaondBytes };
   });
   return peak;
 }

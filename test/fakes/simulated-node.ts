@@ -29,6 +29,8 @@ export interface SimulatedNodeParts {
   /** Hears what the firmware does. */
   readonly say?: (line: string) => void;
   readonly agentOptions?: readonly string[];
+  /** Of the agent, beside this process's own. */
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 /**
@@ -233,7 +235,7 @@ export class SimulatedNode {
         ...Object.entries(options).flat(),
         ...(this.#parts.agentOptions ?? []),
       ],
-      { stdio: ['ignore', log, log] },
+      { stdio: ['ignore', log, log], env: { ...process.env, ...this.#parts.environment } },
     );
     closeSync(log);
   }
