@@ -3,7 +3,7 @@ import { type RealRegistry, startDockerRegistry } from '../system/docker-registr
 import type { Cache } from './cache.ts';
 import type { Content } from './content.ts';
 import { kaonctl, kaonctlOrThrow } from './kaonctl.ts';
-import { layoutOf } from './layouts.ts';
+import { type BuildTraits, layoutOf } from './layouts.ts';
 
 const manifestType = 'application/vnd.oci.image.manifest.v1+json';
 const partitionType = 'application/vnd.kaon.partition.v1.raw';
@@ -47,11 +47,12 @@ export class ImageShop {
   }
 
   /** Builds, pushes and signs an image of `content`, once in a run. */
-  async publish(content: Content, level?: number): Promise<PublishedImage> {
-    const known = this.#published.get(content.file);
+  async publish(content: Content, traits: BuildTraits = {}): Promise<PublishedImage> {
+    const key = `${content.file} after ${traits.previous?.file ?? 'nothing'}`;
+    const known = this.#published.get(key);
     if (known !== undefined) return known;
-    const published = layoutOf(this.#cache, content, level).then((layout) => this.#push(layout));
-    this.#published.set(content.file, published);
+    const published = layoutOf(this.#cache, content, traits).then((layout) => this.#push(layout));
+    this.#published.set(key, published);
     return published;
   }
 

@@ -27,10 +27,11 @@ export async function kaonctlOrThrow(...args: readonly string[]): Promise<void> 
   if (exitCode !== 0) throw new Error(`kaonctl ${args.join(' ')} failed with ${exitCode}: ${stderr}`);
 }
 
-/** Builds an image of `content` into an OCI layout at `path`. */
-export async function buildLayout(content: Content, path: string, level: number): Promise<void> {
+/** Builds an image of `content` into an OCI layout at `path`; its frames are cut by the image in the layout `previous`. */
+export async function buildLayout(content: Content, path: string, level: number, previous?: string): Promise<void> {
   await kaonctlOrThrow(
     ...['image', 'build', '--name', 'bench', '--version', '1', '--compatible', 'bench', '--level', String(level)],
+    ...(previous === undefined ? [] : ['--previous', previous]),
     ...['--partition', `root=${content.file}`, '--output', path],
   );
 }

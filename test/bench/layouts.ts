@@ -11,12 +11,26 @@ const root = fileURLToPath(new URL('../../', import.meta.url));
 /** What decides how an image looks; a change there makes all images anew. */
 const builders = ['partitions', 'agent/image', 'agent/core/image-format', 'agent/cli/commands'];
 
+/** How a content becomes an image. */
+export interface BuildTraits {
+  /** Of zstd; 3 unless told. */
+  readonly level?: number;
+  /** The content of the release before, which frames are cut by. */
+  readonly previous?: Content | undefined;
+}
+
 /** An OCI layout with the image of `content`, built by kaonctl and kept until the code that makes images changes. */
-export async function layoutOf(cache: Cache, content: Content, level = 3): Promise<string> {
-  const prefix = `layout-${await keyOf(content.file)}-${level}-`;
+export async function layoutOf(
+  cache: Cache,
+  content: Content,
+  { level = 3, previous }: BuildTraits = {},
+): Promise<string> {
+  const older = previous && { layout: await layoutOf(cache, previous), key: await keyOf(previous.file) };
+  const after = older === undefined ? '' : `after-${older.key}-`;
+  const prefix = `layout-${after}${await keyOf(content.file)}-${level}-`;
   return cache.file(`${prefix}${await builderKey()}`, async (path) => {
     await cache.forget(prefix);
-    await buildLayout(content, path, level);
+    await buildLayout(content, path, level, older?.layout);
   });
 }
 

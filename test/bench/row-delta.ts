@@ -1,6 +1,6 @@
 import { makeOtherData } from './content.ts';
 import { debianPairs } from './debian-pairs.ts';
-import { layoutOf } from './layouts.ts';
+import { type BuildTraits, layoutOf } from './layouts.ts';
 import { Link } from './link.ts';
 import { type ImagePair, tinyPairs } from './pairs.ts';
 import { type PeerDeltas, peerDeltas } from './peer-deltas.ts';
@@ -25,8 +25,7 @@ interface OwnBytes {
 export async function prepareDeltas(bench: Workbench): Promise<void> {
   for (const pair of await pairsOf(bench)) {
     await peerDeltas(bench.cache, pair, levelOf(bench));
-    await layoutOf(bench.cache, pair.older);
-    await layoutOf(bench.cache, pair.newer, levelOf(bench));
+    await layoutOf(bench.cache, pair.newer, traitsOf(bench, pair));
   }
 }
 
@@ -77,12 +76,13 @@ export function rowsOf({ name, origin }: ImagePair, own: OwnBytes, peers: PeerDe
  * Installs the older image and commits it, puts other data onto the slot that is free then, and stages the newer one:
  * once as it is, once with a patch beside it.
  */
-async function fetchedBytes(bench: Workbench, { name, older, newer }: ImagePair): Promise<OwnBytes> {
+async function fetchedBytes(bench: Workbench, pair: ImagePair): Promise<OwnBytes> {
   const { cache, shop, say } = bench;
+  const { name, older, newer } = pair;
   const sizeBytes = Math.max(older.sizeBytes, newer.sizeBytes);
   const otherData = await makeOtherData(cache, sizeBytes);
   const olderImage = await shop.publish(older);
-  const newerImage = await shop.publish(newer, levelOf(bench));
+  const newerImage = await shop.publish(newer, traitsOf(bench, pair));
   const link = await Link.open(shop.registry.host);
   try {
     return await withStand(bench, 'delta', { a: sizeBytes, b: sizeBytes }, [link.host], async ({ node, slots }) => {
@@ -108,6 +108,11 @@ async function fetchedBytes(bench: Workbench, { name, older, newer }: ImagePair)
   } finally {
     link.close();
   }
+}
+
+/** The newer image is built as publishers are told to: by the one that most nodes have. */
+function traitsOf(bench: Workbench, { older }: ImagePair): BuildTraits {
+  return { level: levelOf(bench), previous: older };
 }
 
 function levelOf({ options }: Workbench): number {
