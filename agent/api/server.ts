@@ -13,6 +13,8 @@ export const bodyLimitBytes = 64 * 1024;
 /** What the API needs beside the agent's control. */
 export interface ApiSettings {
   readonly agentVersion: string;
+  /** Tells this start of the agent from all others. */
+  readonly startId: string;
   /** Facts of the host for `GET /v1/host` and the status; must answer at once. */
   readonly hostFacts: () => unknown;
   /** Hears of errors that are bugs; the caller is told only that there was one. */
@@ -49,7 +51,7 @@ export function buildServer(control: AgentControl, settings: ApiSettings): Fasti
   app.get('/healthz', async () => ({ status: 'alive', agentVersion: settings.agentVersion }));
   app.get('/docs/errors', async (_request, reply) => reply.type('text/plain; charset=utf-8').send(errorsPage()));
   app.get('/v1/host', async () => settings.hostFacts());
-  addStatusRoutes(app, control, settings.hostFacts);
+  addStatusRoutes(app, control, settings);
   addUpdateRoutes(app, control);
   addNodeRoutes(app, control);
   addEventRoutes(app, control);

@@ -1,19 +1,24 @@
 import type { FastifyInstance } from 'fastify';
 import type { AgentControl } from '../core/control.ts';
 import { AgentError } from '../core/errors.ts';
+import type { ApiSettings } from './server.ts';
 import { parseRequest, slotParams, statusQuery } from './requests.ts';
 import { toWire } from './wire.ts';
 
 /** Status, slots and health: what is read and never asked for anything. */
-export function addStatusRoutes(app: FastifyInstance, control: AgentControl, hostFacts: () => unknown): void {
+export function addStatusRoutes(
+  app: FastifyInstance,
+  control: AgentControl,
+  { startId, hostFacts }: Pick<ApiSettings, 'startId' | 'hostFacts'>,
+): void {
   app.get('/v1/status', async (request, reply) => {
     const { wait } = parseRequest(statusQuery, request.query, 'query');
-    const seen = versionOf(request.headers['if-none-match']);
+    const seen = versionOf(startId, request.headers['if-none-match']);
     if (wait > 0 && seen !== undefined) {
       await control.waitForChange(seen, wait * 1000, closedSignal(request.raw));
     }
     const version = control.statusVersion();
-    void reply.header('etag', etagOf(version)).header('cache-control', 'no-cache');
+    void reply.header('etag', etagOf(startId, version)).header('cache-control', 'no-cache');
     if (seen === version) return reply.code(304).send();
     return { ...toWire(await control.status()), host: hostFacts() };
   });
@@ -35,13 +40,14 @@ export function addStatusRoutes(app: FastifyInstance, control: AgentControl, hos
   app.get('/v1/health', async () => toWire(control.health()));
 }
 
-function etagOf(version: number): string {
-  return `W/"${version}"`;
+function etagOf(startId: string, version: number): string {
+  return `W/"${startId}.${version}"`;
 }
 
-function versionOf(header: string | undefined): number | undefined {
-  const match = /^(?:W\/)?"(\d{1,15})"$/.exec(header ?? '');
-  return match === null ? undefined : Number(match[1]);
+/** The version that `header` names, where this start of the agent gave it out: each start counts from one. */
+function versionOf(startId: string, header: string | undefined): number | undefined {
+  const match = /^(?:W\/)?"([a-z0-9-]{1,64})\.(\d{1,15})"$/.exec(header ?? '');
+  return match?.[1] === startId ? Number(match[2]) : undefined;
 }
 
 /** Aborts when the caller is gone. */

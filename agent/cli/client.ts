@@ -10,7 +10,7 @@ export const defaultSocketPath = '/run/kaon/kaon.sock';
 const requestTimeoutMs = 30_000;
 /** A plan asks the registry, which is tried again for a while. */
 const planTimeoutMs = 300_000;
-/** Short enough that a daemon which was started anew, and counts versions from one, is noticed. */
+/** Short enough that a daemon which hangs is noticed. */
 export const statusWaitSeconds = 15;
 
 /** An answer as kaonctl reads it, and as kaond sent it. */

@@ -92,8 +92,6 @@ export async function watchUpdate(
         if (wanted === 'committed' && isRebootExpected(phase)) return { kind: 'rebooting', phase, slot };
         if (lostAtMs === undefined) output.line(`kaond is gone; trying for ${reconnectMs / 1000} s to find it again`);
         lostAtMs ??= io.clock.monotonicMs();
-        // Versions are counted from one by each process.
-        seen = undefined;
         await pauseOrGiveUp(io, lostAtMs, `cannot follow update ${id}`, error);
       }
     }

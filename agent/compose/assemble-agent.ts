@@ -142,9 +142,10 @@ function loaderName({ bootloader }: KaonConfig): string {
   return 'dialect' in bootloader ? `${bootloader.type}/${bootloader.dialect}` : bootloader.type;
 }
 
-function serverOf({ agentVersion, nodeFacts, log }: AgentParts, control: AgentControlService): FastifyInstance {
+function serverOf({ agentVersion, nodeFacts, random, log }: AgentParts, control: AgentControlService): FastifyInstance {
   return buildServer(control, {
     agentVersion,
+    startId: random.id(),
     hostFacts: () => nodeFacts.read(),
     onBug: (error) => log.error({ err: error }, 'a request failed for a reason that is a bug'),
   });

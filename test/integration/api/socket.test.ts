@@ -24,7 +24,12 @@ afterEach(async () => {
 });
 
 function newServer() {
-  const app = buildServer(control, { agentVersion: '0.1.0', hostFacts: () => ({}), onBug: () => undefined });
+  const app = buildServer(control, {
+    agentVersion: '0.1.0',
+    startId: 'start-1',
+    hostFacts: () => ({}),
+    onBug: () => undefined,
+  });
   closing.push(() => app.close());
   return app;
 }

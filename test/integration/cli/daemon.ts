@@ -49,6 +49,7 @@ export class TestDaemon {
   readonly socket: string;
   readonly control: StagedControl;
   #close: () => Promise<void> = async () => undefined;
+  #starts = 0;
 
   private constructor(folder: string, control: StagedControl) {
     this.folder = folder;
@@ -63,7 +64,13 @@ export class TestDaemon {
   }
 
   async listen(): Promise<void> {
-    const app = buildServer(this.control, { agentVersion: '0.1.0', hostFacts: () => ({}), onBug: () => undefined });
+    this.#starts += 1;
+    const app = buildServer(this.control, {
+      agentVersion: '0.1.0',
+      startId: `start-${this.#starts}`,
+      hostFacts: () => ({}),
+      onBug: () => undefined,
+    });
     this.#close = async () => {
       await app.close();
     };

@@ -12,12 +12,17 @@ let bugs: unknown[];
 beforeEach(() => {
   control = new ScriptedControl();
   bugs = [];
-  app = buildServer(control, {
+  app = serverOf('start-1');
+});
+
+function serverOf(startId: string): FastifyInstance {
+  return buildServer(control, {
     agentVersion: '0.1.0',
+    startId,
     hostFacts: () => ({ uptime: 1 }),
     onBug: (error) => bugs.push(error),
   });
-});
+}
 
 async function call(
   method: 'GET' | 'POST' | 'PUT' | 'DELETE',
@@ -59,6 +64,15 @@ describe('reading', () => {
     await new Promise((resolve) => setImmediate(resolve));
     control.emit('slot-written');
     expect((await waiting).status).toBe(200);
+  });
+
+  it('answers at once to the ETag of another start of the agent, which counted its versions from one as well', async () => {
+    const { headers } = await call('GET', '/v1/status');
+    app = serverOf('start-2');
+    const stale = { 'if-none-match': String(headers.etag) };
+    expect((await call('GET', '/v1/status', undefined, stale)).status).toBe(200);
+    expect((await call('GET', '/v1/status?wait=60', undefined, stale)).status).toBe(200);
+    expect((await call('GET', '/v1/status?wait=60', undefined, { 'if-none-match': 'W/"1"' })).status).toBe(200);
   });
 
   it.each([
