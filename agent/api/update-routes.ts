@@ -39,6 +39,20 @@ export function addUpdateRoutes(app: FastifyInstance, control: AgentControl): vo
     return reply.code(202).send({ updateId: id });
   });
 
+  app.post('/v1/updates/:id/pause', async (request, reply) => {
+    const { id } = parseRequest(idParams, request.params, 'path');
+    parseRequest(emptyBody, request.body, 'body');
+    await control.pause(id);
+    return reply.code(202).send({ updateId: id });
+  });
+
+  app.post('/v1/updates/:id/resume', async (request, reply) => {
+    const { id } = parseRequest(idParams, request.params, 'path');
+    parseRequest(emptyBody, request.body, 'body');
+    await control.resume(id);
+    return reply.code(202).send({ updateId: id });
+  });
+
   app.post('/v1/updates/:id/cancel', async (request, reply) => {
     const { id } = parseRequest(idParams, request.params, 'path');
     parseRequest(emptyBody, request.body, 'body');

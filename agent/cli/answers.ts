@@ -65,6 +65,7 @@ const current = z.object({
     .object({ slot: z.string(), previous: z.string(), digest: z.string().optional(), version: z.string().optional() })
     .optional(),
   progress: progress.optional(),
+  pausedAt: z.string().optional(),
   lastError: report.optional(),
 });
 

@@ -97,6 +97,14 @@ export class ApiClient {
     await this.#ask({ method: 'POST', path: `/v1/updates/${encodeURIComponent(id)}/cancel`, body: {} });
   }
 
+  async pause(id: string): Promise<void> {
+    await this.#ask({ method: 'POST', path: `/v1/updates/${encodeURIComponent(id)}/pause`, body: {} });
+  }
+
+  async resume(id: string): Promise<void> {
+    await this.#ask({ method: 'POST', path: `/v1/updates/${encodeURIComponent(id)}/resume`, body: {} });
+  }
+
   async reboot(): Promise<void> {
     await this.#ask({ method: 'POST', path: '/v1/reboot', body: {} });
   }

@@ -9,6 +9,7 @@ export interface FollowState {
   readonly step: string | undefined;
   /** The last tenth of the bytes that was told. */
   readonly tenth: number;
+  readonly isPaused: boolean;
   readonly toldReasons: readonly string[];
   readonly samples: readonly Sample[];
 }
@@ -38,9 +39,12 @@ export const startOfFollowing: FollowState = {
   slot: undefined,
   step: undefined,
   tenth: 0,
+  isPaused: false,
   toldReasons: [],
   samples: [],
 };
+
+const pausedLine = 'paused by the operator; let it go on with: kaonctl resume';
 
 const beyond = {
   staged: ['staged', 'activating', 'activated', 'trial', 'committing'],
@@ -61,6 +65,8 @@ export function followTurn(
   const lines: string[] = [];
   const isNewPhase = phase !== state.phase;
   if (isNewPhase) lines.push(phaseLine(phase, slot));
+  const isPaused = current.pausedAt !== undefined;
+  if (isPaused !== state.isPaused) lines.push(isPaused ? pausedLine : 'resumed by the operator');
   const step = progress?.step;
   if (step !== undefined && step !== (isNewPhase ? undefined : state.step) && step !== 'write') {
     lines.push(`writing: ${steps[step] ?? step}`);
@@ -76,6 +82,7 @@ export function followTurn(
     slot,
     step,
     tenth,
+    isPaused,
     toldReasons: [...state.toldReasons, ...reasons],
     samples,
   };
@@ -144,9 +151,10 @@ function reasonsOf(status: StatusAnswer, update: UpdateAnswer): readonly string[
   // Another update may be under way by now.
   if (status.current?.request.id !== update.request.id) return [];
   return [
-    ...status.waitingFor.map(
-      ({ text, until }) => `waiting: ${text}${until === undefined ? '' : ` (until ${formatTime(until)})`}`,
-    ),
+    ...status.waitingFor
+      // Each pause has a line of its own, however often it is paused.
+      .filter(({ code }) => code !== 'resume-needed')
+      .map(({ text, until }) => `waiting: ${text}${until === undefined ? '' : ` (until ${formatTime(until)})`}`),
     ...status.degraded.map(({ message, code }) => `degraded: ${message} (${code})`),
   ];
 }

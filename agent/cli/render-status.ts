@@ -85,13 +85,14 @@ export function outcomeText(outcome: OutcomeAnswer): string {
 
 function currentText({ current }: StatusAnswer): string {
   if (current === undefined) return 'none under way';
-  const { request, phase, target, progress, lastError } = current;
+  const { request, phase, target, progress, pausedAt, lastError } = current;
   const what = `${request.id}: ${request.image}, until ${request.until}; ${phaseLine(phase, target?.slot)}`;
   const bytes =
     progress === undefined
       ? ''
       : `, ${percentOf(progress.fetchedBytes, progress.layerSizeBytes)} % (${formatBytes(progress.fetchedBytes)} of ${formatBytes(progress.layerSizeBytes)})${reusedText(progress)}`;
-  return `${what}${bytes}${lastError === undefined ? '' : `; last error: ${lastError.message}`}`;
+  const paused = pausedAt === undefined ? '' : `, paused at ${formatTime(pausedAt)}`;
+  return `${what}${paused}${bytes}${lastError === undefined ? '' : `; last error: ${lastError.message}`}`;
 }
 
 /** What need not be fetched, as it was on the node. */

@@ -7,7 +7,7 @@ import type { Outcome, Phase, SlotName, Target, Until, UpdateRequest } from './u
 /** One thing that the agent waits for, in words. */
 export interface Waiting {
   readonly gate: string;
-  readonly code: ErrorCode | 'reboot-needed' | 'activation-needed';
+  readonly code: ErrorCode | 'reboot-needed' | 'activation-needed' | 'resume-needed';
   readonly text: string;
   readonly untilMs: number | undefined;
 }
@@ -30,6 +30,8 @@ export interface CurrentUpdate {
   readonly phase: Phase;
   readonly target: Target | undefined;
   readonly progress: WriteProgress | undefined;
+  /** Since when an operator's pause holds it; absent while it is not paused. */
+  readonly pausedAtMs?: number | undefined;
   readonly lastError: ErrorReport | undefined;
 }
 
@@ -156,6 +158,10 @@ export interface AgentControl {
   /** Lets a staged update go on: to `activated`, or with `andReboot` on to its verdict. */
   activate(id: string, andReboot: boolean): Promise<void>;
   cancel(id: string): Promise<void>;
+  /** Stops the download, the write or the wait of update `id` and keeps what is done; nothing new where it is paused. */
+  pause(id: string): Promise<void>;
+  /** Lets a paused update go on where it was; nothing new where it is not paused. */
+  resume(id: string): Promise<void>;
   /** Starts a trial of what the other slot holds, as an update of kind `rollback`. */
   startRollback(idempotencyKey: string | undefined): Promise<Accepted>;
   rollbacks(limit: number): Promise<readonly RollbackRecord[]>;

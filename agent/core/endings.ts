@@ -130,8 +130,8 @@ export function triedForever<S extends In<'activated' | 'rolling-back'>>(
 }
 
 /** The same state, its effect due at once. */
-export function withoutRetry(state: In<'rolling-back'>): In<'rolling-back'> {
-  const rest: { -readonly [K in keyof typeof state]: (typeof state)[K] } = { ...state };
-  delete rest.retry;
+export function withoutRetry<S extends { readonly retry?: Retry }>(state: S): S {
+  const rest: S & { retry?: Retry } = { ...state };
+  delete (rest as { retry?: Retry }).retry;
   return rest;
 }

@@ -1,4 +1,4 @@
-import type { HoldView, LoaderView, SlotView, StatusView, Waiting } from './control.ts';
+import type { CurrentUpdate, HoldView, LoaderView, SlotView, StatusView, Waiting } from './control.ts';
 import type { ErrorReport } from './errors.ts';
 import type { FactsData } from './facts.ts';
 import { proofOf } from './loader-proof.ts';
@@ -40,16 +40,7 @@ export function statusOf(input: StatusInput): StatusView {
     booted: boot?.booted,
     primary: boot?.boot.primary,
     slots: boot === undefined ? [] : (['a', 'b'] as const).map((name) => slotView(name, boot, input.deployments[name])),
-    current:
-      state.phase === 'idle'
-        ? undefined
-        : {
-            request: state.update,
-            phase: state.phase,
-            target: 'target' in state ? state.target : undefined,
-            progress: input.progress,
-            lastError: 'retry' in state ? state.retry.last : undefined,
-          },
+    current: currentUpdate(state, input.progress),
     last: state.phase === 'idle' ? state.last : undefined,
     waitingFor: waitingFor(input),
     degraded: distinctFaults([...input.degraded, ...nodeFaults(boot)]),
@@ -59,6 +50,19 @@ export function statusOf(input: StatusInput): StatusView {
     startedAtMs: input.startedAtMs,
     loader: loaderView(input),
     hasLoaderCounted: input.hasLoaderCounted,
+  };
+}
+
+/** The update that `state` is of, as people see it; `undefined` in `idle`. */
+export function currentUpdate(state: UpdateState, progress: WriteProgress | undefined): CurrentUpdate | undefined {
+  if (state.phase === 'idle') return undefined;
+  return {
+    request: state.update,
+    phase: state.phase,
+    target: 'target' in state ? state.target : undefined,
+    progress,
+    pausedAtMs: 'pause' in state ? state.pause.atMs : undefined,
+    lastError: 'retry' in state ? state.retry.last : undefined,
   };
 }
 
@@ -137,18 +141,23 @@ function waitingFor(input: StatusInput): readonly Waiting[] {
       untilMs: retryAtMs,
     });
   }
+  return [...list, ...operatorNeeded(state, input.boot)];
+}
+
+/** What the update waits for somebody to do. */
+function operatorNeeded(state: UpdateState, boot: NodeBoot | undefined): readonly Waiting[] {
+  if ('pause' in state) {
+    const text = 'paused by the operator; kaonctl resume lets it go on';
+    return [{ gate: 'operator', code: 'resume-needed', text, untilMs: undefined }];
+  }
   if (state.phase === 'staged' && state.update.until === 'staged') {
-    list.push({
-      gate: 'operator',
-      code: 'activation-needed',
-      text: `the image is staged in slot ${state.target.slot}; somebody has to activate it`,
-      untilMs: undefined,
-    });
+    const text = `the image is staged in slot ${state.target.slot}; somebody has to activate it`;
+    return [{ gate: 'operator', code: 'activation-needed', text, untilMs: undefined }];
   }
   if (state.phase === 'activated' && state.update.until !== 'committed' && !state.isRebootAsked) {
-    list.push(rebootNeeded(state.target.slot, input.boot));
+    return [rebootNeeded(state.target.slot, boot)];
   }
-  return list;
+  return [];
 }
 
 function rebootNeeded(slot: SlotName, boot: NodeBoot | undefined): Waiting {

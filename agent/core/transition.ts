@@ -9,6 +9,7 @@ import {
   triedForever,
   withoutRetry,
 } from './endings.ts';
+import { paused, pauseOf, resumed } from './pausing.ts';
 import type { Effect, UpdateEvent, UpdateRules } from './update-events.ts';
 import type { EvidenceItem, InPhase as In, UpdateState } from './update-state.ts';
 
@@ -40,6 +41,7 @@ export function transition(rules: UpdateRules, state: UpdateState, event: Update
 
 /** The one effect that carries `state` forward, or nothing where the agent waits for somebody. */
 export function effectOf(state: UpdateState): Effect | undefined {
+  if ('pause' in state) return undefined;
   switch (state.phase) {
     case 'idle':
       return undefined;
@@ -80,7 +82,7 @@ function fromIdle(state: In<'idle'>, event: UpdateEvent): UpdateState {
 function fromPreparing(rules: UpdateRules, state: In<'preparing'>, event: UpdateEvent): UpdateState {
   switch (event.type) {
     case 'prepared':
-      return { phase: 'writing', update: state.update, target: event.target, isRearmed: false };
+      return { phase: 'writing', update: state.update, target: event.target, isRearmed: false, ...pauseOf(state) };
     case 'found-running':
       return ended(state, event.atMs, 'committed', {
         digest: event.digest,
@@ -89,7 +91,13 @@ function fromPreparing(rules: UpdateRules, state: In<'preparing'>, event: Update
       });
     case 'cancel-asked':
       return { phase: 'cancelling', update: state.update, target: undefined };
+    case 'pause-asked':
+      return paused(state, event.atMs);
+    case 'resume-asked':
+      return resumed(state);
     case 'effect-failed':
+      // What ended as the pause came is done again after it.
+      if (state.pause !== undefined) return state;
       return retried(rules, state, event) ?? ended(state, event.atMs, 'failed', event.error);
     default:
       return state;
@@ -100,10 +108,15 @@ function fromWriting(rules: UpdateRules, state: In<'writing'>, event: UpdateEven
   const { update, target, isRearmed } = state;
   switch (event.type) {
     case 'slot-written':
-      return { phase: 'staged', update, target, isRearmed };
+      return { phase: 'staged', update, target, isRearmed, ...pauseOf(state) };
     case 'cancel-asked':
       return { phase: 'cancelling', update, target };
+    case 'pause-asked':
+      return paused(state, event.atMs);
+    case 'resume-asked':
+      return resumed(state);
     case 'effect-failed':
+      if (state.pause !== undefined) return state;
       return retried(rules, state, event) ?? ended(state, event.atMs, 'failed', event.error);
     default:
       return state;
@@ -111,12 +124,19 @@ function fromWriting(rules: UpdateRules, state: In<'writing'>, event: UpdateEven
 }
 
 function fromStaged(state: In<'staged'>, event: UpdateEvent): UpdateState {
-  const { update, target, isRearmed } = state;
+  const { update, target, isRearmed, pause } = state;
   switch (event.type) {
     case 'activation-asked':
+      if (pause !== undefined) return state;
       return { phase: 'staged', update: { ...update, until: event.until }, target, isRearmed };
+    case 'pause-asked':
+      return paused(state, event.atMs);
+    case 'resume-asked':
+      return resumed(state);
     case 'gates-opened':
-      return update.until === 'staged' ? state : { phase: 'activating', update, target, isRearmed };
+      return update.until === 'staged' || pause !== undefined
+        ? state
+        : { phase: 'activating', update, target, isRearmed };
     case 'cancel-asked':
       return { phase: 'cancelling', update, target };
     default:

@@ -38,6 +38,10 @@ export type UpdateEvent =
   | { readonly type: 'marked-good'; readonly atMs: number }
   /** The rollback is recorded and the loader no longer boots the slot that was given up. */
   | { readonly type: 'turned-back'; readonly atMs: number }
+  /** Somebody wants the update to stand still. */
+  | { readonly type: 'pause-asked'; readonly atMs: number }
+  /** Somebody lets a paused update go on. */
+  | { readonly type: 'resume-asked'; readonly atMs: number }
   /** Somebody wants the update to end. */
   | { readonly type: 'cancel-asked'; readonly atMs: number }
   /** The work of a cancelled update is undone. */

@@ -75,10 +75,19 @@ export interface Retry {
   readonly last: ErrorReport;
 }
 
+/** An operator's pause: nothing carries the update on until somebody resumes it, not even a new boot. */
+export interface Pause {
+  readonly atMs: number;
+}
+
 interface Active {
   readonly update: UpdateRequest;
   /** Set while the phase's effect waits to be tried again. */
   readonly retry?: Retry;
+}
+
+interface Pausable {
+  readonly pause?: Pause;
 }
 
 interface Targeted extends Active {
@@ -102,9 +111,9 @@ interface Targeted extends Active {
  */
 export type UpdateState =
   | { readonly phase: 'idle'; readonly last?: Outcome }
-  | ({ readonly phase: 'preparing' } & Active)
-  | ({ readonly phase: 'writing' } & Targeted)
-  | ({ readonly phase: 'staged' } & Targeted)
+  | ({ readonly phase: 'preparing' } & Active & Pausable)
+  | ({ readonly phase: 'writing' } & Targeted & Pausable)
+  | ({ readonly phase: 'staged' } & Targeted & Pausable)
   | ({ readonly phase: 'activating' } & Targeted)
   | ({ readonly phase: 'activated'; readonly isRebootAsked: boolean } & Targeted)
   | ({ readonly phase: 'trial' } & Targeted & Trial)

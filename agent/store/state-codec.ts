@@ -82,13 +82,14 @@ const active = {
     }),
   ),
 };
+const pause = z.exactOptional(z.looseObject({ atMs: timeMs }));
 const targeted = { ...active, target, isRearmed: z.boolean() };
 
 const stateSchema: z.ZodType<UpdateState> = z.discriminatedUnion('phase', [
   z.looseObject({ phase: z.literal('idle'), last: z.exactOptional(outcomeSchema) }),
-  z.looseObject({ phase: z.literal('preparing'), ...active }),
-  z.looseObject({ phase: z.literal('writing'), ...targeted }),
-  z.looseObject({ phase: z.literal('staged'), ...targeted }),
+  z.looseObject({ phase: z.literal('preparing'), ...active, pause }),
+  z.looseObject({ phase: z.literal('writing'), ...targeted, pause }),
+  z.looseObject({ phase: z.literal('staged'), ...targeted, pause }),
   z.looseObject({ phase: z.literal('activating'), ...targeted }),
   z.looseObject({ phase: z.literal('activated'), isRebootAsked: z.boolean(), ...targeted }),
   z.looseObject({

@@ -10,10 +10,10 @@ import type {
   UpdateView,
 } from '../core/control.ts';
 import { AgentError, type ErrorReport } from '../core/errors.ts';
-import type { FactsData } from '../core/facts.ts';
 import { parseReference } from '../core/image-format/reference.ts';
 import type { Clock, EventRecord, Journal, Random, RollbackRecord, SlotService, UpdateRecord } from '../core/ports.ts';
-import { statusOf } from '../core/status.ts';
+import { pausablePhases } from '../core/pausing.ts';
+import { currentUpdate, statusOf } from '../core/status.ts';
 import type { SlotName, UpdateRequest, UpdateState } from '../core/update-state.ts';
 import type { EventLog } from './event-log.ts';
 import type { FactsKeeper } from './facts-keeper.ts';
@@ -21,11 +21,12 @@ import type { HealthBoard } from './health-board.ts';
 import type { ImageJudge } from './judge-image.ts';
 import { NodeControl } from './node-control.ts';
 import type { NodeReader } from './node-reader.ts';
-import { refuseUnlessIdle, refuseUnlessPhase, refuseWhileDegraded } from './phase-checks.ts';
+import { refuseUnlessIdle, refuseUnlessPhase, refuseWhileDegraded, refuseWhilePaused } from './phase-checks.ts';
 import { planOf } from './plan.ts';
 import { RequestKeys } from './request-keys.ts';
 import { rollbackTarget } from './rollback-target.ts';
 import type { UpdateRunner } from './runner.ts';
+import { useSequence } from './use-sequence.ts';
 import { waitForVersion } from './wait-for-version.ts';
 
 /** What a verified trigger asks for. */
@@ -165,7 +166,10 @@ export class AgentControlService implements AgentControl {
     const { runner, clock } = this.#ports;
     refuseWhileDegraded(this.#ports.degraded, 'start an update');
     const until = andReboot ? 'committed' : 'activated';
-    const check = (state: UpdateState) => refuseUnlessPhase(state, id, ['staged', 'activated'], 'activate');
+    const check = (state: UpdateState) => {
+      refuseUnlessPhase(state, id, ['staged', 'activated'], 'activate');
+      refuseWhilePaused(state, 'activate');
+    };
     await runner.dispatch({ type: 'activation-asked', until, atMs: clock.nowMs() }, {}, check);
   }
 
@@ -174,6 +178,18 @@ export class AgentControlService implements AgentControl {
     const allowed = ['preparing', 'writing', 'staged', 'activating', 'activated', 'trial'] as const;
     const check = (state: UpdateState) => refuseUnlessPhase(state, id, allowed, 'cancel');
     await runner.dispatch({ type: 'cancel-asked', atMs: clock.nowMs() }, {}, check);
+  }
+
+  async pause(id: string): Promise<void> {
+    const { runner, clock } = this.#ports;
+    const check = (state: UpdateState) => refuseUnlessPhase(state, id, pausablePhases, 'pause');
+    await runner.dispatch({ type: 'pause-asked', atMs: clock.nowMs() }, {}, check);
+  }
+
+  async resume(id: string): Promise<void> {
+    const { runner, clock } = this.#ports;
+    const check = (state: UpdateState) => refuseUnlessPhase(state, id, pausablePhases, 'resume');
+    await runner.dispatch({ type: 'resume-asked', atMs: clock.nowMs() }, {}, check);
   }
 
   async rollbacks(limit: number): Promise<readonly RollbackRecord[]> {
@@ -260,36 +276,10 @@ export class AgentControlService implements AgentControl {
     if (state.phase === 'idle' || state.update.id !== record.request.id) {
       return { ...record, phase: 'idle', current: undefined };
     }
-    return {
-      ...record,
-      phase: state.phase,
-      current: {
-        request: state.update,
-        phase: state.phase,
-        target: 'target' in state ? state.target : undefined,
-        progress: events.progressNow,
-        lastError: 'retry' in state ? state.retry.last : undefined,
-      },
-    };
+    return { ...record, phase: state.phase, current: currentUpdate(state, events.progressNow) };
   }
 
   #newRequest(id: string, kind: UpdateRequest['kind'], input: UpdateInput): UpdateRequest {
     return { id, kind, ...input, requestedAtMs: this.#ports.clock.nowMs() };
   }
-}
-
-/** The facts with `sequence` used; in turn with other changes, as two triggers may have been verified side by side. */
-function useSequence(data: FactsData, keyId: string, sequenceKeys: readonly string[], sequence: number): FactsData {
-  const used = new Map(Object.entries(data.triggerSequences));
-  for (const sequenceKey of sequenceKeys) {
-    const last = used.get(sequenceKey) ?? 0;
-    if (sequence <= last) {
-      throw new AgentError(
-        'trigger-replayed',
-        `cannot take the trigger: sequence ${sequence} of key ${keyId} is not above ${last}`,
-      );
-    }
-    used.set(sequenceKey, sequence);
-  }
-  return { ...data, triggerSequences: Object.fromEntries(used) };
 }

@@ -32,6 +32,8 @@ function sentence(before: UpdateState, event: UpdateEvent, after: UpdateState): 
     const message = after.last?.message;
     return `the update ended: ${after.last?.result ?? 'idle'}${message === undefined ? '' : `: ${message}`}`;
   }
+  if (event.type === 'pause-asked') return `an operator paused the update, which is ${after.phase}`;
+  if (event.type === 'resume-asked') return `an operator lets the update go on, which is ${after.phase}`;
   switch (after.phase) {
     case 'preparing':
       return `an update to ${after.update.image} was asked for`;

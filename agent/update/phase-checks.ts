@@ -28,6 +28,15 @@ export function refuseUnlessPhase(
   }
 }
 
+/** Throws `update-phase-wrong` while an operator's pause holds the update. */
+export function refuseWhilePaused(state: UpdateState, verb: string): void {
+  if (!('pause' in state)) return;
+  const { phase, update } = state;
+  throw new AgentError('update-phase-wrong', `cannot ${verb} update ${update.id}: it is paused; resume it first`, {
+    details: { phase, isPaused: true },
+  });
+}
+
 /** Throws `update-phase-wrong` while an update is under way. */
 export function refuseWhileActive(state: UpdateState, what: string): void {
   if (state.phase === 'idle') return;

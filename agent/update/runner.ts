@@ -1,5 +1,5 @@
 import type { Waiting } from '../core/control.ts';
-import { AgentError, errorTable, type ErrorReport, reportOf } from '../core/errors.ts';
+import { AgentError, errorTable, reportOf } from '../core/errors.ts';
 import type {
   CheckResult,
   Clock,
@@ -15,6 +15,7 @@ import type { UpdateEvent, UpdateRules } from '../core/update-events.ts';
 import type { InPhase, SlotName, UpdateState } from '../core/update-state.ts';
 import { describeEvent } from './describe-event.ts';
 import type { EffectResult, Effects } from './effects.ts';
+import { failureEvent, reporterFailure, waitingEvent } from './runner-events.ts';
 import { applyDeployments, journalChange } from './journal-change.ts';
 import type { Started } from './start.ts';
 import type { UpdateMemory } from './update-memory.ts';
@@ -105,8 +106,8 @@ export class UpdateRunner {
       this.#waiting = undefined;
       this.#onStep(before, after);
       this.#report(describeEvent(before, event, after));
-      if (event.type === 'cancel-asked') {
-        this.#effect?.abort(new AgentError('update-cancelled', 'cannot go on: the update was cancelled'));
+      if (event.type === 'cancel-asked' || event.type === 'pause-asked') {
+        this.#effect?.abort(new AgentError('update-cancelled', 'cannot go on: an operator stopped the update'));
       }
       return true;
     });
@@ -136,9 +137,7 @@ export class UpdateRunner {
       const unsaved = this.#unsaved?.state === state ? this.#unsaved.result : undefined;
       const result = unsaved ?? (await this.#perform(state, signal));
       if ('isRebooting' in result) return 'rebooting';
-      // What failed because the phase was left says nothing about the phase that came.
-      const isStale = this.#state.phase !== state.phase;
-      if (isStale && ('waiting' in result || result.event.type === 'effect-failed')) continue;
+      if ('isInterrupted' in result) continue;
       if ('waiting' in result) {
         await this.#wait(result.waiting, signal);
       } else if (!(await this.#take(result, state, signal))) {
@@ -181,8 +180,15 @@ export class UpdateRunner {
     return dueInMs > 2 * this.#rules.retryMaxMs ? 0 : dueInMs;
   }
 
-  async #perform(state: UpdateState, signal: AbortSignal): Promise<EffectResult> {
+  /** Performs the effect of `state`. What an operator's cancel or pause made fail says nothing of what came after it. */
+  async #perform(state: UpdateState, signal: AbortSignal): Promise<EffectResult | { readonly isInterrupted: true }> {
     const effect = new AbortController();
+    const result = await this.#tryEffect(state, effect, signal);
+    if (!effect.signal.aborted || 'isRebooting' in result) return result;
+    return 'waiting' in result || result.event.type === 'effect-failed' ? { isInterrupted: true } : result;
+  }
+
+  async #tryEffect(state: UpdateState, effect: AbortController, signal: AbortSignal): Promise<EffectResult> {
     this.#effect = effect;
     const ended = AbortSignal.any([signal, effect.signal]);
     try {
@@ -250,31 +256,6 @@ export class UpdateRunner {
   addStandingFault(fault: CheckResult): void {
     this.#standingFaults = [...this.#standingFaults, fault];
   }
-}
-
-function failureEvent(state: UpdateState, report: ErrorReport, atMs: number): Omit<EventRecord, 'sequence'> {
-  return {
-    atMs,
-    updateId: state.phase === 'idle' ? undefined : state.update.id,
-    kind: 'effect-failed',
-    message: report.message,
-    details: { phase: state.phase, code: report.code },
-  };
-}
-
-function waitingEvent(state: UpdateState, waiting: Waiting, atMs: number): Omit<EventRecord, 'sequence'> {
-  return {
-    atMs,
-    updateId: state.phase === 'idle' ? undefined : state.update.id,
-    kind: 'gate-closed',
-    message: `the update waits: ${waiting.text}`,
-    details: { phase: state.phase, gate: waiting.gate, code: waiting.code, untilMs: waiting.untilMs },
-  };
-}
-
-function reporterFailure(report: ErrorReport, atMs: number): Omit<EventRecord, 'sequence'> {
-  const message = `a reporter could not take an event: ${report.message}`;
-  return { atMs, updateId: undefined, kind: 'reporter-failed', message, details: { code: report.code } };
 }
 
 /** Whether what runs is a slot on trial, or one that is given up: only a reboot ends either. */

@@ -3,6 +3,7 @@ import type { UpdateRequest } from '../../agent/core/update-state.ts';
 import { type Behaviour, makeImage } from './images.ts';
 import { live, type LifeEnd } from './life.ts';
 import { expectPromises } from './promises.ts';
+import { PausingOperator } from './pausing-operator.ts';
 import { regressions } from './regressions.ts';
 import { type CrashPlan, World } from './world.ts';
 
@@ -155,6 +156,36 @@ describe('power lost in an update to an image with a block index', () => {
       }
     }
   });
+});
+
+describe('power lost around a pause', () => {
+  async function runPaused(plan: CrashPlan, phase: 'preparing' | 'writing' | 'staged', behaviour: Behaviour) {
+    runs += 1;
+    const operator = new PausingOperator(phase);
+    const world = new World(plan, [makeImage('new', behaviour)]);
+    await world.provision();
+    const end = await live(world, update, operator);
+    const where = `${JSON.stringify(plan)} ${behaviour}, paused in ${phase}: ${end.boots.join(' ')}`;
+    expect([...end.violations, ...operator.violations], where).toEqual([]);
+    expect(end.end, where).toBe('at-rest');
+    await expectPromises(world, end, update, behaviour, where);
+    expect(operator.resumedCount, where).toBeGreaterThan(0);
+    return world.steps;
+  }
+
+  for (const phase of ['preparing', 'writing', 'staged'] as const) {
+    it.each(['healthy', 'fails-health'] as const)(
+      `in ${phase}, before each durable step: it stays paused over boots, and goes on when it is resumed (%s)`,
+      async (behaviour) => {
+        const { length } = await runPaused({ loader: 'kaon', cuts: [], fates: 'lost' }, phase, behaviour);
+        for (let cut = 0; cut < length; cut += 1) {
+          for (const fates of ['lost', { seed: cut }] as const) {
+            await runPaused({ loader: 'kaon', cuts: [cut], fates }, phase, behaviour);
+          }
+        }
+      },
+    );
+  }
 });
 
 describe('a reboot that is not ours', () => {

@@ -10,6 +10,7 @@ import { UpdateRunner } from '../../agent/update/runner.ts';
 import { start } from '../../agent/update/start.ts';
 import { StreamingSlotWriter } from '../../partitions/streaming-slot-writer.ts';
 import type { CrashImage } from './images.ts';
+import type { PausingOperator } from './pausing-operator.ts';
 import { PowerCut, type World } from './world.ts';
 import { writerParts } from '../fakes/writer-parts.ts';
 
@@ -40,7 +41,11 @@ export interface LifeEnd {
 }
 
 /** Boots and runs the node until it is at rest. `update` is asked for in each boot until it was saved once. */
-export async function live(world: World, update: UpdateRequest | undefined): Promise<LifeEnd> {
+export async function live(
+  world: World,
+  update: UpdateRequest | undefined,
+  operator?: PausingOperator,
+): Promise<LifeEnd> {
   const boots: string[] = [];
   const violations: string[] = [];
   let wanted = update;
@@ -76,7 +81,7 @@ export async function live(world: World, update: UpdateRequest | undefined): Pro
       return { end: 'no-agent', booted: slot, state: undefined, boots, violations };
     }
     const knowsPowerLoss = trialBoots > 0 && trialCuts === trialBoots;
-    const ran = await runAgent(world, slot, image, wanted, knowsPowerLoss);
+    const ran = await runAgent(world, slot, image, wanted, knowsPowerLoss, operator);
     if (ran.hasSavedRequest) wanted = undefined;
     if (ran.end === 'cut') {
       if (isTrial) trialCuts += 1;
@@ -117,8 +122,10 @@ async function runAgent(
   image: CrashImage,
   update: UpdateRequest | undefined,
   areAllTriesPowerLoss: boolean,
+  operator: PausingOperator | undefined,
 ): Promise<AgentRun> {
   const reboots = { count: 0 };
+  let watched: Promise<unknown> = Promise.resolve();
   let hasSavedRequest = false;
   let runner: UpdateRunner | undefined;
   try {
@@ -148,6 +155,15 @@ async function runAgent(
       identity,
       loader: { name: 'loader', isProofRequired: false },
     });
+    const watch = () => {
+      watched = Promise.all([watched, pauseBy(operator)]);
+    };
+    const pauseBy = async (by: PausingOperator | undefined) => {
+      if (by === undefined || runner === undefined || !(await by.pause(world, runner))) return;
+      // Somebody reboots the node in order.
+      reboots.count += 1;
+      ended.abort();
+    };
     const effects = new Effects({
       judge,
       slots,
@@ -156,21 +172,28 @@ async function runAgent(
       gates: [],
       clock,
       tries: crashRules.tries,
-      onProgress: () => undefined,
+      onProgress: ({ writtenBytes }) => {
+        if (writtenBytes > 0) watch();
+      },
       onCheck: () => undefined,
     });
     const onStep = (_before: UpdateState, after: UpdateState) => {
       if (after.phase === 'idle') ended.abort();
+      if (after.phase !== 'writing') watch();
     };
     runner = new UpdateRunner({ journal, effects, rules: crashRules, clock, reporters: [], onStep }, started, []);
+    await operator?.resume(world, runner);
     if (runner.state.phase === 'idle' && update !== undefined) {
       await runner.dispatch({ type: 'update-requested', update, atMs: clock.nowMs() });
       hasSavedRequest = true;
     }
+    if (runner.state.phase !== 'writing') watch();
+    await watched;
     if (runner.state.phase !== 'idle') await runner.run(ended.signal);
   } catch (error) {
     if (!(error instanceof PowerCut) && !world.isOff) throw error;
   }
+  await watched;
   const end = world.isOff ? 'cut' : reboots.count > 0 ? 'rebooting' : 'at-rest';
   return { end, state: runner?.state, hasSavedRequest };
 }

@@ -153,6 +153,14 @@ export class ScriptedControl implements AgentControl {
     this.#ask(`cancel ${id}`);
   }
 
+  async pause(id: string): Promise<void> {
+    this.#ask(`pause ${id}`);
+  }
+
+  async resume(id: string): Promise<void> {
+    this.#ask(`resume ${id}`);
+  }
+
   async startRollback(idempotencyKey: string | undefined): Promise<Accepted> {
     this.#ask(`rollback ${idempotencyKey ?? 'no key'}`);
     return { updateId: 'u-9', isRepeated: false };

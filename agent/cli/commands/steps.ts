@@ -4,7 +4,7 @@ import { CliError } from '../exit-codes.ts';
 import { printable } from '../format-values.ts';
 import { addCommand, type CliContext, perform } from '../invocation.ts';
 
-/** `activate`, `cancel`, `reboot`, `mark good`, `mark bad`: one request, answered once it is saved. */
+/** `activate`, `cancel`, `pause`, `resume`, `reboot`, `mark good`, `mark bad`: one request, answered once it is saved. */
 export function addStepCommands(program: Command, context: CliContext): void {
   const activate = addCommand(program, {
     usage: 'activate [id]',
@@ -36,6 +36,8 @@ export function addStepCommands(program: Command, context: CliContext): void {
     return 0;
   });
 
+  addPause(program, context);
+
   const reboot = addCommand(program, {
     usage: 'reboot',
     description: 'Reboot the node: into the activated slot where there is one.',
@@ -54,6 +56,34 @@ export function addStepCommands(program: Command, context: CliContext): void {
   });
   addMark(mark, context, 'good', 'Mark the booted slot good: it proved itself.');
   addMark(mark, context, 'bad', 'Mark the other slot bad: it is never booted before an image is installed in it.');
+}
+
+function addPause(program: Command, context: CliContext): void {
+  const pause = addCommand(program, {
+    usage: 'pause [id]',
+    description: 'Stop the download or the wait of the update under way, and keep what is done, over reboots too.',
+    examples: ['pause'],
+  });
+  perform(pause, context, async (invocation) => {
+    const api = invocation.api();
+    const id = await currentId(api, invocation.args[0], 'pause');
+    await api.pause(id);
+    invocation.print({ updateId: id }, `update ${printable(id)} is paused; let it go on with: kaonctl resume\n`);
+    return 0;
+  });
+
+  const resume = addCommand(program, {
+    usage: 'resume [id]',
+    description: 'Let a paused update go on where it was.',
+    examples: ['resume'],
+  });
+  perform(resume, context, async (invocation) => {
+    const api = invocation.api();
+    const id = await currentId(api, invocation.args[0], 'resume');
+    await api.resume(id);
+    invocation.print({ updateId: id }, `update ${printable(id)} goes on; see kaonctl status\n`);
+    return 0;
+  });
 }
 
 function addMark(parent: Command, context: CliContext, verdict: 'good' | 'bad', description: string): void {

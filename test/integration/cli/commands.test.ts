@@ -132,6 +132,36 @@ describe('asking', () => {
     ]);
   });
 
+  it('pauses the update under way and lets it go on, by its id or without', async () => {
+    expect((await daemon.run('pause')).exitCode).toBe(66);
+    daemon.control.become({ phase: 'writing', current: currentIn('writing') });
+    const paused = await daemon.run('pause');
+    expect([paused.exitCode, paused.io.stdout]).toEqual([
+      0,
+      'update u-1 is paused; let it go on with: kaonctl resume\n',
+    ]);
+    expect((await daemon.run('pause', 'u-7', '--json')).io.json()).toEqual({ updateId: 'u-7' });
+    const resumed = await daemon.run('resume');
+    expect([resumed.exitCode, resumed.io.stdout]).toEqual([0, 'update u-1 goes on; see kaonctl status\n']);
+    expect((await daemon.run('resume', 'u-7', '--json')).io.json()).toEqual({ updateId: 'u-7' });
+    expect(daemon.control.asked.filter((one) => /pause|resume/.test(one))).toEqual([
+      'pause u-1',
+      'pause u-7',
+      'resume u-1',
+      'resume u-7',
+    ]);
+  });
+
+  it.each(['pause', 'resume'])('says with 65 in which phase a %s came too late', async (verb) => {
+    const message = `cannot ${verb} update u-1: it is committing`;
+    daemon.control.failure = new AgentError('update-phase-wrong', message, { details: { phase: 'committing' } });
+    const { io, exitCode } = await daemon.run(verb, 'u-1', '--json');
+    expect(exitCode).toBe(65);
+    expect(io.json()).toMatchObject({
+      error: { code: 'update-phase-wrong', message, details: { phase: 'committing' } },
+    });
+  });
+
   it('reboots, marks slots and clears known-bad images', async () => {
     for (const argv of [['reboot'], ['mark', 'good', 'a'], ['mark', 'bad', 'b'], ['known-bad', 'clear', digest]]) {
       expect((await daemon.run(...argv)).exitCode).toBe(0);

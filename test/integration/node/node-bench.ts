@@ -46,6 +46,10 @@ export interface PushedImage {
   readonly content: Buffer;
 }
 
+interface LayerOfInspect {
+  readonly layerDigest: string;
+}
+
 /** A node with file slots and a registry in this process; its agent runs for real. */
 export class NodeBench {
   readonly node: SimulatedNode;
@@ -175,6 +179,27 @@ api: { socket: ${this.folder}/run/kaon.sock }
     const signer = traits.signer ?? this.release;
     if (signer !== 'nobody') this.sign(manifest.digest, signer, traits.signedDigest);
     return { reference: `${this.registry.host}/${repository}:${tag}`, tag, digest: manifest.digest, layer, content };
+  }
+
+  /**
+   * Builds an image of `content` with a block index by kaonctl, pushes and signs it. Its frames have 64 KiB, so that
+   * little is enough to see where a write goes on.
+   */
+  async pushIndexed(content: Buffer): Promise<{ readonly reference: string; readonly layerDigest: string }> {
+    this.#images += 1;
+    const tag = `v${this.#images}`;
+    const reference = `${this.registry.host}/os/edge:${tag}`;
+    const [file, layout] = [join(this.folder, `${tag}.img`), join(this.folder, `${tag}.oci`)];
+    await writeFile(file, content);
+    const names = ['--name', 'edge', '--version', tag, '--compatible', 'board-1', '--frame-size', '64KiB'];
+    const built = await this.kaonctl('image', 'build', ...names, '--partition', `root=${file}`, '--output', layout);
+    const pushed = await this.kaonctl('image', 'push', layout, reference, '--insecure-http', '--json');
+    if (built.exitCode !== 0 || pushed.exitCode !== 0) throw new Error(built.stderr + pushed.stderr);
+    const { digest } = JSON.parse(pushed.stdout) as { readonly digest: string };
+    this.sign(digest, this.release);
+    const inspected = await this.kaonctl('image', 'inspect', reference, '--insecure-http', '--json');
+    const { layers } = JSON.parse(inspected.stdout) as { readonly layers: readonly LayerOfInspect[] };
+    return { reference, layerDigest: layers[0]?.layerDigest ?? '' };
   }
 
   /** Puts a signature beside the image with `digest`; it says `signedDigest`. */

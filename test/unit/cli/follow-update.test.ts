@@ -92,6 +92,18 @@ describe('following an update', () => {
     ]);
   });
 
+  it('tells each pause and each resumption, and not as something that is waited for', () => {
+    const needed: Waiting = { gate: 'operator', code: 'resume-needed', text: 'paused', untilMs: undefined };
+    const paused = seen(currentIn('writing', { pausedAtMs: 1 }), [needed]);
+    const { lines } = follow([seen(currentIn('writing')), paused, paused, seen(currentIn('writing')), paused]);
+    expect(lines).toEqual([
+      'writing: slot b',
+      'paused by the operator; let it go on with: kaonctl resume',
+      'resumed by the operator',
+      'paused by the operator; let it go on with: kaonctl resume',
+    ]);
+  });
+
   it("does not tell another update's reasons", () => {
     const other = currentIn('writing', { request: { ...request, id: 'u-2' } });
     const view = { ...seen(currentIn('preparing')), status: statusAnswer({ current: other, waitingFor: [hold] }) };

@@ -35,7 +35,8 @@ describe('help', () => {
   it('has every command of the contract', () => {
     const names = paths.map((path) => path.join(' '));
     for (const name of [
-      ...['status', 'plan', 'update', 'stage', 'activate', 'reboot', 'cancel', 'rollback', 'slots', 'mark good'],
+      ...['status', 'plan', 'update', 'stage', 'activate', 'reboot', 'cancel', 'pause', 'resume'],
+      ...['rollback', 'slots', 'mark good'],
       ...['mark bad', 'history', 'rollbacks', 'health', 'known-bad', 'known-bad clear', 'hold', 'hold set'],
       ...['hold clear', 'events', 'trigger send', 'trigger sign', 'doctor', 'explain', 'keygen', 'image build'],
       ...['image push', 'image sign', 'image inspect', 'image verify'],

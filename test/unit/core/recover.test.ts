@@ -50,10 +50,15 @@ const trialRuns = facts('b', boot(good, trial(3), 'b'));
 const fellBack = facts('a', boot(unrenewed, trial(0), 'a'));
 const armed = facts('a', boot(good, trial(4), 'b'));
 
+const pausedOnes = ['preparing, paused', 'writing, paused', 'staged, paused'];
+
 describe('a restart of the agent in the old slot', () => {
-  it.each(['preparing', 'writing', 'staged', 'staged, until staged', 'cancelling'])('goes on with %s', (name) => {
-    expect(recover(rules, stateNamed(name), oldRuns)).toBe(stateNamed(name));
-  });
+  it.each(['preparing', 'writing', 'staged', 'staged, until staged', 'cancelling', ...pausedOnes])(
+    'goes on with %s',
+    (name) => {
+      expect(recover(rules, stateNamed(name), oldRuns)).toBe(stateNamed(name));
+    },
+  );
 
   it('repeats an activation that never reached the loader', () => {
     expect(recover(rules, stateNamed('activating'), oldRuns)).toBe(stateNamed('activating'));

@@ -36,15 +36,19 @@ export const target: Target = {
 };
 
 const targeted = { update, target, isRearmed: false } as const;
+const pause = { atMs: 4_000 } as const;
 const turning = { reason: 'health-failed', message: 'check web failed', evidence: [] } as const;
 
 /** Every phase, with each difference inside it that the machine looks at. */
 export const states: readonly (readonly [string, UpdateState])[] = [
   ['idle', { phase: 'idle' }],
   ['preparing', { phase: 'preparing', update }],
+  ['preparing, paused', { phase: 'preparing', update, pause }],
   ['writing', { phase: 'writing', ...targeted }],
+  ['writing, paused', { phase: 'writing', ...targeted, pause }],
   ['staged', { phase: 'staged', ...targeted }],
   ['staged, until staged', { phase: 'staged', ...targeted, update: { ...update, until: 'staged' } }],
+  ['staged, paused', { phase: 'staged', ...targeted, pause }],
   ['activating', { phase: 'activating', ...targeted }],
   ['activated', { phase: 'activated', ...targeted, isRebootAsked: false }],
   [
@@ -81,6 +85,8 @@ export const events: readonly (readonly [string, UpdateEvent])[] = [
   ['verdict failed', { type: 'verdict-reached', isPassed: false, message: 'web failed', evidence: [], atMs }],
   ['marked-good', { type: 'marked-good', atMs }],
   ['turned-back', { type: 'turned-back', atMs }],
+  ['pause-asked', { type: 'pause-asked', atMs }],
+  ['resume-asked', { type: 'resume-asked', atMs }],
   ['cancel-asked', { type: 'cancel-asked', atMs }],
   ['cancelled', { type: 'cancelled', atMs }],
   ['effect-failed, retryable', { type: 'effect-failed', error, isRetryable: true, atMs }],
@@ -108,17 +114,32 @@ export const expected: Readonly<Record<string, Readonly<Record<string, Phase>>>>
     prepared: 'writing',
     'found-running': 'idle',
     'cancel-asked': 'cancelling',
+    'pause-asked': 'preparing',
     'effect-failed, retryable': 'preparing',
     'effect-failed, for good': 'idle',
+  },
+  'preparing, paused': {
+    prepared: 'writing',
+    'found-running': 'idle',
+    'cancel-asked': 'cancelling',
+    'resume-asked': 'preparing',
   },
   writing: {
     'slot-written': 'staged',
     'cancel-asked': 'cancelling',
+    'pause-asked': 'writing',
     'effect-failed, retryable': 'writing',
     'effect-failed, for good': 'idle',
   },
-  staged: { 'activation-asked': 'staged', 'gates-opened': 'activating', 'cancel-asked': 'cancelling' },
-  'staged, until staged': { 'activation-asked': 'staged', 'cancel-asked': 'cancelling' },
+  'writing, paused': { 'slot-written': 'staged', 'cancel-asked': 'cancelling', 'resume-asked': 'writing' },
+  staged: {
+    'activation-asked': 'staged',
+    'gates-opened': 'activating',
+    'pause-asked': 'staged',
+    'cancel-asked': 'cancelling',
+  },
+  'staged, until staged': { 'activation-asked': 'staged', 'pause-asked': 'staged', 'cancel-asked': 'cancelling' },
+  'staged, paused': { 'resume-asked': 'staged', 'cancel-asked': 'cancelling' },
   activating: {
     armed: 'activated',
     'cancel-asked': 'rolling-back',

@@ -29,9 +29,12 @@ describe('effects', () => {
   it.each([
     ['idle', undefined],
     ['preparing', 'prepare'],
+    ['preparing, paused', undefined],
     ['writing', 'write-slot'],
+    ['writing, paused', undefined],
     ['staged', 'open-gates'],
     ['staged, until staged', undefined],
+    ['staged, paused', undefined],
     ['activating', 'arm'],
     ['activated', 'reboot'],
     ['activated, until activated', undefined],
@@ -51,6 +54,39 @@ describe('effects', () => {
 
   it('goes on from staged once somebody asks for the activation', () => {
     expect(effectOf(after('staged, until staged', 'activation-asked'))).toBe('open-gates');
+  });
+});
+
+describe('a pause', () => {
+  it.each(['preparing', 'writing', 'staged', 'staged, until staged'])('of %s ends where it began', (name) => {
+    expect(after(name, 'pause-asked', 'resume-asked')).toEqual(stateNamed(name));
+  });
+
+  it('begins once, however often it is asked for', () => {
+    const once = after('writing', 'pause-asked');
+    expect(transition(rules, once, { type: 'pause-asked', atMs: 99_000 })).toBe(once);
+  });
+
+  it('is kept by work that ended as it came, and nothing is armed behind it', () => {
+    const staged = after('preparing, paused', 'prepared', 'slot-written');
+    expect(staged).toMatchObject({ phase: 'staged', pause: { atMs: 4_000 } });
+    expect(effectOf(staged)).toBeUndefined();
+    expect(transition(rules, staged, eventNamed('gates-opened'))).toBe(staged);
+  });
+
+  it('forgets the failures before it: who resumes tries anew', () => {
+    const state = after('writing', 'effect-failed, retryable', 'pause-asked', 'resume-asked');
+    expect(state).toEqual(stateNamed('writing'));
+    expect(effectDueAtMs(state)).toBe(0);
+  });
+
+  it('is no reason for a failure', () => {
+    const state = stateNamed('writing, paused');
+    expect(transition(rules, state, eventNamed('effect-failed, for good'))).toBe(state);
+  });
+
+  it('does not outlive what it is of', () => {
+    expect(after('writing, paused', 'cancel-asked')).not.toHaveProperty('pause');
   });
 });
 

@@ -208,7 +208,9 @@ describe('a start', () => {
 describe('the booted slot', () => {
   const ofTarget = [
     'writing',
+    'writing, paused',
     'staged',
+    'staged, paused',
     'staged, until staged',
     'activating',
     'activated',
