@@ -36,6 +36,7 @@ function serviceFactory(options: SlotdOptions): () => Promise<SlotService> {
     // One core is left to what feeds them.
     startWorkers: threadFrameWorkers(frameWorker, availableParallelism() - 1),
     clock: new SystemClock(),
+    onNote: (note: string) => log.info(note),
     onFault: (error: unknown) => log.warn({ err: error }, 'something is not as it should be, and the work goes on'),
   };
   let last: { readonly made: string; readonly service: SlotService } | undefined;

@@ -29,6 +29,8 @@ export interface CountedPartition {
   readonly done: FrameSet;
   /** Frames that each try writes again, so that a checkpoint of an earlier one must not claim them. */
   readonly writtenAgain: readonly number[];
+  /** Content of the frames in `frames`. */
+  readonly contentBytesOf: (frames: FrameSet) => number;
 }
 
 /** Saves what is durable of a write, now and then. */
@@ -38,17 +40,22 @@ export class Checkpointer {
   readonly #manifestDigest: string;
   readonly #partitions: readonly CountedPartition[];
   readonly #clock: WriterClock;
+  readonly #onSaved: (contentBytes: number) => void;
   readonly #onFault: (error: unknown) => void;
   #lastMs: number;
   #isSaving = false;
 
-  /** `onFault` hears that a checkpoint could not be kept: the write goes on, and could not be resumed. */
+  /**
+   * `onSaved` hears of each checkpoint that is durable, with the content in it; `onFault` that one could not be kept: the
+   * write goes on, and could not be resumed.
+   */
   constructor(options: {
     store: CheckpointStore;
     slot: 'a' | 'b';
     manifestDigest: string;
     partitions: readonly CountedPartition[];
     clock: WriterClock;
+    onSaved?: (contentBytes: number) => void;
     onFault: (error: unknown) => void;
   }) {
     this.#store = options.store;
@@ -56,6 +63,7 @@ export class Checkpointer {
     this.#manifestDigest = options.manifestDigest;
     this.#partitions = options.partitions;
     this.#clock = options.clock;
+    this.#onSaved = options.onSaved ?? (() => undefined);
     this.#onFault = options.onFault;
     this.#lastMs = options.clock.monotonicMs();
   }
@@ -72,12 +80,14 @@ export class Checkpointer {
     this.#isSaving = true;
     try {
       // Taken before the flush: what is written while it runs may not be durable when it ends.
-      const frames = Object.fromEntries(this.#partitions.map((partition) => [partition.name, claimOf(partition)]));
+      const claims = this.#partitions.map((partition) => ({ partition, claim: claimOf(partition) }));
+      const frames = Object.fromEntries(claims.map(({ partition, claim }) => [partition.name, claim.toBytes()]));
       for (const { device } of this.#partitions) await device.flush();
       // Power lost before: the older checkpoint, and more is fetched again. After: none of this, unless the device lied.
-      await this.#store
-        .save(this.#slot, { manifestDigest: this.#manifestDigest, frames })
-        .catch((error: unknown) => this.#onFault(error));
+      await this.#store.save(this.#slot, { manifestDigest: this.#manifestDigest, frames }).then(
+        () => this.#onSaved(claims.reduce((sum, { partition, claim }) => sum + partition.contentBytesOf(claim), 0)),
+        (error: unknown) => this.#onFault(error),
+      );
       this.#lastMs = this.#clock.monotonicMs();
     } finally {
       this.#isSaving = false;
@@ -85,8 +95,8 @@ export class Checkpointer {
   }
 }
 
-function claimOf({ done, writtenAgain }: CountedPartition): Uint8Array {
+function claimOf({ done, writtenAgain }: CountedPartition): FrameSet {
   const claimed = new FrameSet(done.count, done.toBytes());
   for (const index of writtenAgain) claimed.remove(index);
-  return claimed.toBytes();
+  return claimed;
 }

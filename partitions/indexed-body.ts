@@ -56,6 +56,10 @@ export class IndexedBody {
         await cutter.close();
       }
       this.#submit();
+    } catch (error) {
+      // Whole frames that came are written all the same: over a link that drops again and again each run has to get on.
+      if (this.#batch !== undefined && this.#batch.frames.frameCount > 0) this.#submit();
+      throw error;
     } finally {
       if (this.#batch !== undefined) this.#parts.jobs.drop(this.#batch.frames.slot);
     }

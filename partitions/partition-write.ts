@@ -60,6 +60,7 @@ export class PartitionWrite {
       device,
       done: new FrameSet(index.table.count),
       writtenAgain: edgeFramesOf(index.table),
+      contentBytesOf: (frames) => contentBytesOf(index.table, frames),
     };
     this.#reuse = index && this.counted && this.#reuseOf(index, this.counted.done);
   }
@@ -80,24 +81,32 @@ export class PartitionWrite {
 
   /**
    * Keeps those of the frames that `claimed` names which the device gives back with their signed digests; those at the
-   * edges are never among them. Rejects with `slot-write-failed`.
+   * edges are never among them. Resolves to where it goes on, for people. Rejects with `slot-write-failed`.
    */
-  async resume(claimed: Readonly<Record<string, Uint8Array>>): Promise<void> {
+  async resume(claimed: Readonly<Record<string, Uint8Array>>): Promise<string> {
     const { signed, run } = this.#parts;
     const table = this.#parts.index?.table;
     const bits = Object.hasOwn(claimed, signed.name) ? claimed[signed.name] : undefined;
-    if (table === undefined || this.counted === undefined || bits === undefined) return;
+    if (table === undefined || this.counted === undefined) {
+      return `partition ${signed.name} starts over: its layer has no block index to tell by what is there`;
+    }
+    if (bits === undefined) return `partition ${signed.name} starts over: the checkpoint says nothing of it`;
     const { done } = this.counted;
     const found = new FrameSet(table.count, bits);
     for (const index of this.counted.writtenAgain) found.remove(index);
     const wrong = await checkFrames(this.#readBackParts('write'), table, found);
     for (const index of wrong) found.remove(index);
+    let foundCount = 0;
     for (const { index, contentSizeBytes } of table.frames()) {
       if (!found.has(index)) continue;
+      foundCount += 1;
       done.add(index);
-      run.addKept(contentSizeBytes);
+      run.addResumed(contentSizeBytes);
     }
     run.report('write', signed.name);
+    return foundCount === 0
+      ? `partition ${signed.name} starts over: the device has none of the frames of the checkpoint`
+      : `partition ${signed.name} resumes with ${foundCount} of ${table.count} frames in place`;
   }
 
   /** Writes and flushes all but the first block. */
@@ -214,6 +223,12 @@ export class PartitionWrite {
     checkContent(signed, limit.sizeBytes, found);
     this.#content = { sizeBytes: limit.sizeBytes, digest: found };
   }
+}
+
+function contentBytesOf(table: FrameTable, frames: FrameSet): number {
+  let sizeBytes = 0;
+  for (const { index, contentSizeBytes } of table.frames()) if (frames.has(index)) sizeBytes += contentSizeBytes;
+  return sizeBytes;
 }
 
 async function* countBytes(

@@ -24,6 +24,10 @@ export interface WriteProgress {
   readonly writtenBytes: number;
   /** Those of `writtenBytes` that an earlier write had left there, proven by their digests. */
   readonly keptBytes?: number | undefined;
+  /** Those of `keptBytes` that an earlier run of this same write had left, by its checkpoint. */
+  readonly resumedBytes?: number | undefined;
+  /** Bytes of content that a checkpoint holds durably: a run after this one need not fetch them. */
+  readonly durableBytes?: number | undefined;
   /** Those of `writtenBytes` that came from the booted slot, proven by their digests. */
   readonly copiedBytes?: number | undefined;
   /** Whether a restart goes on where this write was; without it, layers are fetched from their start again. */

@@ -40,6 +40,8 @@ export interface StreamingSlotWriterOptions {
   readonly bufferBytes?: number;
   /** Hears of what does not keep the write from going on, but should not be. */
   readonly onFault?: (error: unknown) => void;
+  /** Hears in a sentence where an interrupted write goes on, or why it starts over. */
+  readonly onNote?: (note: string) => void;
 }
 
 /** Two minutes: cards that tidy themselves up are silent for many seconds. */
@@ -47,6 +49,7 @@ const defaultStallLimitMs = 120_000;
 
 // One slot is filled while others are with workers and the device; more gained nothing.
 const minSlots = 4;
+const noIndex = 'its layers have no block index, so that nothing could be told from what an interrupted write left';
 const arenaLimitBytes = 24 * 1024 * 1024;
 
 /** Streams an image onto a slot: fetched, decoded, proven and written as it comes, then read back from the device. */
@@ -118,7 +121,7 @@ export class StreamingSlotWriter implements SlotWriter {
     const writes = opened.map(
       ({ signed, device }) => new PartitionWrite({ ...parts, signed, device, index: indexes.get(signed.name) }),
     );
-    const checkpoints = this.#checkpoints(slot, manifestDigest, writes);
+    const checkpoints = this.#checkpoints(slot, manifestDigest, writes, run);
     try {
       // Power lost here: the slot is as it was, but for the loader's mark. What is read now is lost with the memory, and
       // its frame is fetched then, as the first block will be zero.
@@ -144,6 +147,8 @@ export class StreamingSlotWriter implements SlotWriter {
       return { manifestDigest, partitions: writes.map((write) => write.written) };
     } catch (error) {
       await giveUp(opened, jobs, checkpoints);
+      // Whoever tries again wants to know what is durable now.
+      run.report('write', opened.at(-1)?.signed.name ?? '');
       throw error;
     } finally {
       await Promise.allSettled([workers.close(), ...writes.map((write) => write.close())]);
@@ -164,27 +169,38 @@ export class StreamingSlotWriter implements SlotWriter {
     return lists && { slot, lists, openBooted, onFault };
   }
 
-  #checkpoints(slot: 'a' | 'b', manifestDigest: string, writes: readonly PartitionWrite[]): Checkpointer | undefined {
+  #checkpoints(
+    slot: 'a' | 'b',
+    manifestDigest: string,
+    writes: readonly PartitionWrite[],
+    run: WriteRun,
+  ): Checkpointer | undefined {
     const { checkpoints, clock, onFault = () => undefined } = this.#options;
     const partitions = writes.flatMap(({ counted }) => counted ?? []);
     if (checkpoints === undefined || partitions.length === 0) return undefined;
-    return new Checkpointer({ store: checkpoints, slot, manifestDigest, partitions, clock, onFault });
+    const onSaved = (contentBytes: number) => run.noteDurable(contentBytes);
+    return new Checkpointer({ store: checkpoints, slot, manifestDigest, partitions, clock, onSaved, onFault });
   }
 
   /** Finds what an interrupted write of the same image left; of another image, nothing counts. */
   async #resume(slot: 'a' | 'b', manifestDigest: string, writes: readonly PartitionWrite[]): Promise<void> {
-    const { checkpoints, onFault = () => undefined } = this.#options;
+    const { checkpoints, onFault = () => undefined, onNote = () => undefined } = this.#options;
     if (checkpoints === undefined) return;
     const found = await checkpoints.load(slot).catch((error: unknown) => {
       onFault(error);
       return undefined;
     });
-    if (found === undefined) return;
+    if (found === undefined) {
+      if (writes.every(({ counted }) => counted === undefined))
+        onNote(`slot ${slot} is written from its start: ${noIndex}`);
+      return;
+    }
     if (found.manifestDigest !== manifestDigest) {
+      onNote(`slot ${slot} starts over: its checkpoint is of another image, ${found.manifestDigest}`);
       await checkpoints.remove(slot).catch(onFault);
       return;
     }
-    for (const write of writes) await write.resume(found.frames);
+    for (const write of writes) onNote(await write.resume(found.frames));
   }
 }
 

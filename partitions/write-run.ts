@@ -11,6 +11,8 @@ export class WriteRun {
   #writtenBytes = 0;
   #keptBytes = 0;
   #copiedBytes = 0;
+  #resumedBytes = 0;
+  #durableBytes = 0;
 
   constructor(image: TrustedDescriptor, onProgress: (progress: WriteProgress) => void, signal: AbortSignal) {
     this.#signal = signal;
@@ -33,6 +35,8 @@ export class WriteRun {
       writtenBytes: this.#writtenBytes,
       keptBytes: this.#keptBytes,
       copiedBytes: this.#copiedBytes,
+      resumedBytes: this.#resumedBytes,
+      durableBytes: this.#durableBytes,
       isResumable: this.#isResumable,
     });
   }
@@ -49,6 +53,18 @@ export class WriteRun {
   addKept(sizeBytes: number): void {
     this.#keptBytes += sizeBytes;
     this.#writtenBytes += sizeBytes;
+  }
+
+  /** Content that an earlier run of this write left durably on the device, and that was proven again. */
+  addResumed(sizeBytes: number): void {
+    this.#resumedBytes += sizeBytes;
+    this.#durableBytes += sizeBytes;
+    this.addKept(sizeBytes);
+  }
+
+  /** A checkpoint with so much content is durable. */
+  noteDurable(sizeBytes: number): void {
+    this.#durableBytes = sizeBytes;
   }
 
   /** Content that came from the booted slot, and was proven. */

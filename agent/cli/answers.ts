@@ -58,6 +58,15 @@ const progress = z.object({
   writtenBytes: z.number(),
 });
 
+/** An older agent, or one that wrote nothing yet, says nothing of it. */
+const transfer = z.object({
+  fetchedBytes: z.number(),
+  keptBytes: z.number(),
+  copiedBytes: z.number(),
+  writtenBytes: z.number(),
+  isResumed: z.boolean(),
+});
+
 const current = z.object({
   request,
   phase: z.string(),
@@ -65,6 +74,7 @@ const current = z.object({
     .object({ slot: z.string(), previous: z.string(), digest: z.string().optional(), version: z.string().optional() })
     .optional(),
   progress: progress.optional(),
+  transfer: transfer.optional(),
   pausedAt: z.string().optional(),
   lastError: report.optional(),
 });
@@ -133,6 +143,7 @@ export const updateSchema = z.object({
   outcome: outcome.optional(),
   phase: z.string(),
   current: current.optional(),
+  transfer: transfer.optional(),
 });
 
 export const updatesSchema = z.array(updateSchema).readonly();
@@ -205,6 +216,7 @@ export const problemSchema = z.object({
 export type StatusAnswer = z.infer<typeof statusSchema>;
 export type SlotAnswer = z.infer<typeof slot>;
 export type UpdateAnswer = z.infer<typeof updateSchema>;
+export type TransferAnswer = z.infer<typeof transfer>;
 export type OutcomeAnswer = z.infer<typeof outcome>;
 export type PlanAnswer = z.infer<typeof planSchema>;
 export type HealthAnswer = z.infer<typeof healthSchema>;

@@ -1,8 +1,9 @@
-import type { OutcomeAnswer } from './answers.ts';
+import type { OutcomeAnswer, UpdateAnswer } from './answers.ts';
 import type { ApiClient } from './client.ts';
 import { CliError, exitCodeOf, interruptedExitCode } from './exit-codes.ts';
 import { printable } from './format-values.ts';
 import type { Invocation } from './invocation.ts';
+import { transferText } from './render-transfer.ts';
 import { watchUpdate, type WatchEnd } from './watch-update.ts';
 
 /**
@@ -35,10 +36,10 @@ export async function followToEnd(
       return 0;
     }
     case 'reached': {
-      const { raw } = await api.update(id);
+      const { value, raw } = await api.update(id);
       const where = end.slot === undefined ? '' : ` in slot ${end.slot}`;
       const next = end.phase === 'staged' ? 'activate it with: kaonctl activate' : 'try it with: kaonctl reboot';
-      invocation.print(raw, `update ${printable(id)} is ${end.phase}${where}; ${next}\n`);
+      invocation.print(raw, `update ${printable(id)} is ${end.phase}${where}${movedBy(value)}; ${next}\n`);
       return 0;
     }
     case 'ended':
@@ -53,9 +54,13 @@ async function tellOutcome(invocation: Invocation<object>, api: ApiClient, outco
     const reason = message === undefined ? `it ended ${result}` : `${result}: ${message}`;
     throw new CliError(code ?? 'internal', `cannot finish update ${updateId}: ${reason}`, { details: { outcome } });
   }
-  const { raw } = await api.update(updateId);
+  const { value, raw } = await api.update(updateId);
   const what = code === undefined ? 'is committed' : `had nothing to do: ${message ?? code}`;
   const which = digest === undefined ? '' : ` (${digest})`;
-  invocation.print(raw, `update ${printable(updateId)} ${printable(what)}${printable(which)}\n`);
+  invocation.print(raw, `update ${printable(updateId)} ${printable(what)}${printable(which)}${movedBy(value)}\n`);
   return 0;
+}
+
+function movedBy({ transfer }: UpdateAnswer): string {
+  return transfer === undefined ? '' : `: ${transferText(transfer)}`;
 }

@@ -1,20 +1,23 @@
 import { rollbackCodes } from '../core/endings.ts';
 import type { EventAnswer, KnownBadAnswer, RollbackAnswer, UpdateAnswer } from './answers.ts';
-import { formatTime, printable, printableLines } from './format-values.ts';
+import { formatBytes, formatTime, printable, printableLines } from './format-values.ts';
 import { renderPairs, renderTable } from './render-table.ts';
+import { reusedText } from './render-transfer.ts';
 
 /** Updates, newest first. */
 export function renderHistory(updates: readonly UpdateAnswer[]): string {
   if (updates.length === 0) return 'no update yet\n';
   return renderTable(
-    ['ID', 'KIND', 'REQUESTED', 'BY', 'RESULT', 'CODE', 'IMAGE'],
-    updates.map(({ request, outcome, phase }) => [
+    ['ID', 'KIND', 'REQUESTED', 'BY', 'RESULT', 'CODE', 'FETCHED', 'REUSED', 'IMAGE'],
+    updates.map(({ request, outcome, phase, transfer }) => [
       request.id,
       request.kind,
       formatTime(request.requestedAt),
       request.requestedBy,
       outcome?.result ?? phase,
       outcome?.code ?? '',
+      transfer === undefined ? '' : formatBytes(transfer.fetchedBytes),
+      transfer === undefined ? '' : reusedText(transfer),
       request.image,
     ]),
   );

@@ -3,6 +3,7 @@ import { phaseLine } from './follow-update.ts';
 import { formatBytes, formatDuration, formatTime, printable, shortDigest } from './format-values.ts';
 import { percentOf } from './progress-bar.ts';
 import { loaderText } from './render-bootloader.ts';
+import { transferText } from './render-transfer.ts';
 import { renderPairs, renderTable } from './render-table.ts';
 
 /** The slots as a table. */
@@ -85,11 +86,13 @@ export function outcomeText(outcome: OutcomeAnswer): string {
 
 function currentText({ current }: StatusAnswer): string {
   if (current === undefined) return 'none under way';
-  const { request, phase, target, progress, pausedAt, lastError } = current;
+  const { request, phase, target, progress, transfer, pausedAt, lastError } = current;
   const what = `${request.id}: ${request.image}, until ${request.until}; ${phaseLine(phase, target?.slot)}`;
   const bytes =
     progress === undefined
-      ? ''
+      ? transfer === undefined
+        ? ''
+        : `, ${transferText(transfer)}`
       : `, ${percentOf(progress.fetchedBytes, progress.layerSizeBytes)} % (${formatBytes(progress.fetchedBytes)} of ${formatBytes(progress.layerSizeBytes)})${reusedText(progress)}`;
   const paused = pausedAt === undefined ? '' : `, paused at ${formatTime(pausedAt)}`;
   return `${what}${paused}${bytes}${lastError === undefined ? '' : `; last error: ${lastError.message}`}`;

@@ -23,6 +23,7 @@ import { HealthBoard } from '../update/health-board.ts';
 import { ImageJudge } from '../update/judge-image.ts';
 import { type LoaderTestResult, settleLoader } from '../update/loader-test.ts';
 import { NodeReader } from '../update/node-reader.ts';
+import { TransferMeter } from '../update/transfer-meter.ts';
 import { UpdateRunner } from '../update/runner.ts';
 import { start, type Started } from '../update/start.ts';
 import { LogReporter } from './log-reporter.ts';
@@ -75,6 +76,7 @@ export async function assembleAgent(parts: AgentParts): Promise<Agent> {
   const health = new HealthBoard();
   const nodeReader = new NodeReader(slots, clock);
   const judge = judgeOf(parts);
+  const meter = new TransferMeter();
   const effects = new Effects({
     judge,
     slots,
@@ -83,6 +85,7 @@ export async function assembleAgent(parts: AgentParts): Promise<Agent> {
     gates: [degradedGate(faults), holdGate(state.facts, clock)],
     clock,
     tries: rules.tries,
+    meter,
     onProgress: (progress) => runner.reportProgress(progress),
     onCheck: (result) => {
       health.put(result);
@@ -94,15 +97,14 @@ export async function assembleAgent(parts: AgentParts): Promise<Agent> {
     health.follow(before, after);
     nodeReader.invalidate();
   };
-  const standing = faults.map(standingFault);
   const runner: UpdateRunner = new UpdateRunner(
-    { journal, effects, rules, clock, reporters, onStep },
+    { journal, effects, rules, clock, reporters, meter, onStep },
     started,
-    standing,
+    faults.map(standingFault),
   );
   health.follow({ phase: 'idle' }, runner.state);
   for (const event of startEvents(started, tested, parts)) for (const reporter of reporters) reporter.report(event);
-  const control = controlOf(parts, { runner, judge, nodeReader, events, health }, faults, started);
+  const control = controlOf(parts, { runner, judge, nodeReader, events, meter, health }, faults, started);
   return { runner, server: serverOf(parts, control), started, faults };
 }
 
@@ -114,7 +116,7 @@ function judgeOf({ sources, trust, slots, state, config, agentVersion }: AgentPa
 
 function controlOf(
   parts: AgentParts,
-  made: Pick<ControlPorts, 'runner' | 'judge' | 'nodeReader' | 'events' | 'health'>,
+  made: Pick<ControlPorts, 'runner' | 'judge' | 'nodeReader' | 'events' | 'meter' | 'health'>,
   faults: readonly ErrorReport[],
   { hasLoaderCounted }: Started,
 ): AgentControlService {

@@ -29,6 +29,8 @@ export interface SlotServiceParts {
   readonly clock: WriterClock;
   /** Hears of what does not keep a write from going on. */
   readonly onFault: (error: unknown) => void;
+  /** Hears where an interrupted write goes on, or why it starts over. */
+  readonly onNote?: (note: string) => void;
 }
 
 /** Trusts nothing: for a slotd whose keys can't be read, and which writes no slot. */

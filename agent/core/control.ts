@@ -1,7 +1,15 @@
 import type { SlotBootState } from '../../bootloader/bootloader.ts';
 import type { ErrorCode, ErrorReport } from './errors.ts';
 import type { KnownBad, LoaderProof } from './facts.ts';
-import type { CheckResult, Deployment, EventRecord, RollbackRecord, UpdateRecord, WriteProgress } from './ports.ts';
+import type {
+  CheckResult,
+  Deployment,
+  EventRecord,
+  RollbackRecord,
+  Transfer,
+  UpdateRecord,
+  WriteProgress,
+} from './ports.ts';
 import type { Outcome, Phase, SlotName, Target, Until, UpdateRequest } from './update-state.ts';
 
 /** One thing that the agent waits for, in words. */
@@ -30,6 +38,8 @@ export interface CurrentUpdate {
   readonly phase: Phase;
   readonly target: Target | undefined;
   readonly progress: WriteProgress | undefined;
+  /** What its write moved so far. */
+  readonly transfer?: Transfer | undefined;
   /** Since when an operator's pause holds it; absent while it is not paused. */
   readonly pausedAtMs?: number | undefined;
   readonly lastError: ErrorReport | undefined;

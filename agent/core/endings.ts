@@ -95,9 +95,16 @@ export function retried<S extends In<'preparing' | 'writing' | 'activating' | 'c
   state: S,
   event: Failed,
 ): S | undefined {
-  const attempts = (state.retry?.attempts ?? 0) + 1;
+  const { durableBytes = 0 } = event;
+  const mostBytes = state.retry?.durableBytes ?? 0;
+  // A link that drops every few seconds still finishes: the attempts are for what makes no progress.
+  const attempts = durableBytes > mostBytes ? 1 : (state.retry?.attempts ?? 0) + 1;
   if (!event.isRetryable || attempts >= rules.attempts) return undefined;
-  return { ...state, retry: retryOf(rules, attempts, event.error, event.atMs) };
+  const retry = retryOf(rules, attempts, event.error, event.atMs);
+  return {
+    ...state,
+    retry: event.durableBytes === undefined ? retry : { ...retry, durableBytes: Math.max(durableBytes, mostBytes) },
+  };
 }
 
 /** As `retried`, for a loader that can't be written: by its own attempts and waits, whatever the error. */

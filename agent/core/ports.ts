@@ -4,14 +4,14 @@ import type { ByteRange, LayerSource, WriteProgress, WrittenSlot } from '../../p
 import type { TrustedBoot } from '../../partitions/trusted-descriptor.ts';
 import type { ErrorCode, ErrorReport } from './errors.ts';
 import type { FactsData } from './facts.ts';
-import type { BootRecord, Deployment, EventRecord, RollbackRecord, UpdateRecord } from './records.ts';
+import type { BootRecord, Deployment, EventRecord, RollbackRecord, Transfer, UpdateRecord } from './records.ts';
 import type { Descriptor } from './image-format/manifest.ts';
 import type { Reference } from './image-format/reference.ts';
 import type { EvidenceItem, Outcome, SlotName, UpdateRequest, UpdateState } from './update-state.ts';
 
 export type { Bootloader, BootStatus, SlotBootState } from '../../bootloader/bootloader.ts';
 export type { ByteRange, LayerSource, WriteProgress, WrittenSlot } from '../../partitions/slot-writer.ts';
-export type { BootRecord, Deployment, EventRecord, RollbackRecord, UpdateRecord } from './records.ts';
+export type { BootRecord, Deployment, EventRecord, RollbackRecord, Transfer, UpdateRecord } from './records.ts';
 
 /** Time for the core and the runner. Wall time may jump; deadlines inside one boot use `monotonicMs`. */
 export interface Clock {
@@ -194,6 +194,7 @@ export interface JournalChange {
   readonly state?: UpdateState;
   readonly request?: UpdateRequest;
   readonly outcome?: Outcome;
+  readonly transfer?: { readonly updateId: string; readonly moved: Transfer };
   readonly deployment?: Deployment;
   readonly removeDeployment?: SlotName;
   readonly rollback?: RollbackRecord;

@@ -51,8 +51,24 @@ export interface EventRecord {
   readonly details: Readonly<Record<string, unknown>>;
 }
 
+/** What an update moved, over all the runs of its write. */
+export interface Transfer {
+  /** Of layers and their indexes, from wherever the image comes. */
+  readonly fetchedBytes: number;
+  /** Content that was in place in the slot before the update began. */
+  readonly keptBytes: number;
+  /** Content that came from the booted slot. */
+  readonly copiedBytes: number;
+  /** Content that was written, copied content in it; more than the image has where a run had to start over. */
+  readonly writtenBytes: number;
+  /** Whether a run went on where an earlier one was. */
+  readonly isResumed: boolean;
+}
+
 /** An update as history shows it. */
 export interface UpdateRecord {
   readonly request: UpdateRequest;
   readonly outcome: Outcome | undefined;
+  /** Absent while nothing was written for it, and of updates of agents that did not count. */
+  readonly transfer?: Transfer | undefined;
 }

@@ -2,7 +2,7 @@ import type { CurrentUpdate, HoldView, LoaderView, SlotView, StatusView, Waiting
 import type { ErrorReport } from './errors.ts';
 import type { FactsData } from './facts.ts';
 import { proofOf } from './loader-proof.ts';
-import type { Deployment, NodeBoot, WriteProgress } from './ports.ts';
+import type { Deployment, NodeBoot, Transfer, WriteProgress } from './ports.ts';
 import type { SlotName, UpdateState } from './update-state.ts';
 
 /** Everything that the status is computed from. */
@@ -20,6 +20,7 @@ export interface StatusInput {
   readonly areFactsLost: boolean;
   readonly waiting: Waiting | undefined;
   readonly progress: WriteProgress | undefined;
+  readonly transfer?: Transfer | undefined;
   readonly degraded: readonly ErrorReport[];
   readonly startedAtMs: number;
   /** The configured loader with its dialect. */
@@ -40,7 +41,7 @@ export function statusOf(input: StatusInput): StatusView {
     booted: boot?.booted,
     primary: boot?.boot.primary,
     slots: boot === undefined ? [] : (['a', 'b'] as const).map((name) => slotView(name, boot, input.deployments[name])),
-    current: currentUpdate(state, input.progress),
+    current: currentUpdate(state, input.progress, input.transfer),
     last: state.phase === 'idle' ? state.last : undefined,
     waitingFor: waitingFor(input),
     degraded: distinctFaults([...input.degraded, ...nodeFaults(boot)]),
@@ -54,13 +55,18 @@ export function statusOf(input: StatusInput): StatusView {
 }
 
 /** The update that `state` is of, as people see it; `undefined` in `idle`. */
-export function currentUpdate(state: UpdateState, progress: WriteProgress | undefined): CurrentUpdate | undefined {
+export function currentUpdate(
+  state: UpdateState,
+  progress: WriteProgress | undefined,
+  transfer: Transfer | undefined,
+): CurrentUpdate | undefined {
   if (state.phase === 'idle') return undefined;
   return {
     request: state.update,
     phase: state.phase,
     target: 'target' in state ? state.target : undefined,
     progress,
+    transfer,
     pausedAtMs: 'pause' in state ? state.pause.atMs : undefined,
     lastError: 'retry' in state ? state.retry.last : undefined,
   };

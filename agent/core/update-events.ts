@@ -51,6 +51,8 @@ export type UpdateEvent =
       readonly type: 'effect-failed';
       readonly error: ErrorReport;
       readonly isRetryable: boolean;
+      /** Of a write: content that is durable now, and that no later run has to fetch. */
+      readonly durableBytes?: number;
       readonly atMs: number;
     };
 
@@ -70,7 +72,7 @@ export type Effect =
 export interface UpdateRules {
   /** Tries that a trial is armed with. */
   readonly tries: number;
-  /** How often preparing and writing are tried in all. */
+  /** How often preparing and writing are tried in all; a write begins anew with them when more of it became durable. */
   readonly attempts: number;
   readonly retryBaseMs: number;
   readonly retryMaxMs: number;

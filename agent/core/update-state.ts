@@ -68,8 +68,10 @@ export interface Outcome {
 
 /** A repeated try of an effect. */
 export interface Retry {
-  /** How many times the effect failed so far. */
+  /** How many times the effect failed so far; of a write, since more of it became durable. */
   readonly attempts: number;
+  /** The most of a write that was durable at a failure. */
+  readonly durableBytes?: number;
   /** Not before this time. */
   readonly retryAtMs: number;
   readonly last: ErrorReport;

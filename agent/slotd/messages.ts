@@ -71,6 +71,8 @@ const progress = z.object({
   writtenBytes: z.number(),
   keptBytes: z.number().optional(),
   copiedBytes: z.number().optional(),
+  resumedBytes: z.number().optional(),
+  durableBytes: z.number().optional(),
   isResumable: z.boolean().optional(),
 });
 

@@ -79,6 +79,7 @@ export class SlotdServer {
   ): Promise<unknown> {
     let lastMs = Number.NEGATIVE_INFINITY;
     let lastStep = '';
+    let lastDurableBytes: number | undefined;
     const receiver = new LayerReceiver(connection);
     return service.writeSlot(
       request.slot,
@@ -86,7 +87,10 @@ export class SlotdServer {
       receiver.source,
       (progress) => {
         const now = this.#monotonicMs();
-        if (progress.step === lastStep && now - lastMs < progressEveryMs) return;
+        // What became durable decides over another attempt, and must not be left out.
+        const isDurable = progress.durableBytes !== lastDurableBytes;
+        if (!isDurable && progress.step === lastStep && now - lastMs < progressEveryMs) return;
+        lastDurableBytes = progress.durableBytes;
         lastMs = now;
         lastStep = progress.step;
         connection.sendIfRoom({ type: 'progress', progress });

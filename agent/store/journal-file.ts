@@ -27,6 +27,11 @@ const tables = `
     body_digest TEXT NOT NULL);
 `;
 
+/** Tables that came after the first ones; an agent that does not know them leaves them alone. */
+const laterTables = `
+  CREATE TABLE IF NOT EXISTS transfers (id TEXT PRIMARY KEY, document TEXT NOT NULL);
+`;
+
 /** A journal's file, opened and checked. */
 export interface OpenedJournal {
   readonly database: Database.Database;
@@ -104,6 +109,7 @@ function prepare(database: Database.Database, path: string, limitBytes: number):
     // SQLite makes its log's name durable, not that of a new database.
     syncDirectory(dirname(path));
   }
+  database.exec(laterTables);
   return undefined;
 }
 

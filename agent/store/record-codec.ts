@@ -2,7 +2,7 @@
  * The journal's record documents: JSON text of the records of `ports.ts`; absent fields stand for `undefined`.
  */
 import { z } from 'zod';
-import type { BootRecord, Deployment, EventRecord, RollbackRecord, UpdateRecord } from '../core/ports.ts';
+import type { BootRecord, Deployment, EventRecord, RollbackRecord, Transfer, UpdateRecord } from '../core/ports.ts';
 import type { Outcome, UpdateRequest } from '../core/update-state.ts';
 import { decodeDocument, evidenceSchema, outcomeSchema, requestSchema, rollbackReasonSchema } from './state-codec.ts';
 
@@ -52,6 +52,14 @@ const rollbackSchema: z.ZodType<RollbackRecord> = z.looseObject({
   evidence: z.array(evidenceSchema),
 });
 
+const transferSchema: z.ZodType<Transfer> = z.looseObject({
+  fetchedBytes: z.number(),
+  keptBytes: z.number(),
+  copiedBytes: z.number(),
+  writtenBytes: z.number(),
+  isResumed: z.boolean(),
+});
+
 const eventSchema: z.ZodType<Omit<EventRecord, 'sequence'>> = z.looseObject({
   atMs: z.number(),
   updateId: orUndefined(z.string()),
@@ -82,10 +90,18 @@ export function decodeEvent(sequence: number, document: string): EventRecord | u
 }
 
 /** Reads an update's row; `undefined` when its request is not one. */
-export function decodeUpdate(request: string, outcome: string | null): UpdateRecord | undefined {
+export function decodeUpdate(
+  request: string,
+  outcome: string | null,
+  transfer: string | null,
+): UpdateRecord | undefined {
   const decoded = decodeDocument(requestSchema, request);
   return (
-    decoded && { request: decoded, outcome: outcome === null ? undefined : decodeDocument(outcomeSchema, outcome) }
+    decoded && {
+      request: decoded,
+      outcome: outcome === null ? undefined : decodeDocument(outcomeSchema, outcome),
+      transfer: transfer === null ? undefined : decodeDocument(transferSchema, transfer),
+    }
   );
 }
 

@@ -21,6 +21,9 @@ import {
 } from './record-codec.ts';
 import { decodeState, encodeState } from './state-codec.ts';
 
+const selectUpdates =
+  'SELECT request, outcome, transfers.document AS transfer FROM updates LEFT JOIN transfers ON transfers.id = updates.id';
+
 /** Where a journal lies and how large it may grow. */
 export interface JournalOptions {
   readonly path: string;
@@ -74,6 +77,7 @@ export class SqliteJournal implements Journal {
       }
       if (change.request !== undefined) this.#saveRequest(change.request);
       if (change.outcome !== undefined) this.#saveOutcome(change.outcome);
+      if (change.transfer !== undefined) this.#saveTransfer(change.transfer);
       if (change.removeDeployment !== undefined) {
         this.#run('DELETE FROM deployments WHERE slot = ?', change.removeDeployment);
       }
@@ -106,12 +110,11 @@ export class SqliteJournal implements Journal {
   }
 
   async updates(limit: number, beforeId?: string): Promise<readonly UpdateRecord[]> {
-    const select = 'SELECT request, outcome FROM updates';
     return this.#attempt('read', () =>
       beforeId === undefined
-        ? this.#updates(`${select} ORDER BY ordinal DESC LIMIT ?`, atLeastZero(limit))
+        ? this.#updates(`${selectUpdates} ORDER BY ordinal DESC LIMIT ?`, atLeastZero(limit))
         : this.#updates(
-            `${select} WHERE ordinal < (SELECT ordinal FROM updates WHERE id = ?) ORDER BY ordinal DESC LIMIT ?`,
+            `${selectUpdates} WHERE ordinal < (SELECT ordinal FROM updates WHERE id = ?) ORDER BY ordinal DESC LIMIT ?`,
             beforeId,
             atLeastZero(limit),
           ),
@@ -119,7 +122,7 @@ export class SqliteJournal implements Journal {
   }
 
   async update(id: string): Promise<UpdateRecord | undefined> {
-    return this.#attempt('read', () => this.#updates('SELECT request, outcome FROM updates WHERE id = ?', id)[0]);
+    return this.#attempt('read', () => this.#updates(`${selectUpdates} WHERE updates.id = ?`, id)[0]);
   }
 
   async rollbacks(limit: number): Promise<readonly RollbackRecord[]> {
@@ -162,7 +165,7 @@ export class SqliteJournal implements Journal {
 
   #updates(sql: string, ...values: readonly (string | number)[]): readonly UpdateRecord[] {
     const rows = this.#all(sql, ...values) as readonly UpdateRow[];
-    return defined(rows.map(({ request, outcome }) => decodeUpdate(request, outcome)));
+    return defined(rows.map(({ request, outcome, transfer }) => decodeUpdate(request, outcome, transfer)));
   }
 
   #saveRequest(request: UpdateRequest): void {
@@ -183,6 +186,11 @@ export class SqliteJournal implements Journal {
       JSON.stringify(outcome),
     );
     this.#prune('updates');
+  }
+
+  #saveTransfer({ updateId, moved }: NonNullable<JournalChange['transfer']>): void {
+    this.#run('INSERT OR REPLACE INTO transfers (id, document) VALUES (?, ?)', updateId, JSON.stringify(moved));
+    this.#run('DELETE FROM transfers WHERE id NOT IN (SELECT id FROM updates)');
   }
 
   #upsert(table: 'rollbacks' | 'boots', id: string, document: string): void {
@@ -239,6 +247,7 @@ interface KeyRow {
 interface UpdateRow {
   readonly request: string;
   readonly outcome: string | null;
+  readonly transfer: string | null;
 }
 
 function atLeastZero(limit: number): number {

@@ -78,6 +78,7 @@ const active = {
     z.looseObject({
       attempts: z.number(),
       retryAtMs: timeMs,
+      durableBytes: z.exactOptional(z.number()),
       last: z.looseObject({ code: errorCode, message: z.string() }),
     }),
   ),

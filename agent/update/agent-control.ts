@@ -11,9 +11,9 @@ import type {
 } from '../core/control.ts';
 import { AgentError, type ErrorReport } from '../core/errors.ts';
 import { parseReference } from '../core/image-format/reference.ts';
-import type { Clock, EventRecord, Journal, Random, RollbackRecord, SlotService, UpdateRecord } from '../core/ports.ts';
+import type { Clock, EventRecord, Journal, Random, RollbackRecord, SlotService } from '../core/ports.ts';
 import { pausablePhases } from '../core/pausing.ts';
-import { currentUpdate, statusOf } from '../core/status.ts';
+import { statusOf } from '../core/status.ts';
 import type { SlotName, UpdateRequest, UpdateState } from '../core/update-state.ts';
 import type { EventLog } from './event-log.ts';
 import type { FactsKeeper } from './facts-keeper.ts';
@@ -26,7 +26,9 @@ import { planOf } from './plan.ts';
 import { RequestKeys } from './request-keys.ts';
 import { rollbackTarget } from './rollback-target.ts';
 import type { UpdateRunner } from './runner.ts';
+import type { TransferMeter } from './transfer-meter.ts';
 import { useSequence } from './use-sequence.ts';
+import { transferNow, viewOf } from './update-view.ts';
 import { waitForVersion } from './wait-for-version.ts';
 
 /** What a verified trigger asks for. */
@@ -55,6 +57,7 @@ export interface ControlPorts {
   readonly slots: SlotService;
   readonly nodeReader: NodeReader;
   readonly events: EventLog;
+  readonly meter: TransferMeter;
   readonly health: HealthBoard;
   readonly clock: Clock;
   readonly random: Random;
@@ -99,6 +102,7 @@ export class AgentControlService implements AgentControl {
       areFactsLost: facts.isLost,
       waiting: runner.waiting,
       progress: events.progressNow,
+      transfer: await transferNow(this.#ports),
       degraded: fault === undefined ? degraded : [...degraded, fault],
       startedAtMs: this.#ports.startedAtMs,
       loader: this.#ports.loader,
@@ -155,11 +159,11 @@ export class AgentControlService implements AgentControl {
     const record = await this.#ports.journal.update(id);
     if (record === undefined)
       throw new AgentError('update-not-found', `cannot show update ${id}: there is none with this id`);
-    return this.#view(record);
+    return viewOf(this.#ports, record);
   }
 
   async updates(limit: number, beforeId: string | undefined): Promise<readonly UpdateView[]> {
-    return (await this.#ports.journal.updates(limit, beforeId)).map((record) => this.#view(record));
+    return (await this.#ports.journal.updates(limit, beforeId)).map((record) => viewOf(this.#ports, record));
   }
 
   async activate(id: string, andReboot: boolean): Promise<void> {
@@ -268,15 +272,6 @@ export class AgentControlService implements AgentControl {
 
   onEvent(listener: (event: EventRecord) => void): () => void {
     return this.#ports.events.onEvent(listener);
-  }
-
-  #view(record: UpdateRecord): UpdateView {
-    const { runner, events } = this.#ports;
-    const { state } = runner;
-    if (state.phase === 'idle' || state.update.id !== record.request.id) {
-      return { ...record, phase: 'idle', current: undefined };
-    }
-    return { ...record, phase: state.phase, current: currentUpdate(state, events.progressNow) };
   }
 
   #newRequest(id: string, kind: UpdateRequest['kind'], input: UpdateInput): UpdateRequest {

@@ -1,12 +1,14 @@
-import type { EventRecord } from '../core/ports.ts';
+import type { EventRecord, Transfer } from '../core/ports.ts';
+import { transferText } from '../core/transfer.ts';
 import type { UpdateEvent } from '../core/update-events.ts';
 import type { UpdateState } from '../core/update-state.ts';
 
-/** The line of the audit trail for the step from `before` to `after`. */
+/** The line of the audit trail for the step from `before` to `after`; `moved` is what a write that ended moved. */
 export function describeEvent(
   before: UpdateState,
   event: UpdateEvent,
   after: UpdateState,
+  moved?: Transfer,
 ): Omit<EventRecord, 'sequence'> | undefined {
   // A failed effect has been told by its own line; what follows from it is told only when the phase changes.
   if (event.type === 'effect-failed' && before.phase === after.phase) return undefined;
@@ -16,11 +18,15 @@ export function describeEvent(
     atMs: event.atMs,
     updateId: update?.id,
     kind: after.phase === 'idle' ? `update-${after.last?.result ?? 'ended'}` : event.type,
-    message: sentence(before, event, after),
+    message:
+      moved === undefined
+        ? sentence(before, event, after)
+        : `${sentence(before, event, after)} (${transferText(moved)})`,
     details: {
       from: before.phase,
       phase: after.phase,
       ...(slot === undefined ? {} : { slot }),
+      ...(moved === undefined ? {} : { moved }),
       ...(update === undefined ? {} : { image: update.image }),
       ...(after.phase === 'idle' && after.last?.code !== undefined ? { code: after.last.code } : {}),
     },

@@ -17,6 +17,7 @@ import type { InPhase, SlotName, UpdateState } from '../core/update-state.ts';
 import { verdictOf } from '../core/verdict.ts';
 import type { FactsKeeper } from './facts-keeper.ts';
 import { type ImageJudge, pinned, targetOf } from './judge-image.ts';
+import type { TransferMeter } from './transfer-meter.ts';
 import type { UpdateMemory } from './update-memory.ts';
 
 /** What performing an effect came to. */
@@ -37,6 +38,7 @@ export class Effects {
   readonly #gates: readonly Gate[];
   readonly #clock: Clock;
   readonly #tries: number;
+  readonly #meter: TransferMeter;
   readonly #onProgress: (progress: WriteProgress) => void;
   readonly #onCheck: (result: CheckResult) => void;
 
@@ -48,6 +50,7 @@ export class Effects {
     gates: readonly Gate[];
     clock: Clock;
     tries: number;
+    meter: TransferMeter;
     onProgress: (progress: WriteProgress) => void;
     onCheck: (result: CheckResult) => void;
   }) {
@@ -58,6 +61,7 @@ export class Effects {
     this.#gates = ports.gates;
     this.#clock = ports.clock;
     this.#tries = ports.tries;
+    this.#meter = ports.meter;
     this.#onProgress = ports.onProgress;
     this.#onCheck = ports.onCheck;
   }
@@ -144,17 +148,24 @@ export class Effects {
     await this.#slots.writeSlot(
       target.slot,
       judged.signed,
-      (layerDigest, ranges) =>
-        judged.source.openLayer(
-          judged.signed.image,
-          { digest: layerDigest, sizeBytes: sizes.get(layerDigest) ?? 0 },
-          signal,
-          ranges,
-        ),
-      this.#onProgress,
+      (layerDigest, ranges) => {
+        const layer = { digest: layerDigest, sizeBytes: sizes.get(layerDigest) ?? 0 };
+        return this.#counted(judged.source.openLayer(judged.signed.image, layer, signal, ranges));
+      },
+      (progress) => {
+        this.#meter.note(progress);
+        this.#onProgress(progress);
+      },
       signal,
     );
     return { event: { type: 'slot-written', atMs: this.#now() } };
+  }
+
+  async *#counted(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    for await (const bytes of source) {
+      this.#meter.addFetched(bytes.byteLength);
+      yield bytes;
+    }
   }
 
   async #arm(state: InPhase<'activating'>): Promise<EffectResult> {

@@ -1,19 +1,24 @@
-import type { Deployment, JournalChange } from '../core/ports.ts';
+import type { Deployment, JournalChange, Transfer } from '../core/ports.ts';
 import type { UpdateEvent } from '../core/update-events.ts';
 import type { SlotName, Target, UpdateRequest, UpdateState } from '../core/update-state.ts';
 
 type Deployments = Readonly<Partial<Record<SlotName, Deployment>>>;
 
-/** What is saved together with the step from `before` to `after`: the state, and the records that it implies. */
+/**
+ * What is saved together with the step from `before` to `after`: the state, and the records that it implies. `moved` is
+ * what the update's write moved so far.
+ */
 export function journalChange(
   before: UpdateState,
   event: UpdateEvent,
   after: UpdateState,
   deployments: Deployments,
+  moved?: Transfer,
 ): JournalChange {
   const change: JournalChange = {
     state: after,
     ...(after.phase === 'idle' && after.last !== undefined ? { outcome: after.last } : {}),
+    ...(moved !== undefined && before.phase !== 'idle' ? { transfer: { updateId: before.update.id, moved } } : {}),
   };
   switch (event.type) {
     case 'update-requested':

@@ -18,6 +18,7 @@ import type { EffectResult, Effects } from './effects.ts';
 import { failureEvent, reporterFailure, waitingEvent } from './runner-events.ts';
 import { applyDeployments, journalChange } from './journal-change.ts';
 import type { Started } from './start.ts';
+import type { TransferMeter } from './transfer-meter.ts';
 import type { UpdateMemory } from './update-memory.ts';
 
 /** What an effect came to, as an event to save. */
@@ -25,6 +26,8 @@ type FinishedEffect = Extract<EffectResult, { event: UpdateEvent }>;
 
 const gatePollMs = 30_000;
 const savePollMs = 10_000;
+/** What a write moved is saved so often besides: a killed agent forgets no more. */
+const transferSaveMs = 30_000;
 
 /**
  * Save state → perform effect → feed event; no decisions of its own. One effect at a time; events are taken one after
@@ -36,6 +39,7 @@ export class UpdateRunner {
   readonly #rules: UpdateRules;
   readonly #clock: Clock;
   readonly #reporters: readonly Reporter[];
+  readonly #meter: TransferMeter;
   readonly #onStep: (before: UpdateState, after: UpdateState) => void;
   #state: UpdateState;
   #deployments: Readonly<Partial<Record<SlotName, Deployment>>>;
@@ -47,6 +51,7 @@ export class UpdateRunner {
   #unsaved: { readonly state: UpdateState; readonly result: FinishedEffect } | undefined;
   #wake: () => void = () => undefined;
   #turn: Promise<unknown> = Promise.resolve();
+  #transferSavedAtMs = 0;
 
   constructor(
     ports: {
@@ -55,6 +60,7 @@ export class UpdateRunner {
       rules: UpdateRules;
       clock: Clock;
       reporters: readonly Reporter[];
+      meter: TransferMeter;
       onStep: (before: UpdateState, after: UpdateState) => void;
     },
     started: Started,
@@ -65,6 +71,7 @@ export class UpdateRunner {
     this.#rules = ports.rules;
     this.#clock = ports.clock;
     this.#reporters = ports.reporters;
+    this.#meter = ports.meter;
     this.#onStep = ports.onStep;
     this.#state = started.state;
     this.#deployments = started.snapshot.deployments;
@@ -99,13 +106,14 @@ export class UpdateRunner {
       const before = this.#state;
       const after = transition(this.#rules, before, event);
       if (after === before) return false;
-      const change = { ...extra, ...journalChange(before, event, after, this.#deployments) };
+      const moved = before.phase === 'writing' ? this.#meter.of(before.update.id) : undefined;
+      const change = { ...extra, ...journalChange(before, event, after, this.#deployments, moved) };
       await this.#journal.save(change);
       this.#state = after;
       this.#deployments = applyDeployments(this.#deployments, change);
       this.#waiting = undefined;
       this.#onStep(before, after);
-      this.#report(describeEvent(before, event, after));
+      this.#report(describeEvent(before, event, after, moved));
       if (event.type === 'cancel-asked' || event.type === 'pause-asked') {
         this.#effect?.abort(new AgentError('update-cancelled', 'cannot go on: an operator stopped the update'));
       }
@@ -192,16 +200,26 @@ export class UpdateRunner {
     this.#effect = effect;
     const ended = AbortSignal.any([signal, effect.signal]);
     try {
+      if (state.phase === 'writing') await this.#beginTransfer(state.update.id);
       return await this.#effects.perform(state, this.memory, ended);
     } catch (error) {
       const report = reportOf(error);
       // What was told to end did not fail.
       if (!ended.aborted) this.#report(failureEvent(state, report, this.#clock.nowMs()));
       const { isRetryable } = errorTable[report.code];
-      return { event: { type: 'effect-failed', error: report, isRetryable, atMs: this.#clock.nowMs() } };
+      const durable = state.phase === 'writing' ? { durableBytes: this.#meter.durableBytes } : {};
+      const atMs = this.#clock.nowMs();
+      return { event: { type: 'effect-failed', error: report, isRetryable, ...durable, atMs } };
     } finally {
       this.#effect = undefined;
     }
+  }
+
+  /** What the runs before moved is in the record; it is not known yet to an agent that has just started. */
+  async #beginTransfer(updateId: string): Promise<void> {
+    const recorded = this.#meter.of(updateId) ?? (await this.#journal.update(updateId))?.transfer;
+    this.#meter.begin(updateId, recorded);
+    this.#transferSavedAtMs = this.#clock.monotonicMs();
   }
 
   async #wait(waiting: Waiting, signal: AbortSignal): Promise<void> {
@@ -249,7 +267,15 @@ export class UpdateRunner {
   /** Hands the progress of the write to the reporters. */
   reportProgress(progress: WriteProgress): void {
     const state = this.#state;
-    if (state.phase !== 'idle') this.#tell((reporter) => reporter.progress(state.update, progress));
+    if (state.phase === 'idle') return;
+    this.#tell((reporter) => reporter.progress(state.update, progress));
+    if (this.#clock.monotonicMs() - this.#transferSavedAtMs < transferSaveMs) return;
+    this.#transferSavedAtMs = this.#clock.monotonicMs();
+    const moved = this.#meter.of(state.update.id);
+    if (moved === undefined) return;
+    this.#journal.save({ transfer: { updateId: state.update.id, moved } }).catch((error: unknown) => {
+      this.#report(failureEvent(state, reportOf(error), this.#clock.nowMs()));
+    });
   }
 
   /** An agent that can't do its duty adds what is wrong with it; each is a failed required check of a trial. */

@@ -202,6 +202,21 @@ describe.each([
     expect((await journal.rollbacks(5)).map(({ message }) => message)).toEqual(['again']);
   });
 
+  it('keeps what an update moved beside its record, whatever is saved of the update later', async () => {
+    const { journal } = open();
+    const moved = { fetchedBytes: 5, keptBytes: 1, copiedBytes: 2, writtenBytes: 7, isResumed: true };
+    await journal.save({
+      request: requestOf('u-1'),
+      transfer: { updateId: 'u-1', moved: { ...moved, fetchedBytes: 4 } },
+    });
+    await journal.save({ transfer: { updateId: 'u-1', moved } });
+    await journal.save({ state: { phase: 'idle', last: outcomeOf('u-1') }, outcome: outcomeOf('u-1') });
+    await journal.save({ request: requestOf('u-2') });
+    expect(await journal.update('u-1')).toMatchObject({ outcome: { result: 'failed' }, transfer: moved });
+    expect(await journal.update('u-2')).toMatchObject({ transfer: undefined });
+    expect((await journal.updates(10)).map(({ transfer }) => transfer)).toEqual([undefined, moved]);
+  });
+
   it('pages updates from the newest', async () => {
     const { journal } = open();
     for (const id of ['u-1', 'u-2', 'u-3', 'u-4']) await journal.save({ request: requestOf(id) });

@@ -6,6 +6,7 @@ import { LocalSlotService } from '../../agent/slotd/local-slot-service.ts';
 import { Effects } from '../../agent/update/effects.ts';
 import { FactsKeeper } from '../../agent/update/facts-keeper.ts';
 import { ImageJudge } from '../../agent/update/judge-image.ts';
+import { TransferMeter } from '../../agent/update/transfer-meter.ts';
 import { UpdateRunner } from '../../agent/update/runner.ts';
 import { start } from '../../agent/update/start.ts';
 import { StreamingSlotWriter } from '../../partitions/streaming-slot-writer.ts';
@@ -155,6 +156,7 @@ async function runAgent(
       identity,
       loader: { name: 'loader', isProofRequired: false },
     });
+    const meter = new TransferMeter();
     const watch = () => {
       watched = Promise.all([watched, pauseBy(operator)]);
     };
@@ -172,6 +174,7 @@ async function runAgent(
       gates: [],
       clock,
       tries: crashRules.tries,
+      meter,
       onProgress: ({ writtenBytes }) => {
         if (writtenBytes > 0) watch();
       },
@@ -181,7 +184,11 @@ async function runAgent(
       if (after.phase === 'idle') ended.abort();
       if (after.phase !== 'writing') watch();
     };
-    runner = new UpdateRunner({ journal, effects, rules: crashRules, clock, reporters: [], onStep }, started, []);
+    runner = new UpdateRunner(
+      { journal, effects, rules: crashRules, clock, reporters: [], meter, onStep },
+      started,
+      [],
+    );
     await operator?.resume(world, runner);
     if (runner.state.phase === 'idle' && update !== undefined) {
       await runner.dispatch({ type: 'update-requested', update, atMs: clock.nowMs() });

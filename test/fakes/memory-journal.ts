@@ -23,6 +23,7 @@ import { decodeState, encodeState } from '../../agent/store/state-codec.ts';
 interface Tables {
   readonly state: string | undefined;
   readonly updates: ReadonlyMap<string, { readonly request: string; readonly outcome: string | null }>;
+  readonly transfers: ReadonlyMap<string, string>;
   readonly deployments: ReadonlyMap<SlotName, string>;
   readonly rollbacks: ReadonlyMap<string, string>;
   readonly boots: ReadonlyMap<string, string>;
@@ -34,6 +35,7 @@ interface Tables {
 const noTables: Tables = {
   state: undefined,
   updates: new Map(),
+  transfers: new Map(),
   deployments: new Map(),
   rollbacks: new Map(),
   boots: new Map(),
@@ -143,7 +145,7 @@ export class MemoryJournal implements Journal {
 
   #update(id: string): UpdateRecord | undefined {
     const row = this.#now.updates.get(id);
-    return row && decodeUpdate(row.request, row.outcome);
+    return row && decodeUpdate(row.request, row.outcome, this.#now.transfers.get(id) ?? null);
   }
 }
 
@@ -152,10 +154,12 @@ function applied(tables: Tables, change: JournalChange): Tables {
   if (change.removeDeployment !== undefined) deployments.delete(change.removeDeployment);
   if (change.deployment !== undefined) deployments.set(change.deployment.slot, JSON.stringify(change.deployment));
   const { rollback, boot, state } = change;
+  const updates = bounded(appliedUpdates(tables.updates, change), rowLimits.updates);
   return {
     ...tables,
     state: state === undefined ? tables.state : encodeState(state),
-    updates: bounded(appliedUpdates(tables.updates, change), rowLimits.updates),
+    updates,
+    transfers: appliedTransfers(tables.transfers, change, updates),
     deployments,
     rollbacks: rollback
       ? bounded(withEntry(tables.rollbacks, rollback.id, JSON.stringify(rollback)), rowLimits.rollbacks)
@@ -176,6 +180,16 @@ function appliedUpdates(updates: Tables['updates'], change: JournalChange): Tabl
     after.set(outcome.updateId, { request, outcome: JSON.stringify(outcome) });
   }
   return after;
+}
+
+function appliedTransfers(
+  transfers: Tables['transfers'],
+  { transfer }: JournalChange,
+  updates: Tables['updates'],
+): Tables['transfers'] {
+  if (transfer === undefined) return transfers;
+  const after = withEntry(transfers, transfer.updateId, JSON.stringify(transfer.moved));
+  return new Map([...after].filter(([id]) => updates.has(id)));
 }
 
 function withBoot(boots: Tables['boots'], boot: BootRecord): Tables['boots'] {

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { CurrentUpdate, Waiting } from '../../../agent/core/control.ts';
 import type { Outcome, Phase } from '../../../agent/core/update-state.ts';
 import { RecordingIo } from '../../unit/cli/recording-io.ts';
-import { currentIn, digest, written } from '../../unit/cli/samples.ts';
+import { currentIn, digest, moved, written } from '../../unit/cli/samples.ts';
 import { TestDaemon } from './daemon.ts';
 
 const image = 'registry.acme.io/os/edge:v2';
@@ -64,6 +64,15 @@ describe('an update that is followed', () => {
     expect(await daemon.runWith(io, 'update', image)).toBe(0);
     expect(io.stderr).toContain('\r\u001b[2Kwriting  40 % [##########..............]  400 B of 1000 B');
     expect(io.stderr).toContain('\r\u001b[2Kcommitting: slot b is marked good\n');
+  });
+
+  it('says at its end what it moved', async () => {
+    const current = currentIn('staged');
+    const io = play([
+      ['is accepted', () => daemon.control.become({ phase: 'staged', current }, { current, transfer: moved })],
+    ]);
+    expect(await daemon.runWith(io, 'stage', image)).toBe(0);
+    expect(io.stdout).toContain('is staged in slot b: 12 MiB fetched, 3.0 MiB found on the node');
   });
 
   it.each([

@@ -12,7 +12,7 @@ import { renderPlan } from '../../../agent/cli/render-plan.ts';
 import { statusSchema } from '../../../agent/cli/answers.ts';
 import { bootsText, renderStatus } from '../../../agent/cli/render-status.ts';
 import { renderPairs, renderTable } from '../../../agent/cli/render-table.ts';
-import { currentIn, digest, slot, statusAnswer, updateAnswer, written } from './samples.ts';
+import { currentIn, digest, moved, slot, statusAnswer, updateAnswer, written } from './samples.ts';
 
 const escape = '\u001b[31mred\u202e';
 
@@ -30,6 +30,14 @@ describe('the status', () => {
     const text = renderStatus(statusAnswer({ phase: 'writing', current }));
     expect(text).toMatch(/^update: +u-1: registry.acme.io\/os\/edge:v2, until committed; writing: slot b, 42 %/m);
     expect(text).toContain('last error: cannot fetch it: no route');
+  });
+
+  it('shows a pause, and what was moved before it', () => {
+    const current = currentIn('writing', { pausedAtMs: 1_750_000_000_000, transfer: moved });
+    expect(renderStatus(statusAnswer({ phase: 'writing', current }))).toContain(
+      'writing: slot b, paused at 2025-06-15 15:06:40Z, 12 MiB fetched, 3.0 MiB found on the node, ' +
+        '1.0 MiB of it in place, 14 MiB written, resumed',
+    );
   });
 
   it('shows what of the content was on the node already', () => {
@@ -171,7 +179,12 @@ describe('other lists', () => {
 
   it('show an update by its result, or by the phase it is in', () => {
     const text = renderHistory([updateAnswer({ phase: 'trial' })]);
-    expect(text).toMatch(/^u-1 +install +2025-06-15 15:06:40Z +operator +trial +- +registry/m);
+    expect(text).toMatch(/^u-1 +install +2025-06-15 15:06:40Z +operator +trial +- +- +- +registry/m);
+  });
+
+  it('show what an update fetched, and what it need not', () => {
+    const text = renderHistory([updateAnswer({ phase: 'trial', transfer: moved })]);
+    expect(text).toMatch(/ trial +- +12 MiB +3.0 MiB +registry/);
   });
 
   it('read times in either form of the wire', () => {

@@ -41,6 +41,15 @@ export function written(fetchedBytes: number): CurrentUpdate['progress'] {
   return { step: 'write', partition: 'root', fetchedBytes, layerSizeBytes: 1000, writtenBytes: fetchedBytes };
 }
 
+/** What an update moved. */
+export const moved = {
+  fetchedBytes: 12 * 1024 * 1024,
+  keptBytes: 1024 * 1024,
+  copiedBytes: 2 * 1024 * 1024,
+  writtenBytes: 14 * 1024 * 1024,
+  isResumed: true,
+} as const;
+
 /** A slot, good unless `changes` say otherwise. */
 export function slot(name: 'a' | 'b', changes: Partial<SlotView> = {}): SlotView {
   return {

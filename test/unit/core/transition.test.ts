@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { effectDueAtMs, effectOf, transition } from '../../../agent/core/transition.ts';
-import { defaultRules } from '../../../agent/core/update-events.ts';
+import { defaultRules, type UpdateEvent } from '../../../agent/core/update-events.ts';
 import { phases, type UpdateState } from '../../../agent/core/update-state.ts';
 import { digest as stateDigest, events, eventNamed, expected, rules, states, stateNamed } from './samples.ts';
 
@@ -101,6 +101,18 @@ describe('retries', () => {
       phase: 'idle',
       last: { result: 'failed', code: 'registry-unreachable' },
     });
+  });
+
+  it('begin anew when more of a write became durable since, and not for what was durable before', () => {
+    const failed = (durableBytes: number) => ({ ...eventNamed(fails), durableBytes }) as UpdateEvent;
+    const after4 = [10, 20, 30, 40].reduce(
+      (state, durableBytes) => transition(rules, state, failed(durableBytes)),
+      stateNamed('writing'),
+    );
+    expect(after4).toMatchObject({ phase: 'writing', retry: { attempts: 1, durableBytes: 40 } });
+    const stuck = transition(rules, transition(rules, after4, failed(40)), failed(0));
+    expect(stuck).toMatchObject({ phase: 'idle', last: { result: 'failed' } });
+    expect(transition(rules, after4, failed(0))).toMatchObject({ retry: { attempts: 2, durableBytes: 40 } });
   });
 
   it('never come later than the rules allow', () => {

@@ -9,6 +9,7 @@ import { ManualClock } from '../../fakes/manual-clock.ts';
 import { type DeviceFault, MemorySlotDevices } from '../../fakes/memory-block-device.ts';
 import { MemoryCheckpoints } from '../../fakes/memory-checkpoints.ts';
 import { SeededRandom } from '../../fakes/seeded-random.ts';
+import type { TrustedPartition } from '../../../partitions/trusted-descriptor.ts';
 import { writerParts } from '../../fakes/writer-parts.ts';
 import { codeOf, sampleBytes, sha256Of } from './samples.ts';
 
@@ -16,6 +17,9 @@ const frameBytes = 8192;
 const bufferBytes = 32 * 1024;
 const deviceBytes = 512 * 1024;
 const digestOfImage = (salt: string) => sha256Of(Buffer.from(`image ${salt}`));
+
+/** One with an index, or one whose index nothing was signed of. */
+type Layer = Omit<IndexedLayer, 'signed'> & { readonly signed: TrustedPartition };
 
 /** Content with zeros in places: whole frames, and parts of them. */
 function contentOf(sizeBytes: number, seed: number): Uint8Array {
@@ -31,7 +35,7 @@ const layers = [
 ] as const;
 
 interface Setup {
-  readonly parts?: readonly IndexedLayer[];
+  readonly parts?: readonly Layer[];
   readonly image?: string;
   readonly source?: LayerSource;
   readonly devices?: MemorySlotDevices;
@@ -41,12 +45,13 @@ interface Setup {
   readonly keepsEqual?: boolean;
   readonly beforeStep?: (name: string, devices: MemorySlotDevices) => void;
   readonly onProgress?: (progress: WriteProgress) => void;
+  readonly onNote?: (note: string) => void;
   readonly signal?: AbortSignal;
 }
 
-function sourceOf(parts: readonly IndexedLayer[]): LayerSource {
+function sourceOf(parts: readonly Layer[]): LayerSource {
   return async function* (digest, ranges) {
-    const part = parts.find(({ signed }) => signed.layerDigest === digest || signed.index.layerDigest === digest)!;
+    const part = parts.find(({ signed }) => signed.layerDigest === digest || signed.index?.layerDigest === digest)!;
     yield* cutRanges(part.signed.layerDigest === digest ? part.bytes : part.indexBytes, ranges);
   };
 }
@@ -76,6 +81,7 @@ function setUp(setup: Setup = {}) {
       bufferBytes,
       ...(setup.clock && { clock: setup.clock }),
       ...(setup.checkpoints && { checkpoints: setup.checkpoints }),
+      ...(setup.onNote && { onNote: setup.onNote }),
       keepsEqual: setup.keepsEqual ?? false,
     }).write(
       'b',
@@ -221,7 +227,11 @@ describe('writing an image with a block index', () => {
 
 describe('a write that was interrupted', () => {
   /** Writes until `bytes` of root are on the device, with a checkpoint then, and ends there. */
-  async function interrupted(atBytes: number, image = '') {
+  async function interrupted(
+    atBytes: number,
+    image = '',
+    onProgress: (progress: WriteProgress) => void = () => undefined,
+  ) {
     const checkpoints = new MemoryCheckpoints();
     const clock = new ManualClock();
     const end = new AbortController();
@@ -230,7 +240,9 @@ describe('a write that was interrupted', () => {
       clock,
       image,
       signal: end.signal,
-      onProgress: ({ writtenBytes }) => {
+      onProgress: (progress) => {
+        onProgress(progress);
+        const { writtenBytes } = progress;
         if (writtenBytes >= atBytes) end.abort(new RangeError('stop'));
       },
     });
@@ -250,6 +262,38 @@ describe('a write that was interrupted', () => {
     expect(again.fetchedOf('root')).toBeLessThan(layers[0].bytes.byteLength * 0.6);
     expect(seen.at(-1)?.keptBytes).toBeGreaterThan(130_000);
     expect(seen.at(-1)?.isResumable).toBe(true);
+    // What the earlier run left is told apart from what is found by looking.
+    expect(seen.at(-1)?.resumedBytes).toBeGreaterThan(130_000);
+    expect(seen.at(-1)?.resumedBytes).toBeLessThanOrEqual(seen.at(-1)?.keptBytes ?? 0);
+  });
+
+  it('says how much of it is durable when it ends, and that the next run begins with as much', async () => {
+    const seen: WriteProgress[] = [];
+    const { devices, checkpoints } = await interrupted(200_000, '', (progress) => seen.push(progress));
+    const durableBytes = seen.at(-1)?.durableBytes ?? 0;
+    expect(durableBytes).toBeGreaterThan(130_000);
+    const again: WriteProgress[] = [];
+    await setUp({ devices, checkpoints, onProgress: (progress) => again.push(progress) }).write();
+    expect(again[0]?.durableBytes).toBe(0);
+    expect(again.find(({ resumedBytes }) => resumedBytes !== 0)?.durableBytes).toBe(durableBytes);
+  });
+
+  it('tells where it goes on, and why it starts over', async () => {
+    const notes: string[] = [];
+    const onNote = (note: string) => notes.push(note);
+    const { devices, checkpoints } = await interrupted(200_000);
+    await setUp({ devices, checkpoints, onNote }).write();
+    expect(notes).toEqual([
+      expect.stringMatching(/^partition root resumes with \d+ of 37 frames in place$/),
+      expect.stringMatching(/^partition boot starts over: the device has none of the frames/),
+    ]);
+    notes.length = 0;
+    await setUp({ devices, checkpoints, onNote, image: 'other' }).write();
+    expect(notes).toEqual([expect.stringContaining('slot b starts over: its checkpoint is of another image')]);
+    notes.length = 0;
+    const foreign = layers.map((layer) => ({ ...layer, signed: { ...layer.signed, index: undefined } }));
+    await setUp({ devices, checkpoints: new MemoryCheckpoints(), onNote, parts: foreign }).write();
+    expect(notes).toEqual([expect.stringMatching(/^slot b is written from its start: .* no block index/)]);
   });
 
   it('hashes what is there before it counts: what rotted meanwhile is fetched again', async () => {

@@ -216,6 +216,8 @@ describe('writing a slot', () => {
       writtenBytes: 220_001,
       keptBytes: 0,
       copiedBytes: 0,
+      resumedBytes: 0,
+      durableBytes: 0,
       isResumable: false,
     });
   });

@@ -47,6 +47,22 @@ describe('the journal file', () => {
     expect(readdirSync(directory)).toContain('journal.sqlite-wal');
   });
 
+  it('of an agent that did not count what updates move is read, and counted in from then on', async () => {
+    const image = { kind: 'install', image: 'registry.acme.io/os:2', from: undefined, until: 'committed' } as const;
+    const request = { id: 'u-1', ...image, requestedAtMs: 1, requestedBy: 'operator' } as const;
+    const older = new SqliteJournal({ path });
+    await older.save({ request });
+    older.close();
+    changeFile('DROP TABLE transfers');
+    const journal = openJournal();
+    expect(await journal.update('u-1')).toMatchObject({ request: { id: 'u-1' }, transfer: undefined });
+    const moved = { fetchedBytes: 1, keptBytes: 2, copiedBytes: 3, writtenBytes: 4, isResumed: false };
+    await journal.save({ transfer: { updateId: 'u-1', moved } });
+    expect(await journal.update('u-1')).toMatchObject({ transfer: moved });
+    changeFile(`UPDATE transfers SET document = '{"fetchedBytes":"many"}'`);
+    expect(await journal.update('u-1')).toMatchObject({ request: { id: 'u-1' }, transfer: undefined });
+  });
+
   it.each([
     ['text', () => writeFileSync(path, 'this is no database, and it is long enough to tell'.repeat(100))],
     [

@@ -22,6 +22,42 @@ async function inWrite(node: TestNode): Promise<{ agent: TestAgent; id: string; 
 
 const writesOf = (node: TestNode) => node.steps.names.filter((name) => name === 'write b').length;
 
+describe('what an update moved', () => {
+  it('is saved with the end of its write, shown, and told with it', async () => {
+    const node = nodeWith('v2');
+    const agent = await node.startAgent();
+    const { updateId } = await agent.control.startUpdate(wanted('v2', 'staged'), undefined);
+    await agent.run();
+    node.journal.losePower();
+    const moved = { fetchedBytes: 8192, keptBytes: 0, copiedBytes: 0, writtenBytes: 8192, isResumed: false };
+    expect(await node.journal.update(updateId)).toMatchObject({ transfer: moved });
+    expect(await agent.control.update(updateId)).toMatchObject({ transfer: moved, current: { transfer: moved } });
+    expect(agent.reporter.events.find(({ kind }) => kind === 'slot-written')).toMatchObject({
+      message: expect.stringContaining('8192 bytes fetched') as string,
+      details: { moved },
+    });
+    await agent.stop();
+    const later = await node.startAgent();
+    expect(await later.control.status()).toMatchObject({ current: { transfer: moved } });
+    await later.control.cancel(updateId);
+    await later.run();
+    expect(await later.control.updates(1, undefined)).toMatchObject([
+      { outcome: { result: 'cancelled' }, transfer: moved },
+    ]);
+  });
+
+  it('is saved by a pause, and counted on by the run after it', async () => {
+    const node = nodeWith('v2');
+    const { agent, id, release } = await inWrite(node);
+    await agent.control.pause(id);
+    expect(await node.journal.update(id)).toMatchObject({ transfer: { fetchedBytes: 0 } });
+    release();
+    await agent.control.resume(id);
+    await agent.run();
+    expect(await node.journal.update(id)).toMatchObject({ transfer: { fetchedBytes: 8192 } });
+  });
+});
+
 describe('a pause', () => {
   it('ends the write that runs, is saved and shown, and is no failure', async () => {
     const node = nodeWith('v2');

@@ -25,6 +25,7 @@ import { HealthBoard } from '../../../agent/update/health-board.ts';
 import { degradedGate, holdGate } from '../../../agent/update/gates.ts';
 import { ImageJudge } from '../../../agent/update/judge-image.ts';
 import { NodeReader } from '../../../agent/update/node-reader.ts';
+import { TransferMeter } from '../../../agent/update/transfer-meter.ts';
 import { UpdateRunner } from '../../../agent/update/runner.ts';
 import { settleLoader } from '../../../agent/update/loader-test.ts';
 import { start, type Started } from '../../../agent/update/start.ts';
@@ -265,6 +266,7 @@ export class TestAgent {
     const identity = { compatible: 'acme-gw-2', agentVersion: '1.4.0' };
     const loader = { name: 'memory', isProofRequired: options.isProofRequired ?? false };
     const judge = new ImageJudge({ sources: () => registry, trust: registry, slots, facts, identity, loader });
+    const meter = new TransferMeter();
     const effects = new Effects({
       judge,
       slots,
@@ -273,6 +275,7 @@ export class TestAgent {
       gates: [degradedGate(options.gateFaults ?? []), holdGate(facts, clock), ...(options.gates ?? [])],
       clock,
       tries: rules.tries,
+      meter,
       onProgress: (progress) => this.runner.reportProgress(progress),
       onCheck: (result) => this.health.put(result),
     });
@@ -281,7 +284,7 @@ export class TestAgent {
       this.health.follow(before, after);
     };
     const reporters = [this.reporter, this.events, ...(options.reporters ?? [])];
-    const ports = { journal, effects, rules, clock, reporters, onStep };
+    const ports = { journal, effects, rules, clock, reporters, meter, onStep };
     this.runner = new UpdateRunner(ports, started, options.standingFaults ?? []);
     this.health.follow({ phase: 'idle' }, started.state);
     this.control = new AgentControlService({
@@ -292,6 +295,7 @@ export class TestAgent {
       slots,
       nodeReader,
       events: this.events,
+      meter,
       health: this.health,
       clock,
       random: node.random,
