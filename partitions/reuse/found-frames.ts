@@ -1,28 +1,20 @@
 import type { BlockDevice } from '../block-device.ts';
 import { blockBytes } from '../block-index/layout.ts';
 import type { BodyJobs } from '../body-jobs.ts';
-import type { FrameSet } from '../frame-set.ts';
 import type { FrameTable } from '../frame-table.ts';
 import type { Frame } from '../frames/frame.ts';
-import type { FrameWorkers } from '../frames/frame-workers.ts';
-import type { PartitionWriter } from '../partition-writer.ts';
 import { copyReads, defaultReadCosts } from '../plan-reads.ts';
 import type { ArenaPlan, ArenaSlot } from '../shared-arena.ts';
 import type { Extent, ExtentList } from '../delta/extent-list.ts';
 import { asHint, HintFailure } from './hint-failure.ts';
+import { type ProvenFramesParts, writeProvenFrames } from './proven-frames.ts';
 
 /** What found frames pass through on their way to the device. */
-export interface FoundFramesParts {
+export interface FoundFramesParts extends ProvenFramesParts {
   readonly table: FrameTable;
-  /** Frames that are on the device; those that were found and proven are added when the device has taken them. */
-  readonly done: FrameSet;
   readonly booted: BlockDevice;
-  readonly writer: PartitionWriter;
   readonly jobs: BodyJobs;
   readonly plan: ArenaPlan;
-  readonly workers: FrameWorkers;
-  /** Hears of content that the device has taken. */
-  readonly onPlaced: (sizeBytes: number) => void;
 }
 
 /** Frames of one stretch of the image, and where their blocks are. */
@@ -96,7 +88,7 @@ function within(extents: ExtentList, from: number, first: number, end: number): 
 const endOf = ({ block, blockCount }: Extent): number => block + blockCount;
 
 async function writeBatch(parts: FoundFramesParts, slot: ArenaSlot, { frames, extents }: Batch): Promise<void> {
-  const { booted, done, plan, writer, onPlaced } = parts;
+  const { booted, plan } = parts;
   const offset = frames[0]?.contentOffsetBytes ?? 0;
   const content = slot.view(offset, Math.ceil(plan.contentBytes / blockBytes) * blockBytes);
   const at = (block: number) => block * blockBytes - offset;
@@ -113,48 +105,12 @@ async function writeBatch(parts: FoundFramesParts, slot: ArenaSlot, { frames, ex
       content.set(read.subarray(from, from + piece.blockCount * blockBytes), at(piece.block));
     }
   }
-  for (const run of runsOf(await proven(parts, slot, offset, frames))) {
-    const sizeBytes = run.reduce((sum, { contentSizeBytes }) => sum + contentSizeBytes, 0);
-    const start = run[0]?.contentOffsetBytes ?? 0;
-    await writer.place(start, content.subarray(start - offset, start - offset + sizeBytes), slot.input);
-    for (const { index } of run) done.add(index);
-    onPlaced(sizeBytes);
-  }
-}
-
-/** Those of `frames`, which lie in `slot`, that have their signed digests. */
-async function proven(
-  { workers }: FoundFramesParts,
-  slot: ArenaSlot,
-  offset: number,
-  frames: readonly Frame[],
-): Promise<readonly Frame[]> {
-  const found: Frame[] = [];
-  for (let left = frames; left.length > 0;) {
-    const { mismatch = left.length } = await workers.run({
-      kind: 'check',
-      parts: left.map(({ contentOffsetBytes, contentSizeBytes }) => ({
-        at: slot.outputAt(offset) + contentOffsetBytes - offset,
-        sizeBytes: contentSizeBytes,
-      })),
-      digests: Buffer.concat(left.map(({ sha256 }) => sha256)),
-    });
-    found.push(...left.slice(0, mismatch));
-    left = left.slice(mismatch + 1);
-  }
-  return found;
-}
-
-/** Frames that follow one another are written at once. */
-function* runsOf(frames: readonly Frame[]): Generator<readonly Frame[]> {
-  let run: Frame[] = [];
-  for (const frame of frames) {
-    const last = run.at(-1);
-    if (last !== undefined && last.index + 1 !== frame.index) {
-      yield run;
-      run = [];
-    }
-    run.push(frame);
-  }
-  if (run.length > 0) yield run;
+  await writeProvenFrames(
+    parts,
+    slot,
+    frames.map((frame) => ({
+      frame,
+      at: content.byteOffset - slot.output.byteOffset + frame.contentOffsetBytes - offset,
+    })),
+  );
 }
