@@ -24,6 +24,8 @@ export type PartitionErrorCode =
   | 'layer-corrupt'
   /** A block index breaks its format, or contradicts what was signed of the partition. */
   | 'block-index-invalid'
+  /** A patch breaks its format, or is for another partition. */
+  | 'patch-invalid'
   /** The device has a request and does nothing for too long: it may be dead, and is not waited for. */
   | 'slot-write-stalled'
   /** A worker thread of the writer ended while it had work. */

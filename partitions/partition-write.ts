@@ -12,7 +12,7 @@ import { checkContent, ContentLimit, LayerCheck } from './layer-check.ts';
 import { PartitionWriter } from './partition-writer.ts';
 import { checkFrames, readBackDigest, readBackMismatch, type ReadBackParts } from './read-back.ts';
 import { edgeFramesOf } from './reuse/edge-frames.ts';
-import { type OwnContent, PartitionReuse } from './reuse/partition-reuse.ts';
+import { type OwnContent, PartitionReuse, type PatchSource } from './reuse/partition-reuse.ts';
 import type { SharedArena } from './shared-arena.ts';
 import type { LayerSource, WrittenSlot } from './slot-writer.ts';
 import { StreamBody } from './stream-body.ts';
@@ -34,6 +34,8 @@ export interface PartitionWriteParts {
   readonly index: IndexedPartition | undefined;
   /** What the node has of its own; without it, only what is in place is found. */
   readonly own: OwnContent | undefined;
+  /** A patch from what the booted slot may hold. */
+  readonly patch: PatchSource | undefined;
   readonly arena: SharedArena;
   readonly jobs: BodyJobs;
   readonly workers: FrameWorkers;
@@ -166,12 +168,18 @@ export class PartitionWrite {
   }
 
   #reuseOf({ head, table, bytes }: IndexedPartition, done: FrameSet): PartitionReuse {
-    const { signed, own, run } = this.#parts;
+    const { signed, own, patch, run } = this.#parts;
     const report = () => run.report('write', signed.name);
+    const counted =
+      (source: IndexBytes): IndexBytes =>
+      (ranges) =>
+        countBytes(source(ranges), (sizeBytes) => run.addFetched(sizeBytes));
     return new PartitionReuse({
       head,
       table,
-      indexBytes: (ranges) => countBytes(bytes(ranges), (sizeBytes) => run.addFetched(sizeBytes)),
+      indexBytes: counted(bytes),
+      patch: patch && { offer: patch.offer, bytes: counted(patch.bytes) },
+      layerSizeBytes: signed.layerSizeBytes,
       done,
       writer: this.#writer,
       readBack: this.#readBackParts('write'),
@@ -179,6 +187,10 @@ export class PartitionWrite {
       onKept: (sizeBytes) => run.addKept(sizeBytes),
       onCopied: (sizeBytes) => {
         run.addCopied(sizeBytes);
+        report();
+      },
+      onPatched: (sizeBytes) => {
+        run.addPatched(sizeBytes);
         report();
       },
     });

@@ -13,6 +13,15 @@ export interface ByteRange {
  */
 export type LayerSource = (layerDigest: string, ranges?: readonly ByteRange[]) => AsyncIterable<Uint8Array>;
 
+/** A patch that may give frames of one partition. Nothing of it is signed: whoever uses it proves each frame. */
+export interface PatchOffer {
+  readonly partition: string;
+  readonly layerDigest: string;
+  readonly layerSizeBytes: number;
+  /** The first bytes of the layer, which say what it gives. */
+  readonly headSizeBytes: number;
+}
+
 /** How far a write has come. */
 export interface WriteProgress {
   readonly step: 'write' | 'read-back' | 'finish';
@@ -30,6 +39,8 @@ export interface WriteProgress {
   readonly durableBytes?: number | undefined;
   /** Those of `writtenBytes` that came from the booted slot, proven by their digests. */
   readonly copiedBytes?: number | undefined;
+  /** Those of `writtenBytes` that came of a patch and the booted slot, proven by their digests; absent where none did. */
+  readonly patchedBytes?: number | undefined;
   /** Whether a restart goes on where this write was; without it, layers are fetched from their start again. */
   readonly isResumable?: boolean | undefined;
 }
@@ -46,7 +57,8 @@ export interface SlotWriter {
    * Writes every partition of `image` to `slot` in the order of the design's step 3, reads it back from the device,
    * and resolves with what is there. Until the bodies of all partitions are flushed, the first block of each is zero.
    * Rejects with `PartitionError` (or the error of `layers`), with the first blocks zero again where the device still
-   * answers. `signal` ends it at the next block.
+   * answers. `signal` ends it at the next block. `patches` spare bytes where they are what they say; where not, the write
+   * goes on without them.
    */
   write(
     slot: 'a' | 'b',
@@ -54,5 +66,6 @@ export interface SlotWriter {
     layers: LayerSource,
     onProgress: (progress: WriteProgress) => void,
     signal: AbortSignal,
+    patches?: readonly PatchOffer[],
   ): Promise<WrittenSlot>;
 }

@@ -9,10 +9,10 @@ import type { StartFrameWorkers } from './frames/frame-workers.ts';
 import { firstBlockBytes } from './partition-writer.ts';
 import { type IndexedPartition, PartitionWrite } from './partition-write.ts';
 import type { DigestLists } from './reuse/digest-list.ts';
-import type { OwnContent } from './reuse/partition-reuse.ts';
+import type { OwnContent, PatchSource } from './reuse/partition-reuse.ts';
 import { type ArenaPlan, blockBytes, SharedArena } from './shared-arena.ts';
 import { checkCoverage } from './slot-preflight.ts';
-import type { LayerSource, SlotWriter, WriteProgress, WrittenSlot } from './slot-writer.ts';
+import type { LayerSource, PatchOffer, SlotWriter, WriteProgress, WrittenSlot } from './slot-writer.ts';
 import { StallGuardedDevice, type WriterClock } from './stall-guard.ts';
 import { TrustedDescriptor, type TrustedPartition } from './trusted-descriptor.ts';
 import { WriteRun } from './write-run.ts';
@@ -77,6 +77,7 @@ export class StreamingSlotWriter implements SlotWriter {
     layers: LayerSource,
     onProgress: (progress: WriteProgress) => void,
     signal: AbortSignal,
+    patches: readonly PatchOffer[] = [],
   ): Promise<WrittenSlot> {
     if (!TrustedDescriptor.isMinted(image)) {
       throw new Error('internal: cannot write a slot: the image carries no proof of trust');
@@ -94,7 +95,7 @@ export class StreamingSlotWriter implements SlotWriter {
       // A device may have shrunk since its size was read, and nothing is touched before all are known to fit.
       for (const { signed, device } of opened) checkFits(signed, device.sizeBytes);
       const indexes = await readIndexes(opened, layers, run);
-      return await this.#writeOpened(slot, image, opened, indexes, layers, run);
+      return await this.#writeOpened(slot, image, opened, indexes, layers, patches, run);
     } finally {
       // Everything that counts was flushed before; what close says of it changes nothing.
       await Promise.allSettled(opened.map(({ device }) => device.close()));
@@ -107,6 +108,7 @@ export class StreamingSlotWriter implements SlotWriter {
     opened: readonly OpenPartition[],
     indexes: ReadonlyMap<string, IndexedPartition>,
     layers: LayerSource,
+    patches: readonly PatchOffer[],
     run: WriteRun,
   ): Promise<WrittenSlot> {
     const { manifestDigest } = image.facts;
@@ -119,7 +121,14 @@ export class StreamingSlotWriter implements SlotWriter {
     const jobs = new BodyJobs(arena, () => run.checkSignal());
     const parts = { arena, jobs, workers, run, own: this.#own(slot), keepsEqual: this.#options.keepsEqual ?? false };
     const writes = opened.map(
-      ({ signed, device }) => new PartitionWrite({ ...parts, signed, device, index: indexes.get(signed.name) }),
+      ({ signed, device }) =>
+        new PartitionWrite({
+          ...parts,
+          signed,
+          device,
+          index: indexes.get(signed.name),
+          patch: patchOf(signed.name, patches, layers),
+        }),
     );
     const checkpoints = this.#checkpoints(slot, manifestDigest, writes, run);
     try {
@@ -239,6 +248,12 @@ async function readIndexes(
     found.set(name, { head, bytes, table: await FrameTable.read(readFrames(head, bytes), head) });
   }
   return found;
+}
+
+/** The patch of a partition, if there is one. */
+function patchOf(partition: string, patches: readonly PatchOffer[], layers: LayerSource): PatchSource | undefined {
+  const offer = patches.find((patch) => patch.partition === partition);
+  return offer && { offer, bytes: (ranges) => layers(offer.layerDigest, ranges) };
 }
 
 /** Slots for the largest frame there is, as many as are worth their memory. */

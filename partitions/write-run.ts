@@ -13,6 +13,7 @@ export class WriteRun {
   #copiedBytes = 0;
   #resumedBytes = 0;
   #durableBytes = 0;
+  #patchedBytes = 0;
 
   constructor(image: TrustedDescriptor, onProgress: (progress: WriteProgress) => void, signal: AbortSignal) {
     this.#signal = signal;
@@ -37,6 +38,7 @@ export class WriteRun {
       copiedBytes: this.#copiedBytes,
       resumedBytes: this.#resumedBytes,
       durableBytes: this.#durableBytes,
+      ...(this.#patchedBytes === 0 ? {} : { patchedBytes: this.#patchedBytes }),
       isResumable: this.#isResumable,
     });
   }
@@ -70,6 +72,12 @@ export class WriteRun {
   /** Content that came from the booted slot, and was proven. */
   addCopied(sizeBytes: number): void {
     this.#copiedBytes += sizeBytes;
+    this.#writtenBytes += sizeBytes;
+  }
+
+  /** Content that came of a patch and the booted slot, and was proven. */
+  addPatched(sizeBytes: number): void {
+    this.#patchedBytes += sizeBytes;
     this.#writtenBytes += sizeBytes;
   }
 }

@@ -99,6 +99,7 @@ export const errorTable = {
   'layer-too-large': row(502, 65, false, 'A layer has more bytes than were signed', 'Check the registry; build the image again.'),
   'layer-corrupt': row(502, 65, false, 'A layer cannot be decoded', 'Build the image again.'),
   'block-index-invalid': row(502, 65, false, 'A block index cannot be read', 'Build the image again.'),
+  'patch-invalid': row(502, 65, false, 'A patch cannot be used', 'Nothing is to be done on the node: what the patch should have given is fetched. Make the patch again with kaonctl image patch.'),
   'slot-write-stalled': row(500, 74, true, 'The slot device does not answer', 'Check the storage device (dmesg); it may have to be replaced.'),
   'slot-worker-lost': row(500, 70, true, 'A worker of the writer ended', 'Check the memory that kaon-slotd may use (journalctl -u kaon-slotd).'),
   'boot-partition-full': row(507, 65, false, 'The boot payloads do not fit on the boot partition', 'Remove what does not belong there, build smaller payloads, or enlarge the partition.'),

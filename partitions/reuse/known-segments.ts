@@ -33,7 +33,7 @@ export class SegmentTable {
    * Puts into `wanted` the digests of all segments that are found among those of `known`, which are cut as an encoder
    * cuts them, and gives the numbers of the others, ascending: their blocks are marked as unknown.
    */
-  async putKnown(known: DigestSource, wanted: DigestDraft): Promise<readonly number[]> {
+  async putKnown(known: DigestSource, wanted: Pick<DigestDraft, 'write'>): Promise<readonly number[]> {
     const isKnown = new Uint8Array(this.#head.segmentCount);
     const cutter = new SegmentCutter();
     const put = async (

@@ -1,15 +1,13 @@
 import type { BlockDevice } from '../block-device.ts';
 import type { IndexHead } from '../block-index/index-head.ts';
-import { blockBytes } from '../block-index/layout.ts';
 import { mergeRanges } from '../block-index/merge-ranges.ts';
 import type { IndexBytes } from '../block-index/part-reader.ts';
 import { defaultRequestBytes, readSegments } from '../block-index/read-index.ts';
 import { FrameSet } from '../frame-set.ts';
 import type { FrameTable } from '../frame-table.ts';
 import type { PartitionWriter } from '../partition-writer.ts';
-import { rangesOfFrames } from '../plan-reads.ts';
 import { checkFrames, type ReadBackParts } from '../read-back.ts';
-import type { ByteRange } from '../slot-writer.ts';
+import type { PatchOffer } from '../slot-writer.ts';
 import { BlockHasher } from './block-hasher.ts';
 import { agreesWith, hasSegmentsOf } from './booted-digests.ts';
 import type { DigestDraft, DigestList, DigestLists } from './digest-list.ts';
@@ -17,6 +15,8 @@ import { findBlocks } from '../delta/find-blocks.ts';
 import { writeFoundFrames } from './found-frames.ts';
 import { takeEdgeFrames } from './edge-frames.ts';
 import { asHint, HintFailure } from './hint-failure.ts';
+import { fetchBytesOf, missingFrames, sizeOf, segmentsOfMissing } from './missing-frames.ts';
+import { PatchedFrames } from './patched-frames.ts';
 import { SegmentTable } from './known-segments.ts';
 
 /** So many frames of the inactive slot are looked at before all of them are. */
@@ -32,6 +32,12 @@ export interface OwnContent {
   readonly onFault: (error: unknown) => void;
 }
 
+/** A patch of the partition, and where its bytes come from. */
+export interface PatchSource {
+  readonly offer: PatchOffer;
+  readonly bytes: IndexBytes;
+}
+
 /** What of one partition is looked for, and with what. */
 export interface PartitionReuseParts {
   readonly head: IndexHead;
@@ -44,10 +50,16 @@ export interface PartitionReuseParts {
   readonly readBack: ReadBackParts;
   /** Without it, only what is in place is found. */
   readonly own: OwnContent | undefined;
+  /** What may give what the node does not have. */
+  readonly patch: PatchSource | undefined;
+  /** The size of the layer that the frames come in. */
+  readonly layerSizeBytes: number;
   /** Hears of content that was in place. */
   readonly onKept: (sizeBytes: number) => void;
   /** Hears of content that came from the booted slot. */
   readonly onCopied: (sizeBytes: number) => void;
+  /** Hears of content that came out of the patch. */
+  readonly onPatched: (sizeBytes: number) => void;
 }
 
 /**
@@ -60,12 +72,13 @@ export class PartitionReuse {
   readonly #parts: PartitionReuseParts;
   readonly #wholeBytes: number;
   #draft: DigestDraft | undefined;
+  #patchBytes = 0;
   /** Segments whose digests the draft does not have, ascending. */
   #unknown: readonly number[] = [];
 
   constructor(parts: PartitionReuseParts) {
     this.#parts = parts;
-    this.#wholeBytes = fetchBytesOf(parts.table);
+    this.#wholeBytes = fetchBytesOf(missingFrames(parts.table));
   }
 
   /**
@@ -92,7 +105,7 @@ export class PartitionReuse {
   async run(): Promise<void> {
     await this.#keepInPlace();
     const { own, table, done } = this.#parts;
-    if (own === undefined || fetchBytesOf(table, done) === 0) return;
+    if (own === undefined || fetchBytesOf(missingFrames(table, done)) === 0) return;
     try {
       await this.#copyFromBooted(own);
     } catch (error) {
@@ -159,15 +172,53 @@ export class PartitionReuse {
     try {
       const segments = new SegmentTable(head);
       digests = await this.#digestsOf(booted, segments, own);
-      if (digests === undefined) return;
-      const known = digests;
-      const draft = await asHint(() => own.lists.create(own.slot, readBack.name, head.blockCount));
-      this.#draft = draft;
-      this.#unknown = await asHint(() => segments.putKnown(known, draft));
-      await this.#copyFrames(booted, known, draft);
-      if (await this.#learnMore(draft)) await this.#copyFrames(booted, known, draft);
+      const draft = digests && (await this.#beginDraft(segments, digests, own));
+      if (digests !== undefined && draft !== undefined) await this.#copyFrames(booted, digests, draft);
+      // Before more of the index is fetched: a patch for this very node gives what it would lead to.
+      await this.#patchFrames(booted, own);
+      if (digests === undefined || draft === undefined) return;
+      if (await this.#learnMore(draft)) await this.#copyFrames(booted, digests, draft);
     } finally {
       await Promise.allSettled([booted.close(), digests?.close()]);
+    }
+  }
+
+  /** A list for the image, with the digests of the segments that are known. */
+  async #beginDraft(segments: SegmentTable, known: DigestList, own: OwnContent): Promise<DigestDraft> {
+    const { head, readBack } = this.#parts;
+    const draft = await asHint(() => own.lists.create(own.slot, readBack.name, head.blockCount));
+    this.#draft = draft;
+    this.#unknown = await asHint(() => segments.putKnown(known, draft));
+    return draft;
+  }
+
+  /** Takes from the patch what is missing; whatever is wrong with it costs nothing but the bytes that were spared. */
+  async #patchFrames(booted: BlockDevice, own: OwnContent): Promise<void> {
+    const { patch, head, table, done, writer, readBack, layerSizeBytes, onPatched: onPlaced } = this.#parts;
+    if (patch === undefined || fetchBytesOf(missingFrames(table, done)) === 0) return;
+    const { jobs, arena, workers } = readBack;
+    const digestsSizeBytes = head.layerSizeBytes - head.digestsOffsetBytes;
+    const spareBytes = () => this.#wholeBytes + digestsSizeBytes - fetchBytesOf(missingFrames(table, done));
+    const parts = {
+      ...patch,
+      table,
+      done,
+      jobs,
+      plan: arena.plan,
+      writer,
+      workers,
+      layerSizeBytes,
+      spareBytes,
+      onPlaced,
+    };
+    const frames = new PatchedFrames(parts);
+    try {
+      await frames.run(booted);
+    } catch (error) {
+      if (!(error instanceof HintFailure)) throw error;
+      own.onFault(error);
+    } finally {
+      this.#patchBytes = frames.fetchedBytes;
     }
   }
 
@@ -202,10 +253,11 @@ export class PartitionReuse {
   /** Fetches the digests of segments that hold missing blocks, where that is paid for. */
   async #learnMore(draft: DigestDraft): Promise<boolean> {
     const { head, table, done, indexBytes } = this.#parts;
-    const wanted = missingOf(head, table, done, this.#unknown);
+    const wanted = segmentsOfMissing(head, table, done, this.#unknown);
     const ranges = wanted.map((index) => head.segment(index).digests);
     const costBytes = sizeOf(mergeRanges(ranges, defaultRequestBytes));
-    if (wanted.length === 0 || costBytes > this.#wholeBytes - fetchBytesOf(table, done)) return false;
+    const sparedBytes = this.#wholeBytes - fetchBytesOf(missingFrames(table, done)) - this.#patchBytes;
+    if (wanted.length === 0 || costBytes > sparedBytes) return false;
     let failure: HintFailure | undefined;
     // A layer is read to its end, whatever becomes of it.
     for await (const { segment, digests } of readSegments(head, indexBytes, wanted)) {
@@ -239,33 +291,4 @@ export class PartitionReuse {
     }
     if (run !== undefined) yield run;
   }
-}
-
-/** What the frames of a partition that are not `done` take to fetch. */
-function fetchBytesOf(table: FrameTable, done?: FrameSet): number {
-  function* missing() {
-    for (const frame of table.frames()) if (!frame.isZero && done?.has(frame.index) !== true) yield frame;
-  }
-  return sizeOf(rangesOfFrames(missing()));
-}
-
-function sizeOf(ranges: readonly ByteRange[]): number {
-  return ranges.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
-}
-
-/** Those of `segments`, which ascend, that have blocks of frames that are to be fetched. */
-function missingOf(head: IndexHead, table: FrameTable, done: FrameSet, segments: readonly number[]): readonly number[] {
-  let first = 0;
-  return segments.filter((index) => {
-    const { firstBlock, blockCount } = head.segment(index);
-    const startBytes = firstBlock * blockBytes;
-    const endBytes = startBytes + blockCount * blockBytes;
-    while (first + 1 < table.count && table.frame(first + 1).contentOffsetBytes <= startBytes) first += 1;
-    for (let at = first; at < table.count; at += 1) {
-      const { contentOffsetBytes, isZero } = table.frame(at);
-      if (contentOffsetBytes >= endBytes) break;
-      if (!isZero && !done.has(at)) return true;
-    }
-    return false;
-  });
 }
