@@ -55,6 +55,7 @@ const progress = z.object({
   /** Content that was on the node already; an older agent says nothing of it. */
   keptBytes: z.number().optional(),
   copiedBytes: z.number().optional(),
+  patchedBytes: z.number().optional(),
   writtenBytes: z.number(),
 });
 

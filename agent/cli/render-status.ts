@@ -98,9 +98,14 @@ function currentText({ current }: StatusAnswer): string {
   return `${what}${paused}${bytes}${lastError === undefined ? '' : `; last error: ${lastError.message}`}`;
 }
 
-/** What need not be fetched, as it was on the node. */
-function reusedText({ keptBytes = 0, copiedBytes = 0 }: NonNullable<NonNullable<StatusAnswer['current']>['progress']>) {
-  return keptBytes + copiedBytes === 0 ? '' : `, ${formatBytes(keptBytes + copiedBytes)} found on the node`;
+/** What need not be fetched, as it was on the node, and what came of less than itself. */
+function reusedText({
+  keptBytes = 0,
+  copiedBytes = 0,
+  patchedBytes = 0,
+}: NonNullable<NonNullable<StatusAnswer['current']>['progress']>) {
+  const found = keptBytes + copiedBytes === 0 ? '' : `, ${formatBytes(keptBytes + copiedBytes)} found on the node`;
+  return patchedBytes === 0 ? found : `${found}, ${formatBytes(patchedBytes)} out of a patch`;
 }
 
 function knownBadText({ knownBad }: StatusAnswer): string | undefined {

@@ -91,6 +91,7 @@ export async function assembleAgent(parts: AgentParts): Promise<Agent> {
       health.put(result);
       events.changed();
     },
+    onFault: (error) => log.warn({ err: error }, 'the update goes on without a patch'),
   });
   const reporters = [events, new LogReporter(log)];
   const onStep = (before: UpdateState, after: UpdateState) => {

@@ -1,16 +1,16 @@
 import type { BootStatus } from '../../bootloader/bootloader.ts';
 import type { IndexBinding } from '../../partitions/block-index/read-index.ts';
-import type { ByteRange, LayerSource, WriteProgress, WrittenSlot } from '../../partitions/slot-writer.ts';
+import type { LayerSource, PatchOffer, WriteProgress, WrittenSlot } from '../../partitions/slot-writer.ts';
 import type { TrustedBoot } from '../../partitions/trusted-descriptor.ts';
 import type { ErrorCode, ErrorReport } from './errors.ts';
 import type { FactsData } from './facts.ts';
 import type { BootRecord, Deployment, EventRecord, RollbackRecord, Transfer, UpdateRecord } from './records.ts';
-import type { Descriptor } from './image-format/manifest.ts';
-import type { Reference } from './image-format/reference.ts';
+import type { ResolvedImage, SignatureEvidence } from './image-source.ts';
 import type { EvidenceItem, Outcome, SlotName, UpdateRequest, UpdateState } from './update-state.ts';
 
 export type { Bootloader, BootStatus, SlotBootState } from '../../bootloader/bootloader.ts';
-export type { ByteRange, LayerSource, WriteProgress, WrittenSlot } from '../../partitions/slot-writer.ts';
+export type { ByteRange, LayerSource, PatchOffer, WriteProgress, WrittenSlot } from '../../partitions/slot-writer.ts';
+export type { ImageSource, ImageSourceFactory, ResolvedImage, SignatureEvidence } from './image-source.ts';
 export type { BootRecord, Deployment, EventRecord, RollbackRecord, Transfer, UpdateRecord } from './records.ts';
 
 /** Time for the core and the runner. Wall time may jump; deadlines inside one boot use `monotonicMs`. */
@@ -30,49 +30,6 @@ export interface Random {
   /** A new unique id of lower-case letters, digits and dashes. */
   id(): string;
 }
-
-/** One signature as it was found beside an image, nothing in it verified. */
-export interface SignatureEvidence {
-  /** cosign's simple signing payload, the exact bytes that are signed. */
-  readonly payload: Uint8Array;
-  /** The base64 text of the signature. */
-  readonly signature: string;
-  /** Where it was found, for people. */
-  readonly source: string;
-}
-
-/** An image resolved once to digests, every byte hashed by us, nothing verified. */
-export interface ResolvedImage {
-  readonly reference: Reference;
-  /** What the reference resolved to: the digest of `indexBytes` where there is an index, else of `manifestBytes`. */
-  readonly resolvedDigest: string;
-  readonly indexBytes: Uint8Array | undefined;
-  readonly manifestDigest: string;
-  readonly manifestBytes: Uint8Array;
-  readonly configBytes: Uint8Array;
-}
-
-/** Where images come from: a registry, an OCI layout, or its archive. Rejects with `AgentError`s. */
-export interface ImageSource {
-  /** Resolves the tag or digest once; whoever fetches later does so by these digests. */
-  resolve(reference: Reference, signal: AbortSignal): Promise<ResolvedImage>;
-  /** The signatures stored beside the image; an empty list when there are none. */
-  signatures(image: ResolvedImage, signal: AbortSignal): Promise<readonly SignatureEvidence[]>;
-  /**
-   * The bytes of a layer in order, gone on with after broken connections; they are not hashed here. Ends after
-   * `layer.sizeBytes` bytes, or rejects. With `ranges`, ascending, not overlapping and inside the layer: their bytes
-   * only, one range after the other.
-   */
-  openLayer(
-    image: ResolvedImage,
-    layer: Pick<Descriptor, 'digest' | 'sizeBytes'>,
-    signal: AbortSignal,
-    ranges?: readonly ByteRange[],
-  ): AsyncIterable<Uint8Array>;
-}
-
-/** Opens the source for a request: `from` names a layout or archive, else the registry of the reference. */
-export type ImageSourceFactory = (from: string | undefined) => ImageSource;
 
 /** The image as it was found, with what is needed to judge it again elsewhere. */
 export interface SignedImage {
@@ -143,13 +100,17 @@ export interface SlotService {
   readNode(): Promise<NodeBoot>;
   /** Repairs the loader's environment where it can't be read; resolves to whether it did. */
   repairLoader(isOtherGood: boolean): Promise<boolean>;
-  /** Verifies `signed` again, marks `slot` bad at the loader, writes and reads it back, and records it as verified. */
+  /**
+   * Verifies `signed` again, marks `slot` bad at the loader, writes and reads it back, and records it as verified. Of
+   * `patches` nothing is believed.
+   */
   writeSlot(
     slot: SlotName,
     signed: SignedImage,
     layers: LayerSource,
     onProgress: (progress: WriteProgress) => void,
     signal: AbortSignal,
+    patches?: readonly PatchOffer[],
   ): Promise<WrittenSlot>;
   /** Arms `slot`. A slot that the loader holds for bad must have been written and verified as `digest`. */
   activate(slot: SlotName, tries: number, digest: string | undefined): Promise<void>;

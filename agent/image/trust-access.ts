@@ -62,6 +62,10 @@ class RememberingSource implements ImageSource {
     return this.evidence;
   }
 
+  async patches(...args: Parameters<ImageSource['patches']>): ReturnType<ImageSource['patches']> {
+    return this.#source.patches(...args);
+  }
+
   openLayer(...args: Parameters<ImageSource['openLayer']>): AsyncIterable<Uint8Array> {
     return this.#source.openLayer(...args);
   }

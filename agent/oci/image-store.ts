@@ -21,6 +21,8 @@ export interface ImageStore {
   tagged(tag: string, signal: AbortSignal): Promise<StoredManifest | undefined>;
   /** A blob of at most `limitBytes`; `undefined` when the store has none with this digest. */
   blob(digest: string, limitBytes: number, signal: AbortSignal): Promise<Uint8Array | undefined>;
+  /** The registry's own list of manifests that refer to one; `undefined` when it has no such API. */
+  referrers?(digest: string, artifactType: string, signal: AbortSignal): Promise<Uint8Array | undefined>;
   /** The error for content that an image of this store names and the store lacks. */
   missing(object: string): AgentError;
 }

@@ -1,10 +1,11 @@
 import type { Descriptor, Platform } from '../core/image-format/manifest.ts';
 import type { Reference } from '../core/image-format/reference.ts';
-import type { ByteRange, ImageSource, ResolvedImage, SignatureEvidence } from '../core/ports.ts';
+import type { ByteRange, ImageSource, PatchOffer, ResolvedImage, SignatureEvidence } from '../core/ports.ts';
 import { ArchiveFiles } from './archive-files.ts';
 import { Layout, layoutStore } from './layout.ts';
 import { DirectoryFiles, type LayoutFiles } from './layout-files.ts';
 import type { OfflineLocation } from './offline-location.ts';
+import { collectPatches } from './patch-store.ts';
 import { resolveImage } from './resolve-image.ts';
 import { collectSignatures } from './signature-store.ts';
 
@@ -36,6 +37,12 @@ export class LayoutImageSource implements ImageSource {
   signatures(image: ResolvedImage, signal: AbortSignal): Promise<readonly SignatureEvidence[]> {
     return this.#with(signal, (layout) =>
       collectSignatures(layoutStore(layout, this.#location.refName), image, signal),
+    );
+  }
+
+  patches(image: ResolvedImage, base: string, signal: AbortSignal): Promise<readonly PatchOffer[]> {
+    return this.#with(signal, (layout) =>
+      collectPatches(layoutStore(layout, this.#location.refName), image, base, signal),
     );
   }
 

@@ -22,8 +22,9 @@ export function refNameOf(entry: Descriptor): string | undefined {
   return entry.annotations[refNameAnnotation];
 }
 
-function isSignatureName(name: string | undefined): boolean {
-  return name !== undefined && /^sha256-[0-9a-f]{64}\.(sig|att|sbom)$/.test(name);
+/** Whether an entry is named for an image that it says something of: signatures, or a list of referrers. */
+function isBesideImage(name: string | undefined): boolean {
+  return name !== undefined && /^sha(256-[0-9a-f]{64}(\.(sig|att|sbom))?|512-[0-9a-f]{64})$/.test(name);
 }
 
 /** Reads the blobs and the index of an OCI layout. */
@@ -121,7 +122,7 @@ function selectEntry(
   refName: string | undefined,
   location: string,
 ): Descriptor {
-  const images = entries.filter((entry) => !isSignatureName(refNameOf(entry)));
+  const images = entries.filter((entry) => !isBesideImage(refNameOf(entry)));
   const oneOf = (found: readonly Descriptor[], wanted: string) => {
     const [first] = found;
     if (first !== undefined && new Set(found.map(({ digest }) => digest)).size > 1) {
@@ -151,7 +152,7 @@ function selectEntry(
 
 /**
  * A layout as a store of images. The image is the entry named `refName`; else the one with the reference's digest;
- * else the one named as the reference or its tag; else the only one beside signatures.
+ * else the one named as the reference or its tag; else the only one beside signatures and lists of referrers.
  */
 export function layoutStore(layout: Layout, refName: string | undefined): ImageStore {
   const { location } = layout.files;

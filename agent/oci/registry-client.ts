@@ -105,6 +105,32 @@ export class RegistryClient {
     }, signal);
   }
 
+  /**
+   * The registry's list of referrers (distribution-spec, "Listing Referrers"), its first page; `undefined` where the
+   * registry has no such API, by a 404 or another answer that has no place in the protocol.
+   */
+  async referrers(
+    name: string,
+    digest: string,
+    artifactType: string,
+    signal: AbortSignal,
+  ): Promise<Uint8Array | undefined> {
+    const query = new URLSearchParams({ artifactType }).toString();
+    const request: RegistryRequest = {
+      method: 'GET',
+      path: `${name}/referrers/${digest}?${query}`,
+      headers: { accept: mediaTypes.ociIndex },
+    };
+    return this.retried(async () => {
+      const answer = await this.send(request, { name, actions: 'pull' }, signal);
+      if (answer.status === 200) return answer.bytes(manifestLimits.manifestBytes);
+      const object = `the referrers of ${this.registry}/${name}@${digest}`;
+      const error = await statusError(answer, 'fetch', object, this.#ports.clock);
+      if (error.code === 'image-not-found' || error.code === 'registry-protocol-invalid') return undefined;
+      throw error;
+    }, signal);
+  }
+
   /** Opens a blob, or a range of it. Resolves to a 200, 206 or 416; tried once only. */
   async openBlob(
     name: string,

@@ -1,9 +1,10 @@
 import { AgentError } from '../core/errors.ts';
 import type { Descriptor, Platform } from '../core/image-format/manifest.ts';
 import { formatReference, type Reference } from '../core/image-format/reference.ts';
-import type { ByteRange, ImageSource, ResolvedImage, SignatureEvidence } from '../core/ports.ts';
+import type { ByteRange, ImageSource, PatchOffer, ResolvedImage, SignatureEvidence } from '../core/ports.ts';
 import { streamBlob } from './blob-stream.ts';
 import type { ImageStore } from './image-store.ts';
+import { collectPatches } from './patch-store.ts';
 import { closedRanges } from './range.ts';
 import { RegistryClient, type RegistryPorts } from './registry-client.ts';
 import { resolveImage } from './resolve-image.ts';
@@ -34,6 +35,7 @@ function repositoryStore(client: RegistryClient, reference: Reference): ImageSto
     },
     manifest: (digest, signal) => client.manifest(name, digest, signal),
     tagged: (tag, signal) => client.manifest(name, tag, signal),
+    referrers: (digest, artifactType, signal) => client.referrers(name, digest, artifactType, signal),
     blob: (digest, limitBytes, signal) => client.blob(name, digest, limitBytes, signal),
   };
 }
@@ -58,6 +60,10 @@ export class RegistryImageSource implements ImageSource {
 
   signatures(image: ResolvedImage, signal: AbortSignal): Promise<readonly SignatureEvidence[]> {
     return collectSignatures(this.#store(image.reference), image, signal);
+  }
+
+  patches(image: ResolvedImage, base: string, signal: AbortSignal): Promise<readonly PatchOffer[]> {
+    return collectPatches(this.#store(image.reference), image, base, signal);
   }
 
   openLayer(

@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream';
 import { z } from 'zod';
-import type { LayerSource, WriteProgress, WrittenSlot } from '../../partitions/slot-writer.ts';
+import type { LayerSource, PatchOffer, WriteProgress, WrittenSlot } from '../../partitions/slot-writer.ts';
 import { AgentError, isErrorCode } from '../core/errors.ts';
 import type { NodeBoot, RebootPurpose, SignedImage, SlotService } from '../core/ports.ts';
 import type { SlotName } from '../core/update-state.ts';
@@ -8,6 +8,7 @@ import { Connection } from './connection.ts';
 import {
   encodeSignedImage,
   errorOf,
+  maxPatches,
   parseAnswer,
   protocolVersion,
   type SlotdAnswer,
@@ -71,6 +72,7 @@ export class SlotdClient implements SlotService {
     layers: LayerSource,
     onProgress: (progress: WriteProgress) => void,
     signal: AbortSignal,
+    patches: readonly PatchOffer[] = [],
   ): Promise<WrittenSlot> {
     let sourceFailure: { readonly error: unknown } | undefined;
     const handle = async (answer: SlotdAnswer, connection: Connection): Promise<void> => {
@@ -80,7 +82,8 @@ export class SlotdClient implements SlotService {
     };
     try {
       const image = encodeSignedImage(signed);
-      return writtenSlot.parse(await this.#ask({ method: 'write-slot', slot, image }, handle, signal));
+      const request = { method: 'write-slot', slot, image, patches: patches.slice(0, maxPatches) } as const;
+      return writtenSlot.parse(await this.#ask(request, handle, signal));
     } catch (error) {
       // What the source said is the reason; that slotd then missed bytes is only its consequence.
       throw sourceFailure === undefined ? error : sourceFailure.error;

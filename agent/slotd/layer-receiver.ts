@@ -39,10 +39,10 @@ export class LayerReceiver {
         yield frame.bytes;
         continue;
       }
-      if (parseFromClient(frame.value).type === 'layer-failed') {
-        throw new AgentError('download-truncated', `cannot read layer ${digest}: its source failed`);
-      }
+      // After either word nothing more comes of this layer, and another can be asked for.
+      const isFailed = parseFromClient(frame.value).type === 'layer-failed';
       this.#isReading = false;
+      if (isFailed) throw new AgentError('download-truncated', `cannot read layer ${digest}: its source failed`);
       return;
     }
   }

@@ -1,7 +1,7 @@
 import type { Bootloader } from '../../bootloader/bootloader.ts';
 import type { SlotDevices } from '../../partitions/block-device.ts';
 import type { CheckpointStore } from '../../partitions/checkpoint.ts';
-import type { LayerSource, SlotWriter, WriteProgress, WrittenSlot } from '../../partitions/slot-writer.ts';
+import type { LayerSource, PatchOffer, SlotWriter, WriteProgress, WrittenSlot } from '../../partitions/slot-writer.ts';
 import type { TrustedDescriptor } from '../../partitions/trusted-descriptor.ts';
 import { identityBlockers, inactiveSlot, type NodeIdentity, payloadBlockers, sizeBlockers } from '../core/admission.ts';
 import { AgentError, type ErrorReport, reportOf } from '../core/errors.ts';
@@ -96,6 +96,7 @@ export class LocalSlotService implements SlotService {
     layers: LayerSource,
     onProgress: (progress: WriteProgress) => void,
     signal: AbortSignal,
+    patches: readonly PatchOffer[] = [],
   ): Promise<WrittenSlot> {
     const { image, descriptor } = this.#policy.judgeAndMint(signed);
     return this.#inTurn(async () => {
@@ -108,7 +109,7 @@ export class LocalSlotService implements SlotService {
       const report = (progress: WriteProgress) => {
         onProgress({ ...progress, layerSizeBytes: progress.layerSizeBytes + staging });
       };
-      const written = await this.#writer.write(slot, descriptor, layers, report, signal);
+      const written = await this.#writer.write(slot, descriptor, layers, report, signal, patches);
       // Power lost here: a complete slot that the loader has nothing to start of; it is written again.
       await this.#payloads?.stage(slot, image, descriptor, layers, stagingProgress(image, written, onProgress), signal);
       // Power lost before: the slot stays bad and is written again. After: it can be activated, and only as this digest.

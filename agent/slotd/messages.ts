@@ -27,6 +27,16 @@ const signedImage = z.strictObject({
     .max(maxSignatures),
 });
 
+/** Patches of one image, one a partition. */
+export const maxPatches = 16;
+
+const patchOffer = z.strictObject({
+  partition: z.string().max(32),
+  layerDigest: digest,
+  layerSizeBytes: z.int().positive(),
+  headSizeBytes: z.int().positive(),
+});
+
 const request = z.discriminatedUnion('method', [
   z.strictObject({ protocol: z.literal(protocolVersion), method: z.literal('read-node') }),
   z.strictObject({
@@ -34,7 +44,13 @@ const request = z.discriminatedUnion('method', [
     method: z.literal('repair-loader'),
     isOtherGood: z.boolean(),
   }),
-  z.strictObject({ protocol: z.literal(protocolVersion), method: z.literal('write-slot'), slot, image: signedImage }),
+  z.strictObject({
+    protocol: z.literal(protocolVersion),
+    method: z.literal('write-slot'),
+    slot,
+    image: signedImage,
+    patches: z.array(patchOffer).max(maxPatches).default([]),
+  }),
   z.strictObject({
     protocol: z.literal(protocolVersion),
     method: z.literal('activate'),
@@ -73,6 +89,7 @@ const progress = z.object({
   copiedBytes: z.number().optional(),
   resumedBytes: z.number().optional(),
   durableBytes: z.number().optional(),
+  patchedBytes: z.number().optional(),
   isResumable: z.boolean().optional(),
 });
 

@@ -96,6 +96,7 @@ export class SlotdServer {
         connection.sendIfRoom({ type: 'progress', progress });
       },
       connection.closed,
+      request.patches,
     );
   }
 }

@@ -16,6 +16,7 @@ import type { UpdateEvent } from '../core/update-events.ts';
 import type { InPhase, SlotName, UpdateState } from '../core/update-state.ts';
 import { verdictOf } from '../core/verdict.ts';
 import type { FactsKeeper } from './facts-keeper.ts';
+import { findPatches } from './find-patches.ts';
 import { type ImageJudge, pinned, targetOf } from './judge-image.ts';
 import type { TransferMeter } from './transfer-meter.ts';
 import type { UpdateMemory } from './update-memory.ts';
@@ -41,6 +42,7 @@ export class Effects {
   readonly #meter: TransferMeter;
   readonly #onProgress: (progress: WriteProgress) => void;
   readonly #onCheck: (result: CheckResult) => void;
+  readonly #onFault: (error: unknown) => void;
 
   constructor(ports: {
     judge: ImageJudge;
@@ -53,6 +55,8 @@ export class Effects {
     meter: TransferMeter;
     onProgress: (progress: WriteProgress) => void;
     onCheck: (result: CheckResult) => void;
+    /** Hears of what an update goes on without. */
+    onFault: (error: unknown) => void;
   }) {
     this.#judge = ports.judge;
     this.#slots = ports.slots;
@@ -64,6 +68,7 @@ export class Effects {
     this.#meter = ports.meter;
     this.#onProgress = ports.onProgress;
     this.#onCheck = ports.onCheck;
+    this.#onFault = ports.onFault;
   }
 
   /** Performs the effect of `state`. Rejects with coded errors; `signal` ends what can be ended. */
@@ -141,9 +146,11 @@ export class Effects {
       );
     }
     await this.#facts.change((facts) => ({ ...facts, installSequence: facts.installSequence + 1 }));
+    const patches = await findPatches(judged, memory.deployments, signal, this.#onFault);
     const { partitions, boot } = judged.trusted;
     const indexes = partitions.flatMap(({ index }) => (index === undefined ? [] : [index]));
-    const layers = [...partitions, ...indexes, ...(boot?.payloads ?? [])];
+    // What is signed comes last: a patch must not give another size to one of its layers.
+    const layers = [...patches, ...partitions, ...indexes, ...(boot?.payloads ?? [])];
     const sizes = new Map(layers.map(({ layerDigest, layerSizeBytes }) => [layerDigest, layerSizeBytes]));
     await this.#slots.writeSlot(
       target.slot,
@@ -157,6 +164,7 @@ export class Effects {
         this.#onProgress(progress);
       },
       signal,
+      patches,
     );
     return { event: { type: 'slot-written', atMs: this.#now() } };
   }

@@ -5,9 +5,11 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, describe, expect, it } from 'vitest';
 import { mediaTypes } from '../../agent/core/image-format/manifest.ts';
+import { encodePatchManifest, patchBaseAnnotation } from '../../agent/core/image-format/patch-manifest.ts';
 import { parseReference, type Reference } from '../../agent/core/image-format/reference.ts';
 import type { ImageSource } from '../../agent/core/ports.ts';
 import { LayoutImageSource } from '../../agent/oci/layout-source.ts';
+import { addReferrer, referrersTag } from '../../agent/oci/referrers.ts';
 import { RegistryImageSource } from '../../agent/oci/registry-source.ts';
 import { defaultTransferLimits } from '../../agent/oci/settings.ts';
 import { EagerClock } from '../fakes/eager-clock.ts';
@@ -75,6 +77,7 @@ function offerOffline(kind: 'layout' | 'archive'): OfferContent {
 
 const offers: readonly (readonly [string, OfferContent])[] = [
   ['a registry', offerByRegistry({})],
+  ['a registry that lists referrers', offerByRegistry({ listsReferrers: true })],
   [
     'a registry with tokens and redirected blobs',
     offerByRegistry({ auth: { kind: 'bearer', username: 'node', password: 'a:b' }, isRedirecting: true }),
@@ -92,6 +95,31 @@ async function readAll(source: AsyncIterable<Uint8Array>): Promise<Buffer> {
 
 const one = sampleImage(['v1']);
 const other = sampleImage(['v2'], 8192, 2);
+
+const base = sha256(Buffer.from('the manifest of an older image'));
+
+/** A patch of partition `root` of `one`, and the list that names it; `change` is made to what they say. */
+function patchContent(change: { readonly subject?: Buffer; readonly base?: string; readonly annotated?: string } = {}) {
+  const patch = { partition: 'root', layerDigest: sha256(Buffer.from('patch')), layerSizeBytes: 5, headSizeBytes: 2 };
+  const bytes = Buffer.from(encodePatchManifest(change.base ?? base, change.subject ?? one.manifest.bytes, [patch]));
+  const mediaType = mediaTypes.ociManifest;
+  const entry = {
+    mediaType,
+    digest: sha256(bytes),
+    sizeBytes: bytes.byteLength,
+    artifactType: mediaTypes.kaonPatches,
+    annotations: { [patchBaseAnnotation]: change.annotated ?? change.base ?? base },
+  };
+  const list = Buffer.from(addReferrer(undefined, entry));
+  const content: SampleContent = {
+    manifests: [
+      { bytes, mediaType, digest: sha256(bytes), names: [] },
+      { bytes: list, mediaType: mediaTypes.ociIndex, digest: sha256(list), names: [referrersTag(one.manifest.digest)] },
+    ],
+    blobs: [],
+  };
+  return { patch, content };
+}
 
 describe.each(offers)('an image source over %s', (_name, offer) => {
   it('resolves a tag to digests that it computed, with the exact bytes', async () => {
@@ -133,6 +161,24 @@ describe.each(offers)('an image source over %s', (_name, offer) => {
     const { source, refer } = await offer([one, { manifests: [foreign, inner, nested], blobs: [] }]);
     await expect(source.resolve(refer(':foreign'), never)).rejects.toMatchObject({ code: 'platform-not-found' });
     await expect(source.resolve(refer(':nested'), never)).rejects.toMatchObject({ code: 'manifest-invalid' });
+  });
+
+  it('finds the patches of an image from the one that is asked for, and from no other', async () => {
+    const { patch, content } = patchContent();
+    const { source, refer } = await offer([one, other, content]);
+    const image = await source.resolve(refer(':v1'), never);
+    expect(await source.patches(image, base, never)).toEqual([patch]);
+    expect(await source.patches(image, sha256(Buffer.from('another')), never)).toEqual([]);
+    const without = await source.resolve(refer(':v2'), never);
+    expect(await source.patches(without, base, never)).toEqual([]);
+  });
+
+  it('refuses a patch that is listed for images that it does not name', async () => {
+    for (const change of [{ subject: other.manifest.bytes }, { base: sha256(Buffer.from('x')), annotated: base }]) {
+      const { source, refer } = await offer([one, other, patchContent(change).content]);
+      const image = await source.resolve(refer(':v1'), never);
+      await expect(source.patches(image, base, never)).rejects.toMatchObject({ code: 'manifest-invalid' });
+    }
   });
 
   it('says that an image is not there', async () => {

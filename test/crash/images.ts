@@ -5,6 +5,7 @@ import type { Reference } from '../../agent/core/image-format/reference.ts';
 import type {
   ByteRange,
   ImageSource,
+  PatchOffer,
   ResolvedImage,
   SignatureEvidence,
   SignedImage,
@@ -105,6 +106,10 @@ export class CrashRegistry implements ImageSource, TrustPolicy, MintingPolicy {
   }
 
   async signatures(): Promise<readonly SignatureEvidence[]> {
+    return [];
+  }
+
+  async patches(): Promise<readonly PatchOffer[]> {
     return [];
   }
 

@@ -179,6 +179,7 @@ async function runAgent(
         if (writtenBytes > 0) watch();
       },
       onCheck: () => undefined,
+      onFault: () => undefined,
     });
     const onStep = (_before: UpdateState, after: UpdateState) => {
       if (after.phase === 'idle') ended.abort();

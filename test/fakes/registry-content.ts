@@ -51,6 +51,24 @@ export class RegistryContent {
     return this.#manifests.get(`${name} ${tagOrDigest}`);
   }
 
+  /** The index of the manifests whose subject is `digest` (distribution-spec, "Listing Referrers"). */
+  referrers(name: string, digest: string, artifactType: string | null): unknown {
+    const manifests = [...this.#manifests].flatMap(([key, held]) => {
+      if (key !== `${name} ${held.digest}`) return [];
+      const manifest = JSON.parse(held.bytes.toString()) as {
+        readonly artifactType?: string;
+        readonly annotations?: Readonly<Record<string, string>>;
+        readonly subject?: { readonly digest: string };
+      };
+      if (manifest.subject?.digest !== digest) return [];
+      if (artifactType !== null && manifest.artifactType !== artifactType) return [];
+      const { mediaType, bytes } = held;
+      const { artifactType: type, annotations } = manifest;
+      return [{ mediaType, digest: held.digest, size: bytes.byteLength, artifactType: type, annotations }];
+    });
+    return { schemaVersion: 2, mediaType: 'application/vnd.oci.image.index.v1+json', manifests };
+  }
+
   /** Opens an upload session; returns its id. */
   startUpload(): string {
     this.#uploadCount += 1;

@@ -12,6 +12,8 @@ export interface RegistryOptions {
   /** A free one when it is left out. */
   readonly port?: number;
   readonly auth?: RegistryAuthOptions;
+  /** Whether it lists referrers itself; else there is a 404, and clients keep a list at a tag. */
+  readonly listsReferrers?: boolean;
   /** Whether blobs are redirected to a second listener, which refuses requests with an Authorization header. */
   readonly isRedirecting?: boolean;
   readonly tls?: { readonly key: string; readonly cert: string };
@@ -169,13 +171,18 @@ export class EmbeddedRegistry {
       return issued === undefined ? refusal(401, 'UNAUTHORIZED') : json(200, JSON.parse(issued));
     }
     const [, name = '', kind = '', rest = ''] =
-      /^\/v2\/(?:(.+)\/(manifests|blobs|tags)\/(.*))?$/.exec(url.pathname) ?? [];
+      /^\/v2\/(?:(.+)\/(manifests|blobs|tags|referrers)\/(.*))?$/.exec(url.pathname) ?? [];
     const challenge = this.guard?.challenge(request, name, this.url);
     if (challenge !== undefined) return refusal(401, 'UNAUTHORIZED', { 'www-authenticate': challenge });
     if (url.pathname === '/v2/') return json(200, {});
     if (kind === 'manifests') return this.#manifest(request, name, rest, body);
     if (kind === 'blobs' && rest.startsWith('uploads/')) {
       return this.#upload(request, url, name, rest.slice('uploads/'.length), body);
+    }
+    if (kind === 'referrers' && this.#options.listsReferrers === true) {
+      return json(200, this.content.referrers(name, rest, url.searchParams.get('artifactType')), {
+        'content-type': 'application/vnd.oci.image.index.v1+json',
+      });
     }
     return kind === 'blobs' ? this.#blob(name, rest, range) : refusal(404, 'UNSUPPORTED');
   }
@@ -186,7 +193,10 @@ export class EmbeddedRegistry {
       const mediaType = request.headers['content-type'] ?? '';
       const digest = this.content.putManifest(name, body, mediaType, tag);
       if (tag === undefined && digest !== tagOrDigest) return refusal(400, 'DIGEST_INVALID');
-      return empty(201, { location: `/v2/${name}/manifests/${digest}`, 'docker-content-digest': digest });
+      const headers = { location: `/v2/${name}/manifests/${digest}`, 'docker-content-digest': digest };
+      const { subject } = JSON.parse(body.toString()) as { readonly subject?: { readonly digest: string } };
+      const isListed = subject !== undefined && this.#options.listsReferrers === true;
+      return empty(201, isListed ? { ...headers, 'oci-subject': subject.digest } : headers);
     }
     const held = this.content.manifest(name, tagOrDigest);
     if (held === undefined) return refusal(404, 'MANIFEST_UNKNOWN');

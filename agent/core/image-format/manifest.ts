@@ -16,6 +16,9 @@ export const mediaTypes = {
   kaonPartition: 'application/vnd.kaon.partition.v1.raw',
   kaonBoot: 'application/vnd.kaon.boot.v1.raw',
   kaonBlockIndex: 'application/vnd.kaon.block-index.v1',
+  /** Of a manifest with patches, one layer a partition. */
+  kaonPatches: 'application/vnd.kaon.patches.v1',
+  kaonPatch: 'application/vnd.kaon.patch.v1',
 } as const;
 
 /** A content descriptor (OCI image-spec, "OCI Content Descriptors"). Annotations are unsigned unless the manifest is. */

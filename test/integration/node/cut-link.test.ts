@@ -127,6 +127,7 @@ async function stage(): Promise<{ readonly state: UpdateState; readonly reporter
     health: { run: async () => [] },
     onProgress: (progress) => runner.reportProgress(progress),
     onCheck: () => undefined,
+    onFault: () => undefined,
   });
   const evidence = { collect: async () => ({ items: [], areAllTriesPowerLoss: false }) };
   const started = await start({ journal, slots, evidence, clock, rules, bootId: 'boot-1' });

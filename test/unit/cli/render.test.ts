@@ -42,10 +42,12 @@ describe('the status', () => {
 
   it('shows what of the content was on the node already', () => {
     const progress = { ...written(40)!, keptBytes: 2048, copiedBytes: 1024 };
-    const textOf = (shown: typeof progress | ReturnType<typeof written>) =>
+    const textOf = (shown: ReturnType<typeof written>) =>
       renderStatus(statusAnswer({ phase: 'writing', current: currentIn('writing', { progress: shown }) }));
     expect(textOf(progress)).toContain('3.0 KiB found on the node');
     expect(textOf(written(40))).not.toContain('found');
+    expect(textOf({ ...progress, patchedBytes: 4096 })).toContain('3.0 KiB found on the node, 4.0 KiB out of a patch');
+    expect(textOf(progress)).not.toContain('patch');
   });
 
   it('says what is waited for, and why the agent is degraded', () => {

@@ -7,6 +7,7 @@ import type {
   ByteRange,
   LayerSource,
   NodeBoot,
+  PatchOffer,
   RebootPurpose,
   SignedImage,
   SlotService,
@@ -45,11 +46,18 @@ const node: NodeBoot = {
   partitionSizes: { a: { root: 8192 }, b: { root: 8192 } },
 };
 
+async function readAll(layer: AsyncIterable<Uint8Array>): Promise<Buffer> {
+  const pieces: Uint8Array[] = [];
+  for await (const piece of layer) pieces.push(piece);
+  return Buffer.concat(pieces);
+}
+
 /** A slot service that keeps what it was asked for and writes into memory. */
 class MemorySlotService implements SlotService {
   readonly asked: string[] = [];
   received: Buffer = Buffer.alloc(0);
   image: SignedImage | undefined;
+  offered: readonly PatchOffer[] | undefined;
   ranges: readonly ByteRange[] | undefined;
   fail: AgentError | undefined;
   loaderTest: boolean | undefined;
@@ -68,7 +76,9 @@ class MemorySlotService implements SlotService {
     layers: LayerSource,
     onProgress: (progress: WriteProgress) => void,
     signal: AbortSignal,
+    patches: readonly PatchOffer[] = [],
   ): Promise<WrittenSlot> {
+    this.offered = patches;
     this.image = image;
     for await (const piece of layers(layerDigest, this.ranges)) {
       signal.throwIfAborted();
@@ -199,6 +209,38 @@ describe('kaond and kaon-slotd', () => {
     await client.writeSlot('b', signed, parts, noProgress, never);
     const want = service.ranges.map(({ offset, sizeBytes }) => content.subarray(offset, offset + sizeBytes));
     expect(service.received.equals(Buffer.concat(want))).toBe(true);
+  });
+
+  it('carry the patches that are offered', async () => {
+    const service = new MemorySlotService();
+    const offer = { partition: 'root', layerDigest, layerSizeBytes: 50, headSizeBytes: 10 };
+    const { client } = pair(service);
+    await client.writeSlot('b', signed, () => layer(), noProgress, never, [offer]);
+    expect(service.offered).toEqual([offer]);
+    await client.writeSlot('b', signed, () => layer(), noProgress, never);
+    expect(service.offered).toEqual([]);
+  });
+
+  it('let another layer be asked for after one whose source failed', async () => {
+    const service = new MemorySlotService();
+    service.writeSlot = async (_slot, _image, layers) => {
+      await expect(readAll(layers(digestOf(bytes('patch'))))).rejects.toMatchObject({ code: 'download-truncated' });
+      service.received = await readAll(layers(layerDigest));
+      return { manifestDigest: layerDigest, partitions: [] };
+    };
+    async function* failing(): AsyncGenerator<Uint8Array> {
+      yield bytes('pa');
+      throw new AgentError('registry-unreachable', 'cannot fetch: no route');
+    }
+    const { client } = pair(service);
+    await client.writeSlot(
+      'b',
+      signed,
+      (digest) => (digest === layerDigest ? layer('layer') : failing()),
+      noProgress,
+      never,
+    );
+    expect(service.received.toString()).toBe('layer');
   });
 
   it('refuse a layer that is asked for while another is being read', async () => {

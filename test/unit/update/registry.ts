@@ -4,6 +4,7 @@ import type { Reference } from '../../../agent/core/image-format/reference.ts';
 import type {
   ByteRange,
   ImageSource,
+  PatchOffer,
   ResolvedImage,
   SignatureEvidence,
   SignedImage,
@@ -52,6 +53,9 @@ export function testImage(tag: string, facts: Partial<TrustedImage> = {}): TestI
 export class TestRegistry implements ImageSource, TrustPolicy, MintingPolicy {
   /** What each resolution is answered with instead, while it is set. */
   failure: Error | undefined;
+  /** What is offered beside an image, by the digests of both: `from to`. */
+  readonly patchesBetween = new Map<string, readonly PatchOffer[]>();
+  patchFailure: Error | undefined;
   /** How often somebody resolved a reference. */
   resolutions = 0;
   readonly #images = new Map<string, TestImage>();
@@ -83,6 +87,11 @@ export class TestRegistry implements ImageSource, TrustPolicy, MintingPolicy {
 
   async signatures(): Promise<readonly SignatureEvidence[]> {
     return [];
+  }
+
+  async patches(image: ResolvedImage, base: string): Promise<readonly PatchOffer[]> {
+    if (this.patchFailure !== undefined) throw this.patchFailure;
+    return this.patchesBetween.get(`${base} ${image.manifestDigest}`) ?? [];
   }
 
   async *openLayer(

@@ -7,6 +7,7 @@ import type {
   HealthChecks,
   Journal,
   NodeBoot,
+  PatchOffer,
   RebootPurpose,
   Reporter,
   SignedImage,
@@ -131,9 +132,10 @@ class SteppedSlots implements SlotService {
     layers: LayerSource,
     onProgress: (progress: WriteProgress) => void,
     signal: AbortSignal,
+    patches?: readonly PatchOffer[],
   ): Promise<WrittenSlot> {
     await this.#steps.takeSlowly(`write ${slot}`, signal);
-    return this.#slots.writeSlot(slot, signed, layers, onProgress, signal);
+    return this.#slots.writeSlot(slot, signed, layers, onProgress, signal, patches);
   }
 
   async activate(slot: SlotName, tries: number, digest: string | undefined): Promise<void> {
@@ -278,6 +280,7 @@ export class TestAgent {
       meter,
       onProgress: (progress) => this.runner.reportProgress(progress),
       onCheck: (result) => this.health.put(result),
+      onFault: (error) => this.faults.push(error),
     });
     const onStep = (before: UpdateState, after: UpdateState) => {
       nodeReader.invalidate();

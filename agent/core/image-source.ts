@@ -1,0 +1,51 @@
+import type { ByteRange, PatchOffer } from '../../partitions/slot-writer.ts';
+import type { Descriptor } from './image-format/manifest.ts';
+import type { Reference } from './image-format/reference.ts';
+
+/** One signature as it was found beside an image, nothing in it verified. */
+export interface SignatureEvidence {
+  /** cosign's simple signing payload, the exact bytes that are signed. */
+  readonly payload: Uint8Array;
+  /** The base64 text of the signature. */
+  readonly signature: string;
+  /** Where it was found, for people. */
+  readonly source: string;
+}
+
+/** An image resolved once to digests, every byte hashed by us, nothing verified. */
+export interface ResolvedImage {
+  readonly reference: Reference;
+  /** What the reference resolved to: the digest of `indexBytes` where there is an index, else of `manifestBytes`. */
+  readonly resolvedDigest: string;
+  readonly indexBytes: Uint8Array | undefined;
+  readonly manifestDigest: string;
+  readonly manifestBytes: Uint8Array;
+  readonly configBytes: Uint8Array;
+}
+
+/** Where images come from: a registry, an OCI layout, or its archive. Rejects with `AgentError`s. */
+export interface ImageSource {
+  /** Resolves the tag or digest once; whoever fetches later does so by these digests. */
+  resolve(reference: Reference, signal: AbortSignal): Promise<ResolvedImage>;
+  /** The signatures stored beside the image; an empty list when there are none. */
+  signatures(image: ResolvedImage, signal: AbortSignal): Promise<readonly SignatureEvidence[]>;
+  /**
+   * Patches beside the image that lead from the one with the manifest `base`, at most one a partition; an empty list when
+   * there are none. Nothing of them is signed.
+   */
+  patches(image: ResolvedImage, base: string, signal: AbortSignal): Promise<readonly PatchOffer[]>;
+  /**
+   * The bytes of a layer in order, gone on with after broken connections; they are not hashed here. Ends after
+   * `layer.sizeBytes` bytes, or rejects. With `ranges`, ascending, not overlapping and inside the layer: their bytes
+   * only, one range after the other.
+   */
+  openLayer(
+    image: ResolvedImage,
+    layer: Pick<Descriptor, 'digest' | 'sizeBytes'>,
+    signal: AbortSignal,
+    ranges?: readonly ByteRange[],
+  ): AsyncIterable<Uint8Array>;
+}
+
+/** Opens the source for a request: `from` names a layout or archive, else the registry of the reference. */
+export type ImageSourceFactory = (from: string | undefined) => ImageSource;
