@@ -1,11 +1,18 @@
 import { digestOf } from '../core/image-format/digest.ts';
-import { type Descriptor, manifestLimits, mediaTypes, parseManifestOrIndex } from '../core/image-format/manifest.ts';
+import {
+  type Descriptor,
+  manifestLimits,
+  mediaTypes,
+  parseManifest,
+  parseManifestOrIndex,
+} from '../core/image-format/manifest.ts';
 import type { Reference } from '../core/image-format/reference.ts';
 import { blobPath, Layout, layoutStore } from './layout.ts';
 import { archiveInvalid } from './layout-files.ts';
 import { openLayoutFiles } from './layout-source.ts';
 import type { OfflineLocation } from './offline-location.ts';
 import type { RegistryPusher } from './registry-pusher.ts';
+import { parseReferrers, referrersTag } from './referrers.ts';
 import { signatureTag } from './signature-store.ts';
 import { verifyDigest } from './image-store.ts';
 
@@ -14,6 +21,8 @@ export interface CopiedImage {
   /** Of the manifest or index that was named. */
   readonly digest: string;
   readonly signatureTags: readonly string[];
+  /** Digests of the manifests that refer to what was copied, patches among them. */
+  readonly referrers: readonly string[];
   readonly uploadedBytes: number;
 }
 
@@ -49,6 +58,23 @@ class LayoutCopy {
     await this.#pusher.putManifest(tagOrDigest, bytes, parsed.manifest.mediaType, this.#signal);
   }
 
+  /** Copies what the layout lists as referring to `subject`, as far as it holds it. */
+  async copyReferrers(list: Uint8Array, subject: string): Promise<readonly string[]> {
+    const copied: string[] = [];
+    for (const referrer of parseReferrers(list)) {
+      if (referrer.mediaType !== mediaTypes.ociManifest) continue;
+      const bytes = await this.#layout.read(blobPath(referrer.digest), manifestLimits.manifestBytes);
+      if (bytes === undefined) continue;
+      verifyDigest(bytes, referrer.digest, `manifest ${referrer.digest}`);
+      const { config, layers } = parseManifest(bytes);
+      for (const blob of [config, ...layers]) await this.#copyBlob(blob);
+      await this.#pusher.putReferrer(bytes, referrer, subject, this.#signal);
+      this.manifestDigests.push(referrer.digest);
+      copied.push(referrer.digest);
+    }
+    return copied;
+  }
+
   async #copyChild(entry: Descriptor): Promise<void> {
     const { location } = this.#layout.files;
     const known: readonly string[] = [mediaTypes.ociManifest, mediaTypes.dockerManifest];
@@ -75,7 +101,7 @@ class LayoutCopy {
 
 /**
  * Copies the image that `reference` means in `from` to the pusher's repository, with all platforms of an index and the
- * signatures beside each; the tag of `reference` (else its digest) names it last, so that who sees the tag finds
+ * signatures and referrers beside each; the tag of `reference` (else its digest) names it last, so that who sees the tag finds
  * everything. Rejects with the codes of both sides.
  */
 export async function copyImage(
@@ -93,6 +119,11 @@ export async function copyImage(
     const digest = digestOf(bytes);
     const copy = new LayoutCopy(layout, pusher, onBlob, signal);
     await copy.copyManifest(bytes, digest);
+    const referrers: string[] = [];
+    for (const subject of [...copy.manifestDigests]) {
+      const list = await store.tagged(referrersTag(subject), signal);
+      if (list !== undefined) referrers.push(...(await copy.copyReferrers(list.bytes, subject)));
+    }
     const signatureTags: string[] = [];
     for (const tag of copy.manifestDigests.map(signatureTag)) {
       const signatures = tag === undefined ? undefined : await store.tagged(tag, signal);
@@ -105,7 +136,7 @@ export async function copyImage(
       const mediaType = parsed.kind === 'index' ? parsed.index.mediaType : parsed.manifest.mediaType;
       await pusher.putManifest(reference.tag ?? 'latest', bytes, mediaType, signal);
     }
-    return { digest, signatureTags, uploadedBytes: copy.uploadedBytes };
+    return { digest, signatureTags, referrers, uploadedBytes: copy.uploadedBytes };
   } finally {
     await files.close();
   }

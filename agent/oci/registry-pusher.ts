@@ -1,6 +1,8 @@
 import { Readable } from 'node:stream';
 import { AgentError } from '../core/errors.ts';
 import { digestOf, isDigest } from '../core/image-format/digest.ts';
+import { mediaTypes } from '../core/image-format/manifest.ts';
+import { addReferrer, type Referrer, referrersTag } from './referrers.ts';
 import { RegistryClient, type RegistryPorts } from './registry-client.ts';
 import type { StoredManifest } from './image-store.ts';
 import type { RegistrySettings } from './settings.ts';
@@ -69,7 +71,26 @@ export class RegistryPusher {
   }
 
   /** Stores a manifest or index under a tag or its digest. Resolves to its digest. */
-  putManifest(tagOrDigest: string, bytes: Uint8Array, mediaType: string, signal: AbortSignal): Promise<string> {
+  async putManifest(tagOrDigest: string, bytes: Uint8Array, mediaType: string, signal: AbortSignal): Promise<string> {
+    await this.#put(tagOrDigest, bytes, mediaType, signal);
+    return digestOf(bytes);
+  }
+
+  /**
+   * Stores a manifest that refers to `subject`, and sees to it that it is found there: where the registry does not list
+   * referrers itself, in the list at the tag for them (distribution-spec, "Pushing Manifests with Subject"). Two who do
+   * so at the same time may drop one another's entry. Rejects besides with `manifest-invalid` for a list that can't be
+   * read.
+   */
+  async putReferrer(bytes: Uint8Array, referrer: Referrer, subject: string, signal: AbortSignal): Promise<void> {
+    if (await this.#put(referrer.digest, bytes, referrer.mediaType, signal)) return;
+    const tag = referrersTag(subject);
+    const list = addReferrer((await this.manifest(tag, signal))?.bytes, referrer);
+    await this.#put(tag, list, mediaTypes.ociIndex, signal);
+  }
+
+  /** Resolves to whether the registry lists it among the referrers of its subject. */
+  #put(tagOrDigest: string, bytes: Uint8Array, mediaType: string, signal: AbortSignal): Promise<boolean> {
     return this.#client.retried(async () => {
       const answer = await this.#client.send(
         {
@@ -83,7 +104,7 @@ export class RegistryPusher {
       );
       if (answer.status !== 201) throw await this.#client.refusal(answer, 'push', this.#describe(tagOrDigest));
       await answer.skip();
-      return digestOf(bytes);
+      return answer.header('oci-subject') !== undefined;
     }, signal);
   }
 

@@ -116,7 +116,8 @@ export function addPush(image: Command, context: CliContext): void {
   const push = addCommand(image, {
     usage: 'push <layout> <reference>',
     isOffline: true,
-    description: 'Copy an image and its signatures from a layout (DIR[:NAME], or oci-archive:FILE) to a registry.',
+    description:
+      'Copy an image, its signatures and patches from a layout (DIR[:NAME], or oci-archive:FILE) to a registry.',
     examples: [
       'image push ./edge-v2 registry.acme.io/os/edge:v2',
       'image push oci-archive:edge.tar registry.acme.io/os/edge:v2',
@@ -139,7 +140,8 @@ export function addPush(image: Command, context: CliContext): void {
       io.interrupted,
     );
     const count = copied.signatureTags.length;
-    const text = `pushed ${reference.repository}@${copied.digest}, ${count} signature objects, ${formatBytes(copied.uploadedBytes)} uploaded`;
+    const patches = copied.referrers.length === 0 ? '' : `${copied.referrers.length} referrers, `;
+    const text = `pushed ${reference.repository}@${copied.digest}, ${count} signature objects, ${patches}${formatBytes(copied.uploadedBytes)} uploaded`;
     invocation.print({ repository: reference.repository, ...copied }, `${printable(text)}\n`);
     return 0;
   });

@@ -3,10 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { runCli } from '../../../agent/cli/program.ts';
+import { parseReference } from '../../../agent/core/image-format/reference.ts';
+import type { PublishedPatch } from '../../../agent/image/patch-image.ts';
 import type { RegistryAuthOptions } from '../../fakes/registry-auth.ts';
 import { type EmbeddedRegistry, startRegistry } from '../../fakes/registry.ts';
 import { patternBytes } from '../../fakes/sample-image.ts';
 import { RecordingIo, testDeps } from '../../unit/cli/recording-io.ts';
+import { never, registrySource } from '../../unit/image/samples.ts';
 
 let folder = '';
 const registries: EmbeddedRegistry[] = [];
@@ -101,6 +104,74 @@ describe('from partition files to a verified image', () => {
     const pushed = await done('image', 'push', `${at('layout')}:v2`, reference, '--insecure-http');
     expect(pushed).toMatchObject({ signatureTags: [`${digest.replace(':', '-')}.sig`] });
     expect(await done(...verify, '--insecure-http')).toMatchObject({ digest });
+  });
+
+  describe('patches', () => {
+    const before = patternBytes(400_000, 8);
+    const after = Buffer.from(before);
+    for (let at = 0; at < after.byteLength; at += 3000) after[at] = (after[at] ?? 0) ^ 0x55;
+
+    /** Builds two images into layouts; their digests. */
+    async function twoImages(): Promise<readonly [older: string, newer: string]> {
+      const digests: string[] = [];
+      for (const [name, content] of Object.entries({ older: before, newer: after })) {
+        await writeFile(at('root.img'), content);
+        const args = buildArgs().map((arg) => (arg === at('layout') ? at(name) : arg));
+        digests.push((await done<{ digest: string }>(...args, '--level', '3')).digest);
+      }
+      return [digests[0] ?? '', digests[1] ?? ''];
+    }
+
+    const patchesOf = async (registry: EmbeddedRegistry, newer: string, base: string) => {
+      const source = registrySource(registry.host);
+      const image = await source.resolve(parseReference(`${registry.host}/os/edge@${newer}`), never);
+      return source.patches(image, base, never);
+    };
+
+    it.each([[true], [false]])('lie beside the newer image, where the registry lists referrers: %s', async (lists) => {
+      const [older, newer] = await twoImages();
+      const registry = await startRegistry({ listsReferrers: lists });
+      registries.push(registry);
+      await keys('release');
+      const at1 = `${registry.host}/os/edge:v1`;
+      const at2 = `${registry.host}/os/edge:v2`;
+      await done('image', 'push', at('older'), at1, '--insecure-http');
+      await done('image', 'push', at('newer'), at2, '--insecure-http');
+      const args = ['image', 'patch', at1, at2, '--insecure-http', '--key', at('release.key'), '--level', '5'];
+      const made = await done<PublishedPatch>(...args);
+      expect(made).toMatchObject({ base: older, subject: newer, partitions: [{ name: 'root' }] });
+      const [{ patchBytes, insteadOfBytes } = { patchBytes: 1, insteadOfBytes: 0 }] = made.partitions;
+      expect(patchBytes).toBeLessThan(insteadOfBytes / 10);
+      expect(await patchesOf(registry, newer, older)).toMatchObject([
+        { partition: 'root', layerSizeBytes: patchBytes },
+      ]);
+      expect(await patchesOf(registry, newer, newer)).toEqual([]);
+      const tag = `${made.digest?.replace(':', '-') ?? ''}.sig`;
+      expect(registry.content.manifest('os/edge', tag)).toBeDefined();
+      const again = await run(...args);
+      expect(again.io.stdout).toContain(`patch ${made.digest ?? ''}`);
+      expect(await patchesOf(registry, newer, older)).toHaveLength(1);
+      expect((await run('image', 'patch', at2, at2, '--insecure-http')).exitCode).toBe(64);
+    });
+
+    it('are made in a layout, leave its image what it is, and are pushed with it', async () => {
+      const [older, newer] = await twoImages();
+      const from = ['--old-from', `oci:${at('older')}`, '--layout', at('newer'), '--level', '5'];
+      const made = await done<PublishedPatch>(
+        'image',
+        'patch',
+        'registry.acme.io/os:v1',
+        'registry.acme.io/os:v2',
+        ...from,
+      );
+      expect(made).toMatchObject({ base: older, subject: newer });
+      const inspected = await done('image', 'inspect', 'registry.acme.io/os:v9', '--from', `oci:${at('newer')}`);
+      expect(inspected).toMatchObject({ manifestDigest: newer });
+      const { registry, reference } = await startFor();
+      const pushed = await done('image', 'push', at('newer'), reference, '--insecure-http');
+      expect(pushed).toMatchObject({ digest: newer, referrers: [made.digest] });
+      expect(await patchesOf(registry, newer, older)).toHaveLength(1);
+    });
   });
 
   it.each([
