@@ -9,6 +9,7 @@ import type { IndexBytes } from './block-index/part-reader.ts';
 import type { FrameWorkers } from './frames/frame-workers.ts';
 import { IndexedBody } from './indexed-body.ts';
 import { checkContent, ContentLimit, LayerCheck } from './layer-check.ts';
+import { rangesOfFrames } from './plan-reads.ts';
 import { PartitionWriter } from './partition-writer.ts';
 import { checkFrames, readBackDigest, readBackMismatch, type ReadBackParts } from './read-back.ts';
 import { edgeFramesOf } from './reuse/edge-frames.ts';
@@ -111,7 +112,28 @@ export class PartitionWrite {
       : `partition ${signed.name} resumes with ${foundCount} of ${table.count} frames in place`;
   }
 
-  /** Writes and flushes all but the first block. */
+  /** Takes what the node has of the content already, by the index. */
+  async findOwn(): Promise<void> {
+    const { signed, jobs, run } = this.#parts;
+    run.checkSignal();
+    run.report('write', signed.name);
+    try {
+      await this.#reuse?.run();
+    } finally {
+      await jobs.settle();
+    }
+  }
+
+  /** What of the layer is to be fetched. */
+  get missingBytes(): number {
+    const { signed, index } = this.#parts;
+    const done = this.counted?.done;
+    if (index === undefined || done === undefined) return signed.layerSizeBytes;
+    const missing = Array.from(index.table.frames()).filter((frame) => !frame.isZero && !done.has(frame.index));
+    return rangesOfFrames(missing).reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  }
+
+  /** Writes and flushes all but the first block; what the node has is to be found first. */
   async writeBody(layers: LayerSource, checkpoints: Checkpointer | undefined): Promise<void> {
     const { signed, index, jobs, run } = this.#parts;
     run.checkSignal();
@@ -122,7 +144,6 @@ export class PartitionWrite {
       if (checkpoints !== undefined && index !== undefined) jobs.watch(checkpoints.saveIfDue());
     };
     try {
-      await this.#reuse?.run();
       if (index === undefined) await this.#writeStream(layers, onPlaced);
       else await this.#writeFrames(index.table, layers, onPlaced);
     } finally {

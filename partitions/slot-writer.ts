@@ -37,6 +37,8 @@ export interface WriteProgress {
   readonly resumedBytes?: number | undefined;
   /** Bytes of content that a checkpoint holds durably: a run after this one need not fetch them. */
   readonly durableBytes?: number | undefined;
+  /** What of the layers is left to fetch; absent until it is known what the node has already. */
+  readonly missingBytes?: number | undefined;
   /** Those of `writtenBytes` that came from the booted slot, proven by their digests. */
   readonly copiedBytes?: number | undefined;
   /** Those of `writtenBytes` that came of a patch and the booted slot, proven by their digests; absent where none did. */

@@ -141,6 +141,10 @@ export class StreamingSlotWriter implements SlotWriter {
       await this.#resume(slot, manifestDigest, writes);
       // Power lost here: every first block is zero. No file system of this slot mounts, so a half-written slot is
       // never taken for a whole one even if the loader's mark were lost.
+      for (const write of writes) await write.findOwn();
+      // Told before any of it is asked for: whoever pays for the link may end the write here.
+      run.noteMissing(writes.reduce((sum, { missingBytes }) => sum + missingBytes, 0));
+      run.report('write', opened[0]?.signed.name ?? '');
       for (const write of writes) await write.writeBody(layers, checkpoints);
       for (const write of writes) {
         // Power lost here: each partition is either complete and durable or has a zero first block. The loader still

@@ -14,6 +14,7 @@ export class WriteRun {
   #resumedBytes = 0;
   #durableBytes = 0;
   #patchedBytes = 0;
+  #endBytes: number | undefined;
 
   constructor(image: TrustedDescriptor, onProgress: (progress: WriteProgress) => void, signal: AbortSignal) {
     this.#signal = signal;
@@ -39,8 +40,14 @@ export class WriteRun {
       resumedBytes: this.#resumedBytes,
       durableBytes: this.#durableBytes,
       ...(this.#patchedBytes === 0 ? {} : { patchedBytes: this.#patchedBytes }),
+      ...(this.#endBytes === undefined ? {} : { missingBytes: Math.max(0, this.#endBytes - this.#fetchedBytes) }),
       isResumable: this.#isResumable,
     });
+  }
+
+  /** It is known how much is to be fetched from now on. */
+  noteMissing(sizeBytes: number): void {
+    this.#endBytes = this.#fetchedBytes + sizeBytes;
   }
 
   addFetched(sizeBytes: number): void {

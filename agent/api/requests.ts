@@ -18,6 +18,9 @@ export const planBody = z.strictObject({ image, from: from.optional() });
 /** `POST /v1/updates/{id}/activate`. */
 export const activateBody = z.strictObject({ reboot: z.boolean().default(false) });
 
+/** `POST /v1/updates/{id}/resume`. */
+export const resumeBody = z.strictObject({ metered: z.boolean().default(false) });
+
 /** `PUT /v1/hold`. */
 export const holdBody = z.strictObject({
   reason: z.string().min(1).max(256),

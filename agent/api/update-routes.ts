@@ -1,7 +1,16 @@
 import type { FastifyInstance } from 'fastify';
 import type { AgentControl } from '../core/control.ts';
 import { AgentError } from '../core/errors.ts';
-import { activateBody, emptyBody, idParams, pageQuery, parseRequest, planBody, updateBody } from './requests.ts';
+import {
+  activateBody,
+  emptyBody,
+  idParams,
+  pageQuery,
+  parseRequest,
+  planBody,
+  resumeBody,
+  updateBody,
+} from './requests.ts';
 import { closedSignal } from './status-routes.ts';
 import { toWire } from './wire.ts';
 
@@ -48,8 +57,8 @@ export function addUpdateRoutes(app: FastifyInstance, control: AgentControl): vo
 
   app.post('/v1/updates/:id/resume', async (request, reply) => {
     const { id } = parseRequest(idParams, request.params, 'path');
-    parseRequest(emptyBody, request.body, 'body');
-    await control.resume(id);
+    const { metered } = parseRequest(resumeBody, request.body, 'body');
+    await control.resume(id, metered);
     return reply.code(202).send({ updateId: id });
   });
 

@@ -133,6 +133,7 @@ export const statusSchema = z.object({
     })
     .optional(),
   hasLoaderCounted: z.boolean().optional(),
+  link: z.object({ isMetered: z.boolean(), source: z.string(), text: z.string() }).optional(),
   /** Only for people: an agent that sends something else is no reason to show nothing. */
   host: host.optional().catch(undefined),
 });

@@ -101,8 +101,9 @@ export class ApiClient {
     await this.#ask({ method: 'POST', path: `/v1/updates/${encodeURIComponent(id)}/pause`, body: {} });
   }
 
-  async resume(id: string): Promise<void> {
-    await this.#ask({ method: 'POST', path: `/v1/updates/${encodeURIComponent(id)}/resume`, body: {} });
+  async resume(id: string, isMeteredAllowed: boolean): Promise<void> {
+    const path = `/v1/updates/${encodeURIComponent(id)}/resume`;
+    await this.#ask({ method: 'POST', path, body: isMeteredAllowed ? { metered: true } : {} });
   }
 
   async reboot(): Promise<void> {

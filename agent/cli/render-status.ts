@@ -39,6 +39,7 @@ export function renderStatus(status: StatusAnswer): string {
     ['update', currentText(status)],
     ['loader', status.loader === undefined ? undefined : `${status.loader.name}: ${loaderText(status)}`],
     ['', status.loader?.notes.length === 0 ? undefined : status.loader?.notes.join('; ')],
+    ['link', status.link?.text],
     ['last', status.last === undefined ? undefined : outcomeText(status.last)],
     ['known bad', knownBadText(status)],
   ]);

@@ -11,6 +11,7 @@ import type { UpdateState } from '../core/update-state.ts';
 import { BootEvidence } from '../evidence/boot-evidence.ts';
 import { createChecks } from '../health/create-checks.ts';
 import { HealthRunner } from '../health/health-runner.ts';
+import { NetworkManagerLink, StatedLink } from '../host/link-meters.ts';
 import type { NodeFactsReader } from '../host/node-facts.ts';
 import { ProcessCommandRunner } from '../host/process-command-runner.ts';
 import { withoutServiceVariables } from '../host/service-environment.ts';
@@ -19,6 +20,7 @@ import { AgentControlService, type ControlPorts } from '../update/agent-control.
 import { Effects } from '../update/effects.ts';
 import { EventLog } from '../update/event-log.ts';
 import { degradedGate, holdGate } from '../update/gates.ts';
+import { MeteredLink } from '../update/metered-link.ts';
 import { HealthBoard } from '../update/health-board.ts';
 import { ImageJudge } from '../update/judge-image.ts';
 import { type LoaderTestResult, settleLoader } from '../update/loader-test.ts';
@@ -76,7 +78,7 @@ export async function assembleAgent(parts: AgentParts): Promise<Agent> {
   const health = new HealthBoard();
   const nodeReader = new NodeReader(slots, clock);
   const judge = judgeOf(parts);
-  const meter = new TransferMeter();
+  const shared = { meter: new TransferMeter(), metered: meteredLinkOf(config) };
   const effects = new Effects({
     judge,
     slots,
@@ -85,7 +87,7 @@ export async function assembleAgent(parts: AgentParts): Promise<Agent> {
     gates: [degradedGate(faults), holdGate(state.facts, clock)],
     clock,
     tries: rules.tries,
-    meter,
+    ...shared,
     onProgress: (progress) => runner.reportProgress(progress),
     onCheck: (result) => {
       health.put(result);
@@ -99,14 +101,20 @@ export async function assembleAgent(parts: AgentParts): Promise<Agent> {
     nodeReader.invalidate();
   };
   const runner: UpdateRunner = new UpdateRunner(
-    { journal, effects, rules, clock, reporters, meter, onStep },
+    { journal, effects, rules, clock, reporters, ...shared, onStep },
     started,
     faults.map(standingFault),
   );
   health.follow({ phase: 'idle' }, runner.state);
   for (const event of startEvents(started, tested, parts)) for (const reporter of reporters) reporter.report(event);
-  const control = controlOf(parts, { runner, judge, nodeReader, events, meter, health }, faults, started);
+  const control = controlOf(parts, { runner, judge, nodeReader, events, health, ...shared }, faults, started);
   return { runner, server: serverOf(parts, control), started, faults };
+}
+
+function meteredLinkOf({ update: { metered } }: KaonConfig): MeteredLink {
+  const commands = new ProcessCommandRunner(withoutServiceVariables(process.env));
+  const link = metered.link === 'auto' ? new NetworkManagerLink(commands) : new StatedLink(metered.link === 'metered');
+  return new MeteredLink(link, metered);
 }
 
 function judgeOf({ sources, trust, slots, state, config, agentVersion }: AgentParts): ImageJudge {
@@ -117,7 +125,7 @@ function judgeOf({ sources, trust, slots, state, config, agentVersion }: AgentPa
 
 function controlOf(
   parts: AgentParts,
-  made: Pick<ControlPorts, 'runner' | 'judge' | 'nodeReader' | 'events' | 'meter' | 'health'>,
+  made: Pick<ControlPorts, 'runner' | 'judge' | 'nodeReader' | 'events' | 'meter' | 'metered' | 'health'>,
   faults: readonly ErrorReport[],
   { hasLoaderCounted }: Started,
 ): AgentControlService {

@@ -14,6 +14,7 @@ export function degradedConfig(stateDir: string): KaonConfig {
     registries: {},
     health: { deadlineMs: 60_000, checks: [] },
     update: {
+      metered: { link: 'auto', rule: 'full', limitBytes: undefined },
       unprovenLoader: 'warn',
       retry: { attempts: 1, baseMs: 15_000, maxMs: 900_000 },
       write: { unchanged: 'overwrite' },

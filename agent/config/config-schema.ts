@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { bootloader } from './bootloader-schema.ts';
-import { absolutePath, duration, mapOf, name, optional, rate, text, yesOrNo } from './config-values.ts';
+import { absolutePath, duration, mapOf, name, optional, rate, size, text, yesOrNo } from './config-values.ts';
 import { healthSchema } from './health-schema.ts';
 
 const hour = 3_600_000;
@@ -98,6 +98,13 @@ const update = z
     windows: z
       .strictObject({ reboot: notYet(z.array(window).default([]), (windows) => windows.length === 0) })
       .default({ reboot: [] }),
+    metered: z
+      .strictObject({
+        link: z.enum(['auto', 'metered', 'unmetered'], 'want auto, metered or unmetered').default('auto'),
+        rule: z.enum(['full', 'wait', 'fail'], 'want full, wait or fail').default('full'),
+        limit: optional(size),
+      })
+      .prefault({}),
     unprovenLoader: z.enum(['warn', 'refuse'], 'want warn or refuse').default('warn'),
     retry: z
       .strictObject({
@@ -111,7 +118,8 @@ const update = z
       .strictObject({ unchanged: z.enum(['keep', 'overwrite'], 'want keep or overwrite').default('overwrite') })
       .prefault({}),
   })
-  .transform(({ retry, unprovenLoader, write }) => ({
+  .transform(({ retry, unprovenLoader, write, metered: { link, rule, limit } }) => ({
+    metered: { link, rule, limitBytes: limit },
     unprovenLoader,
     retry: { attempts: retry.attempts, baseMs: retry.base, maxMs: retry.max },
     write,

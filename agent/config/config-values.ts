@@ -29,6 +29,12 @@ export function duration(minMs: number, maxMs: number, range: string) {
     .transform((text) => parseDuration(text) ?? 0);
 }
 
+/** A size such as `50MiB`, in bytes. */
+export const size = z
+  .string('want a size such as 50MiB')
+  .refine((text) => parseSize(text) !== undefined, 'want a size such as 50MiB')
+  .transform((text) => parseSize(text) ?? 0);
+
 /** A transfer rate such as `4MiB/s`, as bytes each second. */
 export const rate = z
   .string('want a rate such as 4MiB/s')

@@ -151,10 +151,20 @@ export type CheckConfig =
 /** The update rules. */
 export interface UpdateConfig {
   readonly retry: RetryConfig;
+  readonly metered: MeteredConfig;
   /** What comes of an update while the loader never proved that it counts. */
   readonly unprovenLoader: 'warn' | 'refuse';
   /** `keep`: blocks of the slot that already hold the new content are read and not written again. */
   readonly write: { readonly unchanged: 'keep' | 'overwrite' };
+}
+
+/** What may be fetched unasked over a link that is paid for by the byte. */
+export interface MeteredConfig {
+  /** `auto`: as NetworkManager says. */
+  readonly link: 'auto' | 'metered' | 'unmetered';
+  readonly rule: 'full' | 'wait' | 'fail';
+  /** Most bytes of an update; `undefined`: whatever is a delta. */
+  readonly limitBytes: number | undefined;
 }
 
 /** How preparing and writing are tried again. */

@@ -1,6 +1,7 @@
 import type { SlotBootState } from '../../bootloader/bootloader.ts';
 import type { ErrorCode, ErrorReport } from './errors.ts';
 import type { KnownBad, LoaderProof } from './facts.ts';
+import type { LinkState } from './metered.ts';
 import type {
   CheckResult,
   Deployment,
@@ -65,6 +66,8 @@ export interface StatusView {
   readonly holdUntil: HoldView | undefined;
   readonly startedAtMs: number;
   readonly loader: LoaderView;
+  /** The link, when an update last had to ask whether it is metered; absent where none had to. */
+  readonly link?: LinkState | undefined;
   /** `false`: the loader did not count this boot, so a trial would never fall back. Absent when it can't be told. */
   readonly hasLoaderCounted?: boolean | undefined;
 }
@@ -170,8 +173,11 @@ export interface AgentControl {
   cancel(id: string): Promise<void>;
   /** Stops the download, the write or the wait of update `id` and keeps what is done; nothing new where it is paused. */
   pause(id: string): Promise<void>;
-  /** Lets a paused update go on where it was; nothing new where it is not paused. */
-  resume(id: string): Promise<void>;
+  /**
+   * Lets a paused update go on where it was; nothing new where it is not paused. With `isMeteredAllowed` it may fetch what it
+   * needs over a metered link from now on, paused or not.
+   */
+  resume(id: string, isMeteredAllowed: boolean): Promise<void>;
   /** Starts a trial of what the other slot holds, as an update of kind `rollback`. */
   startRollback(idempotencyKey: string | undefined): Promise<Accepted>;
   rollbacks(limit: number): Promise<readonly RollbackRecord[]>;

@@ -81,6 +81,8 @@ export type AgentErrorCode =
   | 'committed-slot-lost'
   /** An operator or a trigger ended the update. */
   | 'update-cancelled'
+  /** The link is metered, and the update would fetch more than the rule allows unasked. */
+  | 'link-metered'
   /** The image is already running and proven. */
   | 'already-running'
   /** A trigger does not parse, or names what it may not. */

@@ -12,10 +12,16 @@ export function paused<S extends Pausable>(state: S, atMs: number): S {
   return state.pause === undefined ? { ...withoutRetry(state), pause: { atMs } } : state;
 }
 
-/** `state` going on; the same object where it is not paused. */
-export function resumed<S extends Pausable>(state: S): S {
-  if (state.pause === undefined) return state;
-  const rest: S & { pause?: Pause } = { ...state };
+/**
+ * `state` going on, and with `isMeteredAllowed` over a metered link, too; the same object where neither changes anything.
+ */
+export function resumed<S extends Pausable>(state: S, isMeteredAllowed = false): S {
+  const allowed =
+    isMeteredAllowed && state.update.isMeteredAllowed !== true
+      ? { ...state, update: { ...state.update, isMeteredAllowed } }
+      : state;
+  if (allowed.pause === undefined) return allowed;
+  const rest: S & { pause?: Pause } = { ...allowed };
   delete (rest as { pause?: Pause }).pause;
   return rest;
 }

@@ -1,6 +1,7 @@
 import type { CurrentUpdate, HoldView, LoaderView, SlotView, StatusView, Waiting } from './control.ts';
 import type { ErrorReport } from './errors.ts';
 import type { FactsData } from './facts.ts';
+import type { LinkState } from './metered.ts';
 import { proofOf } from './loader-proof.ts';
 import type { Deployment, NodeBoot, Transfer, WriteProgress } from './ports.ts';
 import type { SlotName, UpdateState } from './update-state.ts';
@@ -21,6 +22,7 @@ export interface StatusInput {
   readonly waiting: Waiting | undefined;
   readonly progress: WriteProgress | undefined;
   readonly transfer?: Transfer | undefined;
+  readonly link?: LinkState | undefined;
   readonly degraded: readonly ErrorReport[];
   readonly startedAtMs: number;
   /** The configured loader with its dialect. */
@@ -50,6 +52,7 @@ export function statusOf(input: StatusInput): StatusView {
     holdUntil: activeHold(facts, input.nowMs),
     startedAtMs: input.startedAtMs,
     loader: loaderView(input),
+    link: input.link,
     hasLoaderCounted: input.hasLoaderCounted,
   };
 }

@@ -94,7 +94,7 @@ function fromPreparing(rules: UpdateRules, state: In<'preparing'>, event: Update
     case 'pause-asked':
       return paused(state, event.atMs);
     case 'resume-asked':
-      return resumed(state);
+      return resumed(state, event.isMeteredAllowed);
     case 'effect-failed':
       // What ended as the pause came is done again after it.
       if (state.pause !== undefined) return state;
@@ -114,7 +114,7 @@ function fromWriting(rules: UpdateRules, state: In<'writing'>, event: UpdateEven
     case 'pause-asked':
       return paused(state, event.atMs);
     case 'resume-asked':
-      return resumed(state);
+      return resumed(state, event.isMeteredAllowed);
     case 'effect-failed':
       if (state.pause !== undefined) return state;
       return retried(rules, state, event) ?? ended(state, event.atMs, 'failed', event.error);
@@ -132,7 +132,7 @@ function fromStaged(state: In<'staged'>, event: UpdateEvent): UpdateState {
     case 'pause-asked':
       return paused(state, event.atMs);
     case 'resume-asked':
-      return resumed(state);
+      return resumed(state, event.isMeteredAllowed);
     case 'gates-opened':
       return update.until === 'staged' || pause !== undefined
         ? state

@@ -40,8 +40,8 @@ export type UpdateEvent =
   | { readonly type: 'turned-back'; readonly atMs: number }
   /** Somebody wants the update to stand still. */
   | { readonly type: 'pause-asked'; readonly atMs: number }
-  /** Somebody lets a paused update go on. */
-  | { readonly type: 'resume-asked'; readonly atMs: number }
+  /** Somebody lets an update go on that is paused, or with `isMeteredAllowed` that may not fetch over a metered link. */
+  | { readonly type: 'resume-asked'; readonly isMeteredAllowed?: boolean; readonly atMs: number }
   /** Somebody wants the update to end. */
   | { readonly type: 'cancel-asked'; readonly atMs: number }
   /** The work of a cancelled update is undone. */

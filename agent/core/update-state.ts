@@ -18,6 +18,8 @@ export interface UpdateRequest {
   readonly until: Until;
   readonly requestedAtMs: number;
   readonly requestedBy: 'operator' | 'trigger';
+  /** An operator lets it fetch over a metered link whatever it needs. */
+  readonly isMeteredAllowed?: boolean;
 }
 
 /** What an update puts into a slot. */

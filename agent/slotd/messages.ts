@@ -90,6 +90,7 @@ const progress = z.object({
   resumedBytes: z.number().optional(),
   durableBytes: z.number().optional(),
   patchedBytes: z.number().optional(),
+  missingBytes: z.number().optional(),
   isResumable: z.boolean().optional(),
 });
 

@@ -80,6 +80,7 @@ export class SlotdServer {
     let lastMs = Number.NEGATIVE_INFINITY;
     let lastStep = '';
     let lastDurableBytes: number | undefined;
+    let isPlanTold = false;
     const receiver = new LayerReceiver(connection);
     return service.writeSlot(
       request.slot,
@@ -87,10 +88,12 @@ export class SlotdServer {
       receiver.source,
       (progress) => {
         const now = this.#monotonicMs();
-        // What became durable decides over another attempt, and must not be left out.
-        const isDurable = progress.durableBytes !== lastDurableBytes;
-        if (!isDurable && progress.step === lastStep && now - lastMs < progressEveryMs) return;
+        // What became durable decides over another attempt, what is missing over a metered link: neither is left out.
+        const isDue =
+          progress.durableBytes !== lastDurableBytes || (!isPlanTold && progress.missingBytes !== undefined);
+        if (!isDue && progress.step === lastStep && now - lastMs < progressEveryMs) return;
         lastDurableBytes = progress.durableBytes;
+        isPlanTold ||= progress.missingBytes !== undefined;
         lastMs = now;
         lastStep = progress.step;
         connection.sendIfRoom({ type: 'progress', progress });

@@ -48,6 +48,7 @@ export const requestSchema: z.ZodType<UpdateRequest> = z.looseObject({
   until: z.enum(['staged', 'activated', 'committed']),
   requestedAtMs: timeMs,
   requestedBy: z.enum(['operator', 'trigger']).catch('operator'),
+  isMeteredAllowed: z.exactOptional(z.boolean()),
 });
 
 /** Reads how an update ended; an unknown code becomes `internal`. */

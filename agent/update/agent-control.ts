@@ -19,6 +19,7 @@ import type { EventLog } from './event-log.ts';
 import type { FactsKeeper } from './facts-keeper.ts';
 import type { HealthBoard } from './health-board.ts';
 import type { ImageJudge } from './judge-image.ts';
+import type { MeteredLink } from './metered-link.ts';
 import { NodeControl } from './node-control.ts';
 import type { NodeReader } from './node-reader.ts';
 import { refuseUnlessIdle, refuseUnlessPhase, refuseWhileDegraded, refuseWhilePaused } from './phase-checks.ts';
@@ -58,6 +59,7 @@ export interface ControlPorts {
   readonly nodeReader: NodeReader;
   readonly events: EventLog;
   readonly meter: TransferMeter;
+  readonly metered: MeteredLink;
   readonly health: HealthBoard;
   readonly clock: Clock;
   readonly random: Random;
@@ -102,6 +104,7 @@ export class AgentControlService implements AgentControl {
       areFactsLost: facts.isLost,
       waiting: runner.waiting,
       progress: events.progressNow,
+      link: this.#ports.metered.last,
       transfer: await transferNow(this.#ports),
       degraded: fault === undefined ? degraded : [...degraded, fault],
       startedAtMs: this.#ports.startedAtMs,
@@ -190,10 +193,10 @@ export class AgentControlService implements AgentControl {
     await runner.dispatch({ type: 'pause-asked', atMs: clock.nowMs() }, {}, check);
   }
 
-  async resume(id: string): Promise<void> {
+  async resume(id: string, isMeteredAllowed: boolean): Promise<void> {
     const { runner, clock } = this.#ports;
     const check = (state: UpdateState) => refuseUnlessPhase(state, id, pausablePhases, 'resume');
-    await runner.dispatch({ type: 'resume-asked', atMs: clock.nowMs() }, {}, check);
+    await runner.dispatch({ type: 'resume-asked', isMeteredAllowed, atMs: clock.nowMs() }, {}, check);
   }
 
   async rollbacks(limit: number): Promise<readonly RollbackRecord[]> {

@@ -39,7 +39,10 @@ function sentence(before: UpdateState, event: UpdateEvent, after: UpdateState): 
     return `the update ended: ${after.last?.result ?? 'idle'}${message === undefined ? '' : `: ${message}`}`;
   }
   if (event.type === 'pause-asked') return `an operator paused the update, which is ${after.phase}`;
-  if (event.type === 'resume-asked') return `an operator lets the update go on, which is ${after.phase}`;
+  if (event.type === 'resume-asked') {
+    const link = event.isMeteredAllowed === true ? ', over a metered link, too' : '';
+    return `an operator lets the update go on, which is ${after.phase}${link}`;
+  }
   switch (after.phase) {
     case 'preparing':
       return `an update to ${after.update.image} was asked for`;

@@ -17,7 +17,9 @@ import type { InPhase, SlotName, UpdateState } from '../core/update-state.ts';
 import { verdictOf } from '../core/verdict.ts';
 import type { FactsKeeper } from './facts-keeper.ts';
 import { findPatches } from './find-patches.ts';
+import { ImageFetch, leastNeed } from './image-fetch.ts';
 import { type ImageJudge, pinned, targetOf } from './judge-image.ts';
+import type { MeteredLink } from './metered-link.ts';
 import type { TransferMeter } from './transfer-meter.ts';
 import type { UpdateMemory } from './update-memory.ts';
 
@@ -40,6 +42,7 @@ export class Effects {
   readonly #clock: Clock;
   readonly #tries: number;
   readonly #meter: TransferMeter;
+  readonly #metered: MeteredLink;
   readonly #onProgress: (progress: WriteProgress) => void;
   readonly #onCheck: (result: CheckResult) => void;
   readonly #onFault: (error: unknown) => void;
@@ -53,6 +56,7 @@ export class Effects {
     clock: Clock;
     tries: number;
     meter: TransferMeter;
+    metered: MeteredLink;
     onProgress: (progress: WriteProgress) => void;
     onCheck: (result: CheckResult) => void;
     /** Hears of what an update goes on without. */
@@ -66,6 +70,7 @@ export class Effects {
     this.#clock = ports.clock;
     this.#tries = ports.tries;
     this.#meter = ports.meter;
+    this.#metered = ports.metered;
     this.#onProgress = ports.onProgress;
     this.#onCheck = ports.onCheck;
     this.#onFault = ports.onFault;
@@ -73,6 +78,18 @@ export class Effects {
 
   /** Performs the effect of `state`. Rejects with coded errors; `signal` ends what can be ended. */
   async perform(state: UpdateState, memory: UpdateMemory, signal: AbortSignal): Promise<EffectResult> {
+    try {
+      return await this.#performNow(state, memory, signal);
+    } catch (error) {
+      const isHeld =
+        error instanceof AgentError && error.code === 'link-metered' && this.#metered.rules.rule === 'wait';
+      if (!isHeld) throw error;
+      const text = `${error.message}; kaonctl resume --metered lets it`;
+      return { waiting: { gate: 'metered', code: 'link-metered', text, untilMs: undefined } };
+    }
+  }
+
+  async #performNow(state: UpdateState, memory: UpdateMemory, signal: AbortSignal): Promise<EffectResult> {
     switch (state.phase) {
       case 'preparing':
         return this.#prepare(state, memory, signal);
@@ -125,17 +142,20 @@ export class Effects {
     const closed = await this.#askGates('download', state);
     if (closed !== undefined) return closed;
     const { update } = state;
+    await this.#metered.admitAgain(update);
     const judged = await this.#judge.judge(parseReference(update.image), update.from, memory.deployments, signal);
     if (judged.isAlreadyRunning) {
       return { event: { type: 'found-running', digest: judged.trusted.manifestDigest, atMs: this.#now() } };
     }
     const [blocker] = judged.blockers;
     if (blocker !== undefined) throw new AgentError(blocker.code, blocker.message);
+    await this.#metered.admit(update, leastNeed(judged));
     return { event: { type: 'prepared', target: targetOf(judged), atMs: this.#now() } };
   }
 
   async #write(state: InPhase<'writing'>, memory: UpdateMemory, signal: AbortSignal): Promise<EffectResult> {
     const { update, target } = state;
+    await this.#metered.admitAgain(update);
     const judged = await this.#judge.judge(pinned(update.image, target), update.from, memory.deployments, signal);
     const blocker = judged.blockers[0];
     if (blocker !== undefined) throw new AgentError(blocker.code, blocker.message);
@@ -147,18 +167,16 @@ export class Effects {
     }
     await this.#facts.change((facts) => ({ ...facts, installSequence: facts.installSequence + 1 }));
     const patches = await findPatches(judged, memory.deployments, signal, this.#onFault);
-    const { partitions, boot } = judged.trusted;
-    const indexes = partitions.flatMap(({ index }) => (index === undefined ? [] : [index]));
-    // What is signed comes last: a patch must not give another size to one of its layers.
-    const layers = [...patches, ...partitions, ...indexes, ...(boot?.payloads ?? [])];
-    const sizes = new Map(layers.map(({ layerDigest, layerSizeBytes }) => [layerDigest, layerSizeBytes]));
+    const fetch = new ImageFetch(
+      { judged, patches },
+      update,
+      { meter: this.#meter, metered: this.#metered, clock: this.#clock },
+      signal,
+    );
     await this.#slots.writeSlot(
       target.slot,
       judged.signed,
-      (layerDigest, ranges) => {
-        const layer = { digest: layerDigest, sizeBytes: sizes.get(layerDigest) ?? 0 };
-        return this.#counted(judged.source.openLayer(judged.signed.image, layer, signal, ranges));
-      },
+      fetch.layers,
       (progress) => {
         this.#meter.note(progress);
         this.#onProgress(progress);
@@ -167,13 +185,6 @@ export class Effects {
       patches,
     );
     return { event: { type: 'slot-written', atMs: this.#now() } };
-  }
-
-  async *#counted(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-    for await (const bytes of source) {
-      this.#meter.addFetched(bytes.byteLength);
-      yield bytes;
-    }
   }
 
   async #arm(state: InPhase<'activating'>): Promise<EffectResult> {

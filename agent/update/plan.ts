@@ -33,8 +33,11 @@ export function planOf(image: string, judged: JudgedImage, hasLoaderCounted: boo
   };
 }
 
-/** Boot payloads are fetched only for a loader that needs them. */
-function fetchedLayers({ trusted, node }: JudgedImage): readonly { readonly layerSizeBytes: number }[] {
+/** The layers that an update to `judged` fetches from; boot payloads only for a loader that needs them. */
+export function fetchedLayers({
+  trusted,
+  node,
+}: JudgedImage): readonly { readonly layerDigest: string; readonly layerSizeBytes: number }[] {
   return node.payloads === undefined ? trusted.partitions : [...trusted.partitions, ...(trusted.boot?.payloads ?? [])];
 }
 

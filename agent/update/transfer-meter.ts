@@ -38,6 +38,11 @@ export class TransferMeter {
     return this.#progress?.durableBytes ?? 0;
   }
 
+  /** What the run has to fetch yet, once kaon-slotd said it. */
+  get missingBytes(): number | undefined {
+    return this.#progress?.missingBytes;
+  }
+
   #now(): Transfer {
     const { writtenBytes = 0, keptBytes = 0, copiedBytes = 0, resumedBytes = 0 } = this.#progress ?? {};
     return {

@@ -6,6 +6,7 @@ import { LocalSlotService } from '../../agent/slotd/local-slot-service.ts';
 import { Effects } from '../../agent/update/effects.ts';
 import { FactsKeeper } from '../../agent/update/facts-keeper.ts';
 import { ImageJudge } from '../../agent/update/judge-image.ts';
+import { MeteredLink } from '../../agent/update/metered-link.ts';
 import { TransferMeter } from '../../agent/update/transfer-meter.ts';
 import { UpdateRunner } from '../../agent/update/runner.ts';
 import { start } from '../../agent/update/start.ts';
@@ -13,6 +14,7 @@ import { StreamingSlotWriter } from '../../partitions/streaming-slot-writer.ts';
 import type { CrashImage } from './images.ts';
 import type { PausingOperator } from './pausing-operator.ts';
 import { PowerCut, type World } from './world.ts';
+import { ManualLink } from '../fakes/manual-link.ts';
 import { writerParts } from '../fakes/writer-parts.ts';
 
 export const crashRules: UpdateRules = {
@@ -157,6 +159,7 @@ async function runAgent(
       loader: { name: 'loader', isProofRequired: false },
     });
     const meter = new TransferMeter();
+    const metered = new MeteredLink(new ManualLink(), { rule: 'full', limitBytes: undefined });
     const watch = () => {
       watched = Promise.all([watched, pauseBy(operator)]);
     };
@@ -175,6 +178,7 @@ async function runAgent(
       clock,
       tries: crashRules.tries,
       meter,
+      metered,
       onProgress: ({ writtenBytes }) => {
         if (writtenBytes > 0) watch();
       },

@@ -157,8 +157,8 @@ export class ScriptedControl implements AgentControl {
     this.#ask(`pause ${id}`);
   }
 
-  async resume(id: string): Promise<void> {
-    this.#ask(`resume ${id}`);
+  async resume(id: string, isMeteredAllowed: boolean): Promise<void> {
+    this.#ask(`resume ${id}${isMeteredAllowed ? ' metered' : ''}`);
   }
 
   async startRollback(idempotencyKey: string | undefined): Promise<Accepted> {

@@ -74,13 +74,13 @@ function addPause(program: Command, context: CliContext): void {
 
   const resume = addCommand(program, {
     usage: 'resume [id]',
-    description: 'Let a paused update go on where it was.',
-    examples: ['resume'],
-  });
-  perform(resume, context, async (invocation) => {
+    description: 'Let a paused update go on where it was, or one that waits for a link that is not metered.',
+    examples: ['resume', 'resume --metered'],
+  }).option('--metered', 'let it fetch what it needs over a metered link as well');
+  perform<{ metered?: boolean }>(resume, context, async (invocation) => {
     const api = invocation.api();
     const id = await currentId(api, invocation.args[0], 'resume');
-    await api.resume(id);
+    await api.resume(id, invocation.options.metered === true);
     invocation.print({ updateId: id }, `update ${printable(id)} goes on; see kaonctl status\n`);
     return 0;
   });

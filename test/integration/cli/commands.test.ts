@@ -143,12 +143,12 @@ describe('asking', () => {
     expect((await daemon.run('pause', 'u-7', '--json')).io.json()).toEqual({ updateId: 'u-7' });
     const resumed = await daemon.run('resume');
     expect([resumed.exitCode, resumed.io.stdout]).toEqual([0, 'update u-1 goes on; see kaonctl status\n']);
-    expect((await daemon.run('resume', 'u-7', '--json')).io.json()).toEqual({ updateId: 'u-7' });
+    expect((await daemon.run('resume', 'u-7', '--metered', '--json')).io.json()).toEqual({ updateId: 'u-7' });
     expect(daemon.control.asked.filter((one) => /pause|resume/.test(one))).toEqual([
       'pause u-1',
       'pause u-7',
       'resume u-1',
-      'resume u-7',
+      'resume u-7 metered',
     ]);
   });
 

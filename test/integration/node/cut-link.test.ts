@@ -17,6 +17,7 @@ import { FactsKeeper } from '../../../agent/update/facts-keeper.ts';
 import { ImageJudge } from '../../../agent/update/judge-image.ts';
 import { UpdateRunner } from '../../../agent/update/runner.ts';
 import { start } from '../../../agent/update/start.ts';
+import { MeteredLink } from '../../../agent/update/metered-link.ts';
 import { TransferMeter } from '../../../agent/update/transfer-meter.ts';
 import { StreamingSlotWriter } from '../../../partitions/streaming-slot-writer.ts';
 import { EagerClock } from '../../fakes/eager-clock.ts';
@@ -31,6 +32,7 @@ import { type EmbeddedRegistry, startRegistry } from '../../fakes/registry.ts';
 import { signatureLayer, signatureObject, fillRegistry } from '../../fakes/sample-image.ts';
 import { SeededRandom } from '../../fakes/seeded-random.ts';
 import { makeSigner, simpleSigningPayload } from '../../fakes/signer.ts';
+import { ManualLink } from '../../fakes/manual-link.ts';
 import { writerParts } from '../../fakes/writer-parts.ts';
 import { RecordingIo, testDeps } from '../../unit/cli/recording-io.ts';
 
@@ -122,8 +124,9 @@ async function stage(): Promise<{ readonly state: UpdateState; readonly reporter
   const loader = { name: 'memory', isProofRequired: false };
   const judge = new ImageJudge({ sources: () => source, trust: policy, slots, facts, identity, loader });
   const meter = new TransferMeter();
+  const metered = new MeteredLink(new ManualLink(), { rule: 'full', limitBytes: undefined });
   const effects = new Effects({
-    ...{ judge, slots, facts, clock, meter, tries: rules.tries, gates: [] },
+    ...{ judge, slots, facts, clock, meter, metered, tries: rules.tries, gates: [] },
     health: { run: async () => [] },
     onProgress: (progress) => runner.reportProgress(progress),
     onCheck: () => undefined,

@@ -126,6 +126,7 @@ describe('asking', () => {
     ['POST', '/v1/updates/u-1/activate', undefined, 202, 'activate u-1 false'],
     ['POST', '/v1/updates/u-1/pause', {}, 202, 'pause u-1'],
     ['POST', '/v1/updates/u-1/resume', {}, 202, 'resume u-1'],
+    ['POST', '/v1/updates/u-1/resume', { metered: true }, 202, 'resume u-1 metered'],
     ['POST', '/v1/updates/u-1/cancel', {}, 202, 'cancel u-1'],
     ['POST', '/v1/rollbacks', undefined, 202, 'rollback no key'],
     ['POST', '/v1/slots/a/mark-good', undefined, 204, 'mark-good a'],

@@ -45,6 +45,23 @@ function problemsOf(action: () => unknown): readonly string[] {
 }
 
 describe('the configuration', () => {
+  it('has a rule for metered links', () => {
+    const { update } = parseAll(
+      undefined,
+      changed('update.metered', { link: 'metered', rule: 'wait', limit: '50MiB' }),
+    );
+    expect(update.metered).toEqual({ link: 'metered', rule: 'wait', limitBytes: 50 * 1024 * 1024 });
+    for (const [key, value, want] of [
+      ['link', 'yes', 'want auto, metered or unmetered'],
+      ['rule', 'delta', 'want full, wait or fail'],
+      ['limit', 50, 'want a size such as 50MiB'],
+    ] as const) {
+      const problems = problemsOf(() => parseAll(undefined, changed(`update.metered.${key}`, value)));
+      expect(problems).toEqual([expect.stringContaining(want)]);
+      expect(problems[0]).toContain(`update.metered.${key}`);
+    }
+  });
+
   it('has a complete example', () => {
     const text = readFileSync('examples/kaon.yaml', 'utf8');
     const config = parseConfig({ image: undefined, node: [{ path: 'examples/kaon.yaml', text }] });
@@ -77,6 +94,7 @@ describe('the configuration', () => {
       registries: {},
       health: { deadlineMs: 600_000, checks: [] },
       update: {
+        metered: { link: 'auto', rule: 'full', limitBytes: undefined },
         unprovenLoader: 'warn',
         retry: { attempts: 5, baseMs: 15_000, maxMs: 900_000 },
         write: { unchanged: 'overwrite' },

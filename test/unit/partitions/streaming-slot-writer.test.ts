@@ -218,6 +218,7 @@ describe('writing a slot', () => {
       copiedBytes: 0,
       resumedBytes: 0,
       durableBytes: 0,
+      missingBytes: 0,
       isResumable: false,
     });
   });

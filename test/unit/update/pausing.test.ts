@@ -52,7 +52,7 @@ describe('what an update moved', () => {
     await agent.control.pause(id);
     expect(await node.journal.update(id)).toMatchObject({ transfer: { fetchedBytes: 0 } });
     release();
-    await agent.control.resume(id);
+    await agent.control.resume(id, false);
     await agent.run();
     expect(await node.journal.update(id)).toMatchObject({ transfer: { fetchedBytes: 8192 } });
   });
@@ -81,7 +81,7 @@ describe('a pause', () => {
     await agent.control.pause(id);
     await agent.run();
     release();
-    await agent.control.resume(id);
+    await agent.control.resume(id, false);
     await agent.run();
     expect(agent.runner.state).toMatchObject({ phase: 'staged' });
     expect(writesOf(node)).toBe(2);
@@ -91,7 +91,7 @@ describe('a pause', () => {
   it('that is resumed before the write noticed it lets the write begin again', async () => {
     const node = nodeWith('v2');
     const { agent, id, release } = await inWrite(node);
-    await Promise.all([agent.control.pause(id), agent.control.resume(id)]);
+    await Promise.all([agent.control.pause(id), agent.control.resume(id, false)]);
     release();
     await agent.run();
     expect(agent.runner.state).toMatchObject({ phase: 'staged' });
@@ -108,19 +108,19 @@ describe('a pause', () => {
     await later.pass(60_000);
     expect(writesOf(node)).toBe(1);
     expect((await later.control.status()).waitingFor).toMatchObject([resumeNeeded]);
-    await later.control.resume(id);
+    await later.control.resume(id, false);
     expect((await later.control.status()).waitingFor).toEqual([]);
   });
 
   it('is asked for twice and resumed twice like once', async () => {
     const node = nodeWith('v2');
     const { agent, id, release } = await inWrite(node);
-    await agent.control.resume(id);
+    await agent.control.resume(id, false);
     await agent.control.pause(id);
     await agent.control.pause(id);
     release();
-    await agent.control.resume(id);
-    await agent.control.resume(id);
+    await agent.control.resume(id, false);
+    await agent.control.resume(id, false);
     await agent.run();
     expect(agent.reporter.kinds.filter((kind) => /pause|resume/.test(kind))).toEqual(['pause-asked', 'resume-asked']);
   });
@@ -135,7 +135,7 @@ describe('a pause', () => {
     node.registry.failure = undefined;
     await agent.pass(3_600_000);
     expect(agent.phase).toBe('preparing');
-    await agent.control.resume(updateId);
+    await agent.control.resume(updateId, false);
     await agent.run();
     expect(agent.phase).toBe('staged');
   });
@@ -162,7 +162,7 @@ describe('a pause', () => {
       code: 'update-phase-wrong',
       details: { phase: 'staged', isPaused: true },
     });
-    await agent.control.resume(updateId);
+    await agent.control.resume(updateId, false);
     await agent.control.activate(updateId, false);
     await agent.run();
     expect(agent.phase).toBe('activated');
@@ -193,8 +193,8 @@ describe('a pause', () => {
     await agent.run();
     for (const verb of ['pause', 'resume'] as const) {
       const refusal = { code: 'update-phase-wrong', details: { phase: 'activated' } };
-      await expect(agent.control[verb](updateId)).rejects.toMatchObject(refusal);
-      await expect(agent.control[verb]('u-99')).rejects.toMatchObject({ details: { phase: 'idle' } });
+      await expect(agent.control[verb](updateId, false)).rejects.toMatchObject(refusal);
+      await expect(agent.control[verb]('u-99', false)).rejects.toMatchObject({ details: { phase: 'idle' } });
     }
   });
 

@@ -15,6 +15,7 @@ import type {
   WriteProgress,
   WrittenSlot,
 } from '../../../agent/core/ports.ts';
+import type { MeteredRules } from '../../../agent/core/metered.ts';
 import type { UpdateRules } from '../../../agent/core/update-events.ts';
 import type { Phase, SlotName, UpdateState } from '../../../agent/core/update-state.ts';
 import { LocalSlotService } from '../../../agent/slotd/local-slot-service.ts';
@@ -26,6 +27,7 @@ import { HealthBoard } from '../../../agent/update/health-board.ts';
 import { degradedGate, holdGate } from '../../../agent/update/gates.ts';
 import { ImageJudge } from '../../../agent/update/judge-image.ts';
 import { NodeReader } from '../../../agent/update/node-reader.ts';
+import { MeteredLink } from '../../../agent/update/metered-link.ts';
 import { TransferMeter } from '../../../agent/update/transfer-meter.ts';
 import { UpdateRunner } from '../../../agent/update/runner.ts';
 import { settleLoader } from '../../../agent/update/loader-test.ts';
@@ -33,6 +35,7 @@ import { start, type Started } from '../../../agent/update/start.ts';
 import { StreamingSlotWriter } from '../../../partitions/streaming-slot-writer.ts';
 import { ManualClock } from '../../fakes/manual-clock.ts';
 import { MemorySlotDevices } from '../../fakes/memory-block-device.ts';
+import { ManualLink } from '../../fakes/manual-link.ts';
 import { MemoryBootloader } from '../../fakes/memory-bootloader.ts';
 import { MemoryFacts } from '../../fakes/memory-facts.ts';
 import { MemoryJournal } from '../../fakes/memory-journal.ts';
@@ -269,6 +272,7 @@ export class TestAgent {
     const loader = { name: 'memory', isProofRequired: options.isProofRequired ?? false };
     const judge = new ImageJudge({ sources: () => registry, trust: registry, slots, facts, identity, loader });
     const meter = new TransferMeter();
+    const metered = new MeteredLink(node.link, options.metered ?? { rule: 'full', limitBytes: undefined });
     const effects = new Effects({
       judge,
       slots,
@@ -278,6 +282,7 @@ export class TestAgent {
       clock,
       tries: rules.tries,
       meter,
+      metered,
       onProgress: (progress) => this.runner.reportProgress(progress),
       onCheck: (result) => this.health.put(result),
       onFault: (error) => this.faults.push(error),
@@ -299,6 +304,7 @@ export class TestAgent {
       nodeReader,
       events: this.events,
       meter,
+      metered,
       health: this.health,
       clock,
       random: node.random,
@@ -343,6 +349,7 @@ export class TestAgent {
 }
 
 export interface AgentOptions {
+  readonly metered?: MeteredRules;
   readonly gates?: readonly Gate[];
   readonly reporters?: readonly Reporter[];
   readonly standingFaults?: readonly CheckResult[];
@@ -363,6 +370,7 @@ export class TestNode {
   readonly random = new SeededRandom();
   readonly bootloader = new MemoryBootloader();
   readonly registry = new TestRegistry();
+  readonly link = new ManualLink();
   readonly checks = new ScriptedChecks(this.steps);
   readonly journal = new MemoryJournal((name) => this.steps.take(name));
   readonly facts = new MemoryFacts((name) => this.steps.take(name));
