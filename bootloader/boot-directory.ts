@@ -13,6 +13,15 @@ export interface BootDirectory {
   list(path: string): Promise<readonly string[]>;
   /** A file's bytes. Rejects with `boot-env-unreadable`, also when it has more than `limitBytes`. */
   read(path: string, limitBytes: number): Promise<Uint8Array>;
+  /** At most `lengthBytes` of a file from `offsetBytes` on; fewer, or none, where it ends before. Rejects with `boot-env-unreadable`. */
+  readRange(path: string, offsetBytes: number, lengthBytes: number): Promise<Uint8Array>;
+  /** Makes a folder and those above it where they are missing; durable when it resolves. Rejects with `boot-env-write-failed`. */
+  makeFolder(path: string): Promise<void>;
+  /**
+   * Writes what `from` has under a name that is not there yet, and reads it back from the device where that is possible.
+   * Its contents are durable when it resolves, its name is not. Rejects with `boot-env-write-failed`.
+   */
+  copyNew(from: string, to: string): Promise<void>;
   /** Writes a file under a name that is not there yet. Rejects with `boot-env-write-failed`. */
   writeNew(path: string, bytes: Uint8Array): Promise<void>;
   /** Rejects with `boot-env-write-failed`, also when there is a file of the new name. */

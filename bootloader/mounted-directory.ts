@@ -1,6 +1,7 @@
-import { type FileHandle, open, readdir, rename, rm, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import type { BootDirectory } from './boot-directory.ts';
+import { copyFile } from './copy-file.ts';
 import { BootloaderError, type BootloaderErrorCode } from './errors.ts';
 import { ProcessLock } from './process-lock.ts';
 
@@ -41,6 +42,33 @@ export class MountedBootDirectory implements BootDirectory {
         return bytes;
       }),
     );
+  }
+
+  async readRange(path: string, offsetBytes: number, lengthBytes: number): Promise<Uint8Array> {
+    return this.#attempt('boot-env-unreadable', 'read', path, (full) =>
+      withFile(full, 'r', async (handle) => {
+        const bytes = Buffer.alloc(lengthBytes);
+        let done = 0;
+        for (let read = 1; read > 0 && done < lengthBytes; done += read) {
+          ({ bytesRead: read } = await handle.read(bytes, done, lengthBytes - done, offsetBytes + done));
+        }
+        return bytes.subarray(0, done);
+      }),
+    );
+  }
+
+  async makeFolder(path: string): Promise<void> {
+    await this.#attempt('boot-env-write-failed', 'make', path, async (full) => {
+      const first = await mkdir(full, { recursive: true });
+      // A folder is a name in the one above it.
+      for (let made = full; first !== undefined && made.length >= first.length; made = dirname(made)) {
+        await withFile(dirname(made), 'r', (handle) => handle.sync());
+      }
+    });
+  }
+
+  async copyNew(from: string, to: string): Promise<void> {
+    await this.#attempt('boot-env-write-failed', 'write', to, (full) => copyFile(this.#path(from), full));
   }
 
   async writeNew(path: string, bytes: Uint8Array): Promise<void> {

@@ -1,4 +1,4 @@
-import { besidePathsOf, type BlsEntry, loaderPathOf, parseEntry, parseEntryName } from './bls-entry.ts';
+import { besidePathsOf, type BlsEntry, type EntryName, loaderPathOf, parseEntry, parseEntryName } from './bls-entry.ts';
 import type { BootDirectory } from './boot-directory.ts';
 import {
   choosingVariables,
@@ -7,11 +7,13 @@ import {
   findOverrides,
   type Override,
 } from './systemd-boot-overrides.ts';
-import { type Menu, type MenuEntry, slotOf } from './systemd-boot-state.ts';
+import { readUki } from './read-uki.ts';
+import type { Menu, MenuEntry } from './systemd-boot-state.ts';
 
 /** Where the loader looks, below the root of the partition. */
 export const entriesFolder = 'loader/entries';
-const ukiFolder = 'EFI/Linux';
+/** Where the loader looks for unified kernel images. */
+export const ukiFolder = 'EFI/Linux';
 const configFolder = 'loader';
 
 /** Far more than an entry has; the parser's time grows with the square of a line. */
@@ -23,31 +25,32 @@ export interface MenuPlaces {
   /** The ESP, when our entries are on XBOOTLDR: the loader reads both, and its settings from here. */
   readonly esp: BootDirectory | undefined;
   readonly variables: EfiVariables | undefined;
-  readonly entryPrefix: string;
+  /** Whose entry a name is, and whether it stands behind; `undefined` for one that is not ours. */
+  readonly ownerOf: (name: EntryName) => Pick<MenuEntry, 'slot' | 'isBehind'>;
 }
 
 /** Reads all that the loader chooses from, and by. Rejects with `boot-env-unreadable`. */
-export async function readMenu({ directory, esp, variables, entryPrefix }: MenuPlaces): Promise<Menu> {
-  const ours = await readEntries(directory, entryPrefix);
+export async function readMenu({ directory, esp, variables, ownerOf }: MenuPlaces): Promise<Menu> {
+  const ours = await readEntries(directory, ownerOf);
   // An entry of our name on the other partition is not the one that we write.
-  const others = esp === undefined ? [] : await readEntries(esp, entryPrefix);
-  const foreign = others.map((entry) => ({ ...entry, slot: undefined }));
-  const places = esp === undefined ? [directory] : [directory, esp];
-  const ukis = (await Promise.all(places.map((place) => place.list(ukiFolder)))).flat();
-  return {
-    entries: [...ours, ...foreign],
-    ukis: ukis.filter((name) => parseEntryName(name)?.suffix === '.efi'),
-    overrides: await readOverrides(esp ?? directory, variables),
-  };
+  const foreign = esp === undefined ? [] : await readEntries(esp, () => ({ slot: undefined }));
+  return { entries: [...ours, ...foreign], overrides: await readOverrides(esp ?? directory, variables) };
 }
 
-async function readEntries(directory: BootDirectory, prefix: string): Promise<readonly MenuEntry[]> {
+async function readEntries(directory: BootDirectory, ownerOf: MenuPlaces['ownerOf']): Promise<readonly MenuEntry[]> {
   const entries: MenuEntry[] = [];
   for (const file of await directory.list(entriesFolder)) {
     const name = parseEntryName(file);
     if (name?.suffix !== '.conf') continue;
     const entry = parseEntry(await directory.read(`${entriesFolder}/${file}`, entryLimitBytes));
-    entries.push({ file, name, entry, slot: slotOf(prefix, name), isListed: await canStart(directory, entry) });
+    entries.push({ file, name, entry, ...ownerOf(name), isListed: await canStart(directory, entry) });
+  }
+  for (const file of await directory.list(ukiFolder)) {
+    const name = parseEntryName(file);
+    if (name?.suffix !== '.efi') continue;
+    const uki = await readUki(directory, `${ukiFolder}/${file}`);
+    const entry = uki?.entry ?? { lines: [] };
+    entries.push({ file, name, entry, ...ownerOf(name), isListed: uki !== undefined });
   }
   return entries;
 }

@@ -15,23 +15,24 @@ export const systemdBootCapabilities: BootloaderCapabilities = {
   countsProven: false,
 };
 
-/** One file of `loader/entries`. */
+/** One file of `loader/entries`, or a unified kernel image in `EFI/Linux`. */
 export interface MenuEntry {
   /** The file's name as it is. */
   readonly file: string;
   readonly name: EntryName;
+  /** What it says; of an image, what its release says in an entry's keys. */
   readonly entry: BlsEntry;
   /** Whose entry it is; `undefined` for one that is not ours. */
   readonly slot: SlotName | undefined;
-  /** Whether the loader lists it: it names a file to start, and that file is there. */
+  /** Whether the loader lists it: it names a file to start that is there, or is an image that has a name. */
   readonly isListed: boolean;
+  /** Set for a copy of a proven image that its name keeps behind the other slot's, whatever it counts. */
+  readonly isBehind?: boolean;
 }
 
 /** All that the loader chooses from, and by. */
 export interface Menu {
   readonly entries: readonly MenuEntry[];
-  /** Unified kernel images in `EFI/Linux`; their sort keys are inside them and not read. */
-  readonly ukis: readonly string[];
   /** The strongest first. */
   readonly overrides: readonly Override[];
 }
@@ -70,7 +71,7 @@ export function entryIdOf(prefix: string, slot: SlotName): string {
   return `${prefix}-${slot}`;
 }
 
-/** Whose entry a name is. */
+/** Whose entry of Type 1 a name is. */
 export function slotOf(prefix: string, { id, suffix }: EntryName): SlotName | undefined {
   if (suffix !== '.conf') return undefined;
   if (id.toLowerCase() === entryIdOf(prefix, 'a')) return 'a';
@@ -124,25 +125,26 @@ function chooseBy(menu: Menu, idOf: (entry: MenuEntry) => string): Choice {
   const sorted = sortMenu(menu.entries);
   for (const override of menu.overrides) {
     const { pattern } = override;
-    const isUnknown = /^(@|auto-)/i.test(pattern) || menu.ukis.some((uki) => matchesGlob(pattern, uki));
-    if (isUnknown) return { entry: undefined, by: override };
+    if (/^(@|auto-)/i.test(pattern)) return { entry: undefined, by: override };
     const mayBoot = (each: MenuEntry): boolean => !respectsCounters(override) || !isUsedUp(each);
     const entry = sorted.find((each) => mayBoot(each) && matchesGlob(pattern, idOf(each)));
     if (entry !== undefined) return { entry, by: override };
   }
-  return { entry: menu.ukis.length === 0 ? sorted[0] : undefined, by: undefined };
+  return { entry: sorted[0], by: undefined };
+}
+
+/** Every name that a file with one of these ids can have, counted or not. */
+export function namesOf(ids: readonly string[], suffix: EntryName['suffix']): readonly string[] {
+  const counts = Array.from({ length: mostSystemdBootTries + 1 }, (_, count) => count);
+  const counters = [undefined, ...counts.flatMap((left) => counts.map((done) => ({ left, done })))];
+  return ids.flatMap((id) => counters.map((counter) => formatEntryName({ id, suffix, counter })));
 }
 
 /**
  * Which names of our slots a pattern takes: `all` leaves the choice between them to their order, `some` does not, now or
  * when the counter has gone on.
  */
-export function takenNames(prefix: string, { pattern }: Override): 'all' | 'some' | 'none' {
-  const counts = Array.from({ length: mostSystemdBootTries + 1 }, (_, count) => count);
-  const counters = [undefined, ...counts.flatMap((left) => counts.map((done) => ({ left, done })))];
-  const names = (['a', 'b'] as const).flatMap((slot) =>
-    counters.map((counter) => formatEntryName({ id: entryIdOf(prefix, slot), suffix: '.conf', counter })),
-  );
+export function takenNames(names: readonly string[], { pattern }: Override): 'all' | 'some' | 'none' {
   const taken = names.filter((name) => matchesGlob(pattern, name));
   return taken.length === 0 ? 'none' : taken.length === names.length ? 'all' : 'some';
 }
@@ -191,8 +193,8 @@ function slotState(menu: Menu, slot: SlotName): SlotBootState {
   const entry = entryOf(menu, slot);
   if (entry === undefined) return { state: 'bad', triesLeft: 0 };
   const { counter } = entry.name;
-  // The loader boots an entry without a counter for ever.
-  if (counter === undefined) return { state: 'good', triesLeft: mostSystemdBootTries };
+  // The loader boots an entry without a counter for ever, and one that stands behind as well.
+  if (counter === undefined || entry.isBehind === true) return { state: 'good', triesLeft: mostSystemdBootTries };
   return { state: 'trial', triesLeft: counter.left };
 }
 

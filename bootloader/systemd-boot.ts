@@ -4,24 +4,25 @@ import type { BootDirectory } from './boot-directory.ts';
 import { BootloaderError } from './errors.ts';
 import { formatSlotEntry, type SlotEntry } from './slot-entry.ts';
 import { entriesFolder, entryLimitBytes, hasAllFiles, type MenuPlaces, readMenu } from './systemd-boot-menu.ts';
-import { choosingVariables, describeOverride, type EfiVariables, type Override } from './systemd-boot-overrides.ts';
+import type { EfiVariables } from './systemd-boot-overrides.ts';
 import {
   aboveOthers,
   checkEntryPrefix,
   checkTries,
-  choose,
   entriesOf,
   entryIdOf,
   entryOf,
   firstSlot,
   type Menu,
   type MenuEntry,
+  namesOf,
   otherSlot,
+  slotOf,
   systemdBootCapabilities,
   systemdBootStatus,
-  takenNames,
 } from './systemd-boot-state.ts';
 import { needlessFiles } from './systemd-boot-repair.ts';
+import { SystemdBootRules } from './systemd-boot-rules.ts';
 
 export interface SystemdBootOptions {
   /** Slot a's entry is `<entryPrefix>-a.conf`, slot b's `<entryPrefix>-b.conf`; it is their sort key, too. */
@@ -39,7 +40,7 @@ export interface SystemdBootOptions {
  */
 export class SystemdBootBootloader implements StagingBootloader {
   readonly #directory: BootDirectory;
-  readonly #variables: EfiVariables | undefined;
+  readonly #rules: SystemdBootRules;
   readonly #prefix: string;
   readonly #places: MenuPlaces;
 
@@ -47,9 +48,10 @@ export class SystemdBootBootloader implements StagingBootloader {
   constructor(directory: BootDirectory, { entryPrefix, esp, variables }: SystemdBootOptions) {
     checkEntryPrefix(entryPrefix);
     this.#directory = directory;
-    this.#variables = variables;
     this.#prefix = entryPrefix;
-    this.#places = { directory, esp, variables, entryPrefix };
+    this.#places = { directory, esp, variables, ownerOf: (name) => ({ slot: slotOf(entryPrefix, name) }) };
+    const ids = [entryIdOf(entryPrefix, 'a'), entryIdOf(entryPrefix, 'b')];
+    this.#rules = new SystemdBootRules(entryPrefix, namesOf(ids, '.conf'), variables);
   }
 
   get capabilities(): BootloaderCapabilities {
@@ -58,16 +60,14 @@ export class SystemdBootBootloader implements StagingBootloader {
 
   async readStatus(): Promise<BootStatus> {
     const menu = await readMenu(this.#places);
-    const notes = menu.overrides
-      .filter((each) => takenNames(this.#prefix, each) === 'some')
-      .map((each) => describeOverride(each, `default ${this.#prefix}-*`));
+    const notes = this.#rules.notes(menu);
     return { ...systemdBootStatus(menu), ...(notes.length === 0 ? {} : { notes }) };
   }
 
   async markBad(slot: SlotName): Promise<void> {
     await this.#directory.locked(async () => {
       const menu = await readMenu(this.#places);
-      this.#requireFallback(menu, otherSlot(slot), `mark slot ${slot} bad`);
+      this.#rules.requireFallback(menu, otherSlot(slot), `mark slot ${slot} bad`);
       await this.#unlist(menu, slot);
       await this.#verify(slot, 'bad');
     });
@@ -78,7 +78,7 @@ export class SystemdBootBootloader implements StagingBootloader {
     await this.#directory.locked(async () => {
       const menu = await readMenu(this.#places);
       const other = otherSlot(slot);
-      this.#requireFallback(menu, other, `arm slot ${slot}`);
+      this.#rules.requireFallback(menu, other, `arm slot ${slot}`);
       const template = await this.#template(menu, slot);
       const entry = aboveOthers(
         this.#prefix,
@@ -86,17 +86,18 @@ export class SystemdBootBootloader implements StagingBootloader {
         entriesOf(menu, other).map((each) => each.entry),
       );
       const armed = this.#entry(slot, entry, { left: tries, done: 0 });
-      this.#refuseOverrides(menu, armed);
+      const entries = [...menu.entries.filter((each) => each.slot !== slot), armed];
+      this.#rules.refuseOverrides(menu, entries, armed);
       if (!(await this.#isAlone(menu, armed))) {
         // Power lost after this: the slot has no entry, the other one boots.
         await this.#unlist(menu, slot);
         // Power lost after this: the same. An override that beats the counter has to be gone before there is one.
-        await this.#clearVariables(menu);
+        await this.#rules.clearVariables(menu);
         // The commit point: the entry gets a name that the loader lists, above the other's version.
         await this.#put(armed, (from, to) => this.#directory.rename(from, to));
       } else {
         await this.#directory.sync(entriesFolder);
-        await this.#clearVariables(menu);
+        await this.#rules.clearVariables(menu);
       }
       await this.#verify(slot, 'trial');
     });
@@ -158,45 +159,6 @@ export class SystemdBootBootloader implements StagingBootloader {
   #entry(slot: SlotName, entry: BlsEntry, counter: MenuEntry['name']['counter']): MenuEntry {
     const name = { id: entryIdOf(this.#prefix, slot), suffix: '.conf', counter } as const;
     return { file: formatEntryName(name), name, entry, slot, isListed: true };
-  }
-
-  #requireFallback(menu: Menu, slot: SlotName, verb: string): void {
-    const { state } = systemdBootStatus(menu).slots[slot];
-    if (state === 'good') return;
-    throw new BootloaderError(
-      'boot-fallback-missing',
-      `cannot ${verb}: slot ${slot} is ${state} at the loader, and nothing else would boot`,
-      { details: { slot, state } },
-    );
-  }
-
-  /** Refuses when the loader would not boot `armed` by its order and counter alone. */
-  #refuseOverrides(menu: Menu, armed: MenuEntry): void {
-    const clearable = this.#clearable(menu);
-    const overrides = menu.overrides.filter((override) => !clearable.includes(override));
-    const entries = [...menu.entries.filter(({ slot }) => slot !== armed.slot), armed];
-    const { entry, by } = choose({ ...menu, entries, overrides });
-    const fix = `default ${this.#prefix}-*`;
-    const taking = (each: Override): 'all' | 'some' | 'none' => takenNames(this.#prefix, each);
-    const pinning = overrides.find((each) => taking(each) === 'some' || (each === by && taking(each) === 'none'));
-    let reason: string;
-    if (pinning !== undefined) reason = describeOverride(pinning, fix);
-    else if (entry?.slot === armed.slot) return;
-    else if (entry !== undefined) reason = `entry ${entry.file} stands before it; put "${fix}" into loader/loader.conf`;
-    else
-      reason = `the place of ${menu.ukis.join(', ')} in EFI/Linux can't be told; move it away, or put "${fix}" into loader/loader.conf`;
-    throw new BootloaderError('bootloader-unsupported', `cannot arm slot ${armed.slot ?? ''}: ${reason}`, {
-      details: { overrides },
-    });
-  }
-
-  #clearable(menu: Menu): readonly Override[] {
-    return menu.overrides.filter((each) => each.line === undefined && takenNames(this.#prefix, each) !== 'all');
-  }
-
-  async #clearVariables(menu: Menu): Promise<void> {
-    const sources = this.#clearable(menu).map(({ source }) => source);
-    for (const name of choosingVariables) if (sources.includes(name)) await this.#variables?.remove(name);
   }
 
   #stagedPath(slot: SlotName): string {

@@ -78,6 +78,19 @@ export class PowerLossDirectory implements BootDirectory {
     return Uint8Array.from(bytes);
   }
 
+  async readRange(path: string, offsetBytes: number, lengthBytes: number): Promise<Uint8Array> {
+    return this.#file(path, 'boot-env-unreadable').bytes.slice(offsetBytes, offsetBytes + lengthBytes);
+  }
+
+  async makeFolder(): Promise<void> {
+    // A folder is a part of the names here.
+  }
+
+  async copyNew(from: string, to: string): Promise<void> {
+    await this.writeNew(to, this.#file(from, 'boot-env-write-failed').bytes);
+    await this.syncContents(to);
+  }
+
   async writeNew(path: string, bytes: Uint8Array): Promise<void> {
     this.#beforeStep('write');
     this.#refuse(path);

@@ -2,10 +2,11 @@ import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, describe, expect, it } from 'vitest';
+import type { EntryName } from '../../bootloader/bls-entry.ts';
 import { MountedBootDirectory } from '../../bootloader/mounted-directory.ts';
 import { SystemdBootBootloader } from '../../bootloader/systemd-boot.ts';
 import { readMenu } from '../../bootloader/systemd-boot-menu.ts';
-import { sortMenu } from '../../bootloader/systemd-boot-state.ts';
+import { slotOf, sortMenu } from '../../bootloader/systemd-boot-state.ts';
 import { compareVersions } from '../../bootloader/version-order.ts';
 import { RealSystemdBoot } from './real-systemd-boot.ts';
 
@@ -101,7 +102,8 @@ describe('bootctl and kaon', () => {
     ];
     for (const change of states) {
       await change();
-      const places = { directory, esp: undefined, variables: undefined, entryPrefix: 'kaon' };
+      const ownerOf = (name: EntryName) => ({ slot: slotOf('kaon', name) });
+      const places = { directory, esp: undefined, variables: undefined, ownerOf };
       const ours = sortMenu((await readMenu(places)).entries).map(({ name, entry }) => ({
         id: `${name.id}.conf`,
         version: entry.lines.find(({ key }) => key === 'version')?.value,

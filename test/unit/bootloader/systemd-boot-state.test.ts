@@ -6,6 +6,7 @@ import {
   checkEntryPrefix,
   type Menu,
   type MenuEntry,
+  namesOf,
   slotOf,
   sortMenu,
   systemdBootStatus,
@@ -22,7 +23,7 @@ function kaon(file: string, version: number): MenuEntry {
 }
 
 function menuOf(entries: readonly MenuEntry[], more: Partial<Menu> = {}): Menu {
-  return { entries, ukis: [], overrides: [], ...more };
+  return { entries, overrides: [], ...more };
 }
 
 describe('the loader’s order', () => {
@@ -70,7 +71,8 @@ describe('the status', () => {
     const ours = [kaon('kaon-a.conf', 1)];
     expect(systemdBootStatus(menuOf([...ours, entryOf('rescue.conf', 'sort-key a\n')])).primary).toBeUndefined();
     expect(systemdBootStatus(menuOf([...ours, entryOf('rescue.conf')])).primary).toBe('a');
-    expect(systemdBootStatus(menuOf(ours, { ukis: ['linux.efi'] })).primary).toBeUndefined();
+    expect(systemdBootStatus(menuOf([...ours, entryOf('linux.efi', 'sort-key a\n')])).primary).toBeUndefined();
+    expect(systemdBootStatus(menuOf([...ours, entryOf('linux.efi', 'sort-key z\n')])).primary).toBe('a');
     expect(systemdBootStatus(menuOf([])).primary).toBeUndefined();
   });
 
@@ -106,16 +108,16 @@ describe('the status', () => {
 
   it('lets a default for both slots choose them over images in EFI/Linux', () => {
     const overrides = findOverrides(Buffer.from('default kaon-*\n'), {});
-    expect(systemdBootStatus(menuOf([kaon('kaon-a.conf', 1)], { overrides, ukis: ['x.efi'] })).primary).toBe('a');
-    expect(
-      systemdBootStatus(menuOf([kaon('kaon-a.conf', 1)], { overrides, ukis: ['kaon-c.efi'] })).primary,
-    ).toBeUndefined();
+    const withImage = (file: string) => menuOf([kaon('kaon-a.conf', 1), entryOf(file, 'sort-key a\n')], { overrides });
+    expect(systemdBootStatus(withImage('x.efi')).primary).toBe('a');
+    expect(systemdBootStatus(withImage('kaon-c.efi')).primary).toBeUndefined();
   });
 });
 
 describe('names and versions', () => {
   it('tells whether a pattern leaves both slots to their order, counted or not', () => {
-    const takes = (pattern: string) => takenNames('kaon', { source: 'default', pattern, line: 1 });
+    const takes = (pattern: string) =>
+      takenNames(namesOf(['kaon-a', 'kaon-b'], '.conf'), { source: 'default', pattern, line: 1 });
     expect(['kaon-*', '*', 'kaon-?.conf', 'kaon-a*', 'kaon-b+0*', 'kaon', 'rescue*'].map(takes)).toEqual([
       'all',
       'all',

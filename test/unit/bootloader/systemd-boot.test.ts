@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { SystemdBootBootloader, type SystemdBootOptions } from '../../../bootloader/systemd-boot.ts';
 import type { ChoosingVariable, EfiVariables } from '../../../bootloader/systemd-boot-overrides.ts';
+import { sampleUki } from '../../fakes/sample-uki.ts';
 import { PowerLossDirectory } from '../../fakes/power-loss-directory.ts';
 import { blessBoot, bootSystemdBoot } from '../../fakes/systemd-boot-firmware.ts';
 
@@ -96,8 +97,10 @@ describe('activation', () => {
     expect(names()).toEqual(before);
   });
 
-  it.each([{ 'first.conf': 'sort-key aaa\nlinux /vmlinuz\n' }, { 'EFI/Linux/debian.efi': 'MZ' }])(
-    'refuses beside what may stand before it, until a default takes both slots: %j',
+  const image = sampleUki({ '.osrel': 'ID=debian\nVERSION_ID=12\n' }).toString('latin1');
+
+  it.each([{ 'first.conf': 'sort-key aaa\nlinux /vmlinuz\n' }, { 'EFI/Linux/debian.efi': image }])(
+    'refuses beside what stands before it, until a default takes both slots: %j',
     async (foreign) => {
       const refused = nodeWith({ ...proven, ...foreign });
       await expect(refused.loader.activate('b', 3)).rejects.toMatchObject({ code: 'bootloader-unsupported' });
@@ -106,6 +109,16 @@ describe('activation', () => {
       expect((await loader.readStatus()).primary).toBe('b');
     },
   );
+
+  it.each([
+    ['behind', image.replace('ID=debian', 'ID=zebian')],
+    ['not listed, for it has no release', sampleUki({ '.linux': 'k' }).toString('latin1')],
+    ['no image', 'MZ'],
+  ])('arms beside a file in EFI/Linux that is %s', async (_what, bytes) => {
+    const { loader } = nodeWith({ ...proven, 'EFI/Linux/other.efi': bytes });
+    await loader.activate('b', 3);
+    expect((await loader.readStatus()).primary).toBe('b');
+  });
 
   it('refuses a slot whose machine id sorts it behind the other one', async () => {
     const { loader } = nodeWith({
