@@ -25,7 +25,7 @@ import { needlessFiles } from './systemd-boot-repair.ts';
 import { SystemdBootRules } from './systemd-boot-rules.ts';
 
 export interface SystemdBootOptions {
-  /** Slot a's entry is `<entryPrefix>-a.conf`, slot b's `<entryPrefix>-b.conf`; it is their sort key, too. */
+  /** Slot a's entry or image is `<entryPrefix>-a`, slot b's `<entryPrefix>-b`; it is the entries' sort key, too. */
   readonly entryPrefix: string;
   /** The ESP, when the entries are on XBOOTLDR. */
   readonly esp?: BootDirectory;

@@ -11,6 +11,8 @@ export interface PlannedPayload {
 /** The room that a slot's payloads have: what is free, and what the slot's own files give back. */
 export interface PayloadRoom extends FreeRoom {
   readonly reclaimableBytes: number;
+  /** How often each payload must have room. */
+  readonly copies: number;
 }
 
 /** For the folder's own entries and the files of the loader that are written beside: they are small. */
@@ -33,15 +35,21 @@ export function takenBytes(sizes: readonly number[], clusterBytes: number): numb
   return sizes.reduce((sum, sizeBytes) => sum + Math.ceil(sizeBytes / clusterBytes) * clusterBytes, 0);
 }
 
-/** The most that must be free at once while `boot` is staged: all of its files, as those of the slot are removed first. */
-export function neededBytes(boot: TrustedBoot, clusterBytes: number): number {
+/**
+ * The most that must be free at once until `boot` is proven: all of its files, `copies` times, as those of the slot are
+ * removed first.
+ */
+export function neededBytes(
+  boot: TrustedBoot,
+  { clusterBytes, copies }: Pick<PayloadRoom, 'clusterBytes' | 'copies'>,
+): number {
   const sizes = boot.payloads.map(({ layerSizeBytes }) => layerSizeBytes);
-  return takenBytes(sizes, clusterBytes) + spareClusters * clusterBytes;
+  return takenBytes(sizes, clusterBytes) * copies + spareClusters * clusterBytes;
 }
 
 /** Throws `boot-partition-full` with the numbers when `boot` does not fit. */
 export function checkRoom(slot: 'a' | 'b', boot: TrustedBoot, room: PayloadRoom): void {
-  const needed = neededBytes(boot, room.clusterBytes);
+  const needed = neededBytes(boot, room);
   const available = room.freeBytes + room.reclaimableBytes;
   if (needed <= available) return;
   throw new PartitionError(

@@ -12,6 +12,14 @@ export interface StagedPayload {
   readonly path: string;
 }
 
+/** What a loader does with payloads besides reading them where they were staged. */
+export interface PayloadUse {
+  /** How often each payload must have room: 2 where it is copied before it is proven. */
+  readonly copies: number;
+  /** The folder that a staged payload is moved to, and which files of it are a slot's. */
+  readonly listed: { readonly folder: string; readonly isOf: (slot: 'a' | 'b', name: string) => boolean } | undefined;
+}
+
 /** The ending of a file that is not whole yet; no entry names one. */
 const unfinished = '.tmp';
 
@@ -22,19 +30,26 @@ const unfinished = '.tmp';
 export class PayloadStore {
   readonly #directory: PayloadDirectory;
   readonly #folder: string;
+  readonly #use: PayloadUse;
 
   /** The slots' folders are `<folder>/a` and `<folder>/b`. */
-  constructor(directory: PayloadDirectory, folder: string) {
+  constructor(directory: PayloadDirectory, folder: string, use: PayloadUse = { copies: 1, listed: undefined }) {
     this.#directory = directory;
     this.#folder = folder;
+    this.#use = use;
   }
 
   /** The room for payloads of `slot`. Rejects with `boot-partition-failed`. */
   async room(slot: 'a' | 'b'): Promise<PayloadRoom> {
     const { freeBytes, clusterBytes } = await this.#directory.room();
-    const files = await this.#directory.files(this.#folderOf(slot));
+    const { copies, listed } = this.#use;
+    const moved = listed === undefined ? [] : await this.#directory.files(listed.folder);
+    const files = [
+      ...(await this.#directory.files(this.#folderOf(slot))),
+      ...moved.filter(({ name }) => listed?.isOf(slot, name)),
+    ];
     const sizes = files.map(({ sizeBytes }) => sizeBytes);
-    return { freeBytes, clusterBytes, reclaimableBytes: takenBytes(sizes, clusterBytes) };
+    return { freeBytes, clusterBytes, copies, reclaimableBytes: takenBytes(sizes, clusterBytes) };
   }
 
   /**

@@ -4,13 +4,16 @@ import { Efivarfs } from '../../bootloader/efivarfs.ts';
 import { MountedBootDirectory } from '../../bootloader/mounted-directory.ts';
 import { MountedBootloader, type WithLoader } from '../../bootloader/mounted-bootloader.ts';
 import { SystemdBootBootloader } from '../../bootloader/systemd-boot.ts';
+import { ukiFolder } from '../../bootloader/systemd-boot-menu.ts';
 import { systemdBootCapabilities } from '../../bootloader/systemd-boot-state.ts';
+import { ukiOwnerOfFile } from '../../bootloader/systemd-boot-uki-state.ts';
+import { SystemdBootUkis } from '../../bootloader/systemd-boot-ukis.ts';
 import { LoaderVariables } from '../../bootloader/systemd-boot-variables.ts';
 import type { BootAccess, BootPartition } from '../../partitions/boot-partition.ts';
 import { DemandMountedPartition } from '../../partitions/demand-mounted-partition.ts';
 import { KeptBootPartition } from '../../partitions/kept-boot-partition.ts';
 import { MountedPayloadDirectory } from '../../partitions/mounted-payload-directory.ts';
-import { PayloadStore } from '../../partitions/payload-store.ts';
+import { PayloadStore, type PayloadUse } from '../../partitions/payload-store.ts';
 import type { BootPartitionConfig, SlotConfig, SystemdBootConfig } from '../config/config.ts';
 import type { SlotName } from '../core/update-state.ts';
 import { ProcessCommandRunner } from '../host/process-command-runner.ts';
@@ -49,12 +52,13 @@ export function buildSystemdBoot(
   const open = (root: string, espRoot: string | undefined) => {
     const directory = (at: string) => new MountedBootDirectory(at, join(place.runtimeDir, 'boot-partition.lock'));
     const { entryPrefix } = config;
-    const loader = new SystemdBootBootloader(directory(root), {
+    const Loader = config.entries === 'type2' ? SystemdBootUkis : SystemdBootBootloader;
+    const loader = new Loader(directory(root), {
       entryPrefix,
       ...variables,
       ...(espRoot === undefined ? {} : { esp: directory(espRoot) }),
     });
-    return { loader, store: new PayloadStore(new MountedPayloadDirectory(root), entryPrefix) };
+    return { loader, store: new PayloadStore(new MountedPayloadDirectory(root), entryPrefix, useOf(config)) };
   };
   const mounted = <T>(access: BootAccess, act: (opened: ReturnType<typeof open>) => Promise<T>): Promise<T> =>
     xbootldr === undefined
@@ -65,9 +69,17 @@ export function buildSystemdBoot(
   const withLoader: WithLoader = (access, act) => mounted(access, ({ loader }) => act(loader));
   const withPartition: WithBootPartition = mounted;
   const optionsOf = ({ bootOptions, bootName }: SlotConfig) =>
-    [bootOptions ?? '', `kaon.slot=${bootName}`].join(' ').trim();
+    // An entry of Type 2 has the options inside its image, and no others.
+    config.entries === 'type2' ? '' : [bootOptions ?? '', `kaon.slot=${bootName}`].join(' ').trim();
   return {
     bootloader: new MountedBootloader(systemdBootCapabilities, withLoader),
     payloads: new LoaderPayloads(withPartition, { a: optionsOf(slots.a), b: optionsOf(slots.b) }),
   };
+}
+
+/** What becomes of a staged payload: an entry of Type 1 names it where it is, an image of Type 2 is moved and copied. */
+function useOf({ entries, entryPrefix }: SystemdBootConfig): PayloadUse {
+  if (entries === 'type1') return { copies: 1, listed: undefined };
+  const isOf = (slot: SlotName, name: string) => ukiOwnerOfFile(entryPrefix, name) === slot;
+  return { copies: 2, listed: { folder: ukiFolder, isOf } };
 }

@@ -54,8 +54,10 @@ export interface SystemdBootConfig {
   readonly esp: BootPartitionConfig;
   /** Where entries and kernels lie; `undefined`: on the ESP. */
   readonly xbootldr: BootPartitionConfig | undefined;
-  /** Entries are `<entryPrefix>-a.conf` and `-b.conf`, kernels lie in `<entryPrefix>/a` and `/b`. */
+  /** Entries are `<entryPrefix>-a` and `-b` with their suffix, what is staged lies in `<entryPrefix>/a` and `/b`. */
   readonly entryPrefix: string;
+  /** `type1`: entries are files that name a kernel or an image. `type2`: they are unified kernel images in EFI/Linux. */
+  readonly entries: 'type1' | 'type2';
   readonly tries: number;
 }
 

@@ -146,6 +146,9 @@ function bootOptionContradictions({ slots: { a, b }, bootloader }: KaonConfig): 
   if (bootloader.type !== 'systemd-boot') {
     return [`slots.a.bootOptions: kaon writes no entries for ${bootloader.type}; remove it from both slots`];
   }
+  if (bootloader.entries === 'type2') {
+    return ['slots.a.bootOptions: an entry of type 2 has its options inside its image; remove it from both slots'];
+  }
   if (one === undefined || other === undefined) {
     return [`slots.${one === undefined ? 'a' : 'b'}.bootOptions: it is missing; want it in both slots or in none`];
   }

@@ -72,9 +72,10 @@ export class LoaderPayloads implements BootPayloads {
 }
 
 function budgetOf(room: PayloadRoom): PayloadBudget {
-  const { freeBytes, reclaimableBytes, clusterBytes } = room;
-  const spareBytes = neededBytes({ payloads: [], options: undefined }, clusterBytes);
-  return { availableBytes: Math.max(0, freeBytes + reclaimableBytes - spareBytes), clusterBytes };
+  const { freeBytes, reclaimableBytes, clusterBytes, copies } = room;
+  const spareBytes = neededBytes({ payloads: [], options: undefined }, room);
+  const availableBytes = Math.max(0, freeBytes + reclaimableBytes - spareBytes);
+  return { availableBytes: Math.floor(availableBytes / copies), clusterBytes };
 }
 
 /** The entry of a slot: signed files and options, then what the node adds for the slot. */

@@ -159,6 +159,19 @@ describe('staging payloads', () => {
     await expect(stage(store, old)).resolves.toHaveLength(2);
   });
 
+  it('wants room for a second copy where the loader needs one, and counts the slot’s listed images as room', async () => {
+    const listed = { folder: 'EFI/Linux', isOf: (slot: string, name: string) => name === `kaon-${slot}.efi` };
+    const files = { 'EFI/Linux/kaon-a.efi': 'x'.repeat(2048), 'EFI/Linux/kaon-b.efi': 'x'.repeat(1024) };
+    const roomy = (sizeBytes: number) =>
+      new PayloadStore(new PowerLossPayloads(new PowerLossDirectory(files), sizeBytes), 'kaon', { copies: 2, listed });
+    const needed = 2 * (9_216 + 5_120) + 8 * 512;
+    await expect(stage(roomy(2048 + needed - 1), old)).rejects.toMatchObject({
+      code: 'boot-partition-full',
+      details: { neededBytes: needed, reclaimableBytes: 1024, copies: 2 },
+    });
+    await expect(stage(roomy(2048 + needed), old)).resolves.toHaveLength(2);
+  });
+
   it('refuses bytes that the device gives back differently, and keeps nothing of them', async () => {
     const partition = new PowerLossDirectory({});
     const directory = new PowerLossPayloads(partition);

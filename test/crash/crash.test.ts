@@ -52,7 +52,7 @@ const behaviours: readonly Behaviour[] = [
   'no-agent',
   'fails-then-no-agent',
 ];
-const loaders = ['kaon', 'rauc', 'gpt', 'tryboot', 'efi', 'systemd-boot'] as const;
+const loaders = ['kaon', 'rauc', 'gpt', 'tryboot', 'efi', 'systemd-boot', 'systemd-boot-uki'] as const;
 
 describe('an update that nothing disturbs', () => {
   it.each(loaders)('commits a healthy image (%s)', async (loader) => {

@@ -15,6 +15,7 @@ import type {
 import type { MintingPolicy } from '../../agent/slotd/local-slot-service.ts';
 import { cutRanges } from '../fakes/cut-ranges.ts';
 import { indexedLayer } from '../fakes/indexed-layer.ts';
+import { sampleUki } from '../fakes/sample-uki.ts';
 
 /** How an image behaves once it is booted. */
 export type Behaviour =
@@ -46,9 +47,12 @@ export interface CrashImage {
   /** Whether its layers are zstd frames with a block index; else they are the content. */
   readonly isIndexed: boolean;
   readonly layers: readonly CrashLayer[];
-  /** For loaders that read no slot. */
+  /** For loaders that read no slot: a unified kernel image, which does for a kernel as well. */
   readonly kernel: Uint8Array;
 }
+
+/** What is signed in the kernels: the factory's image is the newest, so that each update of it goes back. */
+const kernelVersions: Readonly<Record<string, string>> = { factory: '5', new: '4', next: '6', older: '3' };
 
 export const partitionBytes = { boot: 8192, root: 16384 } as const;
 
@@ -63,7 +67,9 @@ export function makeImage(name: string, behaviour: Behaviour, agent: 1 | 2 = 1, 
   // The root's content is smaller than its partition, so that the tail is zeroed.
   const partitions = { boot: fill(partitionBytes.boot, 1), root: fill(10_000, 2) };
   const layers = Object.entries(partitions).map(([part, content]) => layerOf(part, content, isIndexed));
-  return { name, behaviour, agent, partitions, isIndexed, layers, kernel: fill(1_500, 3) };
+  const release = `ID=edge\nIMAGE_VERSION=${kernelVersions[name] ?? '1'}\n`;
+  const kernel = sampleUki({ '.osrel': release, '.linux': Buffer.from(fill(1_500, 3)).toString('latin1') });
+  return { name, behaviour, agent, partitions, isIndexed, layers, kernel };
 }
 
 const bytesOf = (text: string) => new TextEncoder().encode(text);
@@ -87,9 +93,12 @@ export function digestOfImage(image: CrashImage): string {
 /** A registry, its signatures and both judges in one: what is not in it, nobody signed. */
 export class CrashRegistry implements ImageSource, TrustPolicy, MintingPolicy {
   readonly #images: readonly CrashImage[];
+  readonly #role: 'kernel' | 'uki';
 
-  constructor(images: readonly CrashImage[]) {
+  /** `role` is what the images' kernels are for the loader. */
+  constructor(images: readonly CrashImage[], role: 'kernel' | 'uki') {
     this.#images = images;
+    this.#role = role;
   }
 
   async resolve(reference: Reference): Promise<ResolvedImage> {
@@ -145,8 +154,8 @@ export class CrashRegistry implements ImageSource, TrustPolicy, MintingPolicy {
       agentVersion: undefined,
       partitions: image.layers.map(({ signed }) => signed),
       boot: {
-        payloads: [{ role: 'kernel', layerDigest: digestOf(image.kernel), layerSizeBytes: image.kernel.byteLength }],
-        options: 'ro',
+        payloads: [{ role: this.#role, layerDigest: digestOf(image.kernel), layerSizeBytes: image.kernel.byteLength }],
+        options: this.#role === 'uki' ? undefined : 'ro',
       },
     };
   }

@@ -10,6 +10,8 @@ import { GrubBootloader } from '../../bootloader/grub.ts';
 import type { GrubLayout } from '../../bootloader/grub-dialect.ts';
 import { encodeEnvironment } from '../../bootloader/grubenv.ts';
 import { SystemdBootBootloader } from '../../bootloader/systemd-boot.ts';
+import { ukiOwnerOfFile } from '../../bootloader/systemd-boot-uki-state.ts';
+import { SystemdBootUkis } from '../../bootloader/systemd-boot-ukis.ts';
 import { TrybootBootloader } from '../../bootloader/tryboot.ts';
 import { PayloadStore } from '../../partitions/payload-store.ts';
 import { EfiFirmware } from '../fakes/efi-firmware.ts';
@@ -39,9 +41,9 @@ export interface LoaderTwin {
 
 /**
  * The loaders of the crash suite: two dialects of GRUB, three that count or arm otherwise, and one that starts kernels
- * from its own partition.
+ * from its own partition, by entries of either type.
  */
-export type LoaderName = 'kaon' | 'rauc' | 'gpt' | 'tryboot' | 'efi' | 'systemd-boot';
+export type LoaderName = 'kaon' | 'rauc' | 'gpt' | 'tryboot' | 'efi' | 'systemd-boot' | 'systemd-boot-uki';
 
 type BeforeStep = (name: string) => void;
 
@@ -59,6 +61,8 @@ export function makeLoaderTwin(name: LoaderName, kernel: Uint8Array, beforeStep:
       return efiTwin(beforeStep);
     case 'systemd-boot':
       return systemdBootTwin(kernel, beforeStep);
+    case 'systemd-boot-uki':
+      return systemdBootUkiTwin(kernel, beforeStep);
   }
 }
 
@@ -150,6 +154,29 @@ function systemdBootTwin(kernel: Uint8Array, beforeStep: BeforeStep): LoaderTwin
       const entry = startEntry(partition);
       started = partition.textOf((entry?.keys.get('linux') ?? '').replace(/^\//, ''));
       return entry?.id === 'kaon-a' ? 'a' : entry?.id === 'kaon-b' ? 'b' : 'rescue';
+    },
+    reboot: nothing,
+    losePower: (fate) => partition.losePower(fate),
+    payloads: () => new LoaderPayloads((_access, act) => act({ store: store(), loader: adapter() }), { a: '', b: '' }),
+    startedKernel: () => Buffer.from(started, 'latin1'),
+  };
+}
+
+function systemdBootUkiTwin(kernel: Uint8Array, beforeStep: BeforeStep): LoaderTwin {
+  const factory = Buffer.from(kernel).toString('latin1');
+  const partition = new PowerLossDirectory({ 'EFI/Linux/kaon-a.efi': factory }, beforeStep);
+  const adapter = () => new SystemdBootUkis(partition, { entryPrefix: 'kaon' });
+  const isOf = (slot: SlotName, name: string) => ukiOwnerOfFile('kaon', name) === slot;
+  const use = { copies: 2, listed: { folder: 'EFI/Linux', isOf } };
+  const store = () => new PayloadStore(new PowerLossPayloads(partition), 'kaon', use);
+  let started = '';
+  return {
+    adapter,
+    boot: () => {
+      const { path = '' } = startEntry(partition) ?? {};
+      started = partition.textOf(path);
+      const [, slot] = /^EFI\/Linux\/kaon-([ab])/.exec(path) ?? [];
+      return slot === 'a' || slot === 'b' ? slot : 'rescue';
     },
     reboot: nothing,
     losePower: (fate) => partition.losePower(fate),

@@ -85,7 +85,7 @@ export class World {
     const beforeStep = (name: string) => this.#beforeStep(name);
     this.plan = plan;
     this.images = [factory, ...images];
-    this.registry = new CrashRegistry(images);
+    this.registry = new CrashRegistry(images, plan.loader === 'systemd-boot-uki' ? 'uki' : 'kernel');
     this.loader = makeLoaderTwin(plan.loader, factory.kernel, beforeStep);
     const partitions = { boot: { sizeBytes: partitionBytes.boot }, root: { sizeBytes: partitionBytes.root } };
     this.devices = new MemorySlotDevices({ slots: { a: partitions, b: partitions }, beforeStep });

@@ -6,60 +6,103 @@ import type { PowerLossDirectory } from './power-loss-directory.ts';
  */
 
 interface Listed {
+  readonly folder: string;
   readonly file: string;
+  readonly suffix: string;
   readonly id: string;
   readonly left: number;
   readonly done: number;
   readonly keys: ReadonlyMap<string, string>;
 }
 
-const folder = 'loader/entries/';
+const folders = [
+  ['loader/entries/', '.conf', keysOfEntry],
+  ['EFI/Linux/', '.efi', keysOfImage],
+] as const;
 
 /** One boot: the id that starts, or `undefined` with nothing to start. It counts by renaming, and flushes. */
 export function bootSystemdBoot(partition: PowerLossDirectory): string | undefined {
   return startEntry(partition)?.id;
 }
 
-/** One boot, with all that the entry says which starts. */
+/** One boot, with all that the entry says which starts, and the path that it has from then on. */
 export function startEntry(
   partition: PowerLossDirectory,
-): { readonly id: string; readonly keys: ReadonlyMap<string, string> } | undefined {
+): { readonly id: string; readonly path: string; readonly keys: ReadonlyMap<string, string> } | undefined {
   const chosen = listEntries(partition).sort(order)[0];
   if (chosen === undefined) return undefined;
-  if (chosen.left !== -1) {
-    const counted = `${chosen.id}+${Math.max(0, chosen.left - 1)}-${chosen.done + 1}.conf`;
-    const text = partition.textOf(folder + chosen.file);
-    partition.drop(folder + chosen.file);
-    partition.put(folder + counted, text);
-  }
-  return chosen;
+  const path = chosen.folder + chosen.file;
+  if (chosen.left === -1) return { ...chosen, path };
+  const counted = `${chosen.folder}${chosen.id}+${Math.max(0, chosen.left - 1)}-${chosen.done + 1}${chosen.suffix}`;
+  const text = partition.textOf(path);
+  partition.drop(path);
+  partition.put(counted, text);
+  return { ...chosen, path: counted };
 }
 
 /** What systemd-bless-boot does with the entry that was booted: its name loses the counter, unless the name is taken. */
 export function blessBoot(partition: PowerLossDirectory, id: string): void {
   const counted = listEntries(partition).find((entry) => entry.id === id && entry.left !== -1);
-  if (counted === undefined || partition.paths.includes(`${folder}${id}.conf`)) return;
-  partition.put(`${folder}${id}.conf`, partition.textOf(folder + counted.file));
-  partition.drop(folder + counted.file);
+  if (counted === undefined) return;
+  const good = counted.folder + id + counted.suffix;
+  if (partition.paths.includes(good)) return;
+  partition.put(good, partition.textOf(counted.folder + counted.file));
+  partition.drop(counted.folder + counted.file);
 }
 
 function listEntries(partition: PowerLossDirectory): Listed[] {
   const listed: Listed[] = [];
-  for (const path of partition.paths) {
-    const file = path.startsWith(folder) ? path.slice(folder.length) : '';
-    if (!file.endsWith('.conf')) continue;
-    const keys = new Map<string, string>();
-    for (const line of partition.textOf(path).split('\n')) {
-      const words = line.trim().split(/\s+/);
-      if (words.length > 1) keys.set(words[0] ?? '', words.slice(1).join(' '));
+  for (const [folder, suffix, keysOf] of folders) {
+    for (const path of partition.paths) {
+      const file = path.startsWith(folder) ? path.slice(folder.length) : '';
+      const keys = file.endsWith(suffix) ? keysOf(partition, path) : undefined;
+      if (keys === undefined) continue;
+      const [id = '', counter] = file.slice(0, -suffix.length).split('+');
+      const [left = '-1', done = '0'] = counter?.split('-') ?? [];
+      listed.push({ folder, file, suffix, id, left: Number(left), done: Number(done), keys });
     }
-    const kernel = keys.get('linux') ?? keys.get('efi');
-    if (kernel === undefined || !partition.paths.includes(kernel.replace(/^\//, ''))) continue;
-    const [id = '', counter] = file.slice(0, -'.conf'.length).split('+');
-    const [left = '-1', done = '0'] = counter?.split('-') ?? [];
-    listed.push({ file, id, left: Number(left), done: Number(done), keys });
   }
   return listed;
+}
+
+/** What an entry says; nothing when its kernel is not there. */
+function keysOfEntry(partition: PowerLossDirectory, path: string): ReadonlyMap<string, string> | undefined {
+  const keys = new Map<string, string>();
+  for (const line of partition.textOf(path).split('\n')) {
+    const words = line.trim().split(/\s+/);
+    if (words.length > 1) keys.set(words[0] ?? '', words.slice(1).join(' '));
+  }
+  const kernel = keys.get('linux') ?? keys.get('efi');
+  return kernel !== undefined && partition.paths.includes(kernel.replace(/^\//, '')) ? keys : undefined;
+}
+
+/** What an image says of itself; nothing when it is no whole image. */
+function keysOfImage(partition: PowerLossDirectory, path: string): ReadonlyMap<string, string> | undefined {
+  const image = Buffer.from(partition.textOf(path), 'latin1');
+  if (image.byteLength < 300 || image.toString('latin1', 0, 2) !== 'MZ') return undefined;
+  const pe = image.readUInt32LE(60);
+  const table = pe + 24 + image.readUInt16LE(pe + 20);
+  const values = new Map<string, string>();
+  for (let index = 0; index < image.readUInt16LE(pe + 6); index += 1) {
+    const at = table + index * 40;
+    if (image.toString('latin1', at, at + 7) !== '.osrel\0') continue;
+    const from = image.readUInt32LE(at + 20);
+    for (const line of image.toString('latin1', from, from + image.readUInt32LE(at + 8)).split('\n')) {
+      const [key = '', value] = line.split('=');
+      if (value !== undefined) values.set(key, value.replaceAll('"', ''));
+    }
+  }
+  const [id, version] = [
+    values.get('IMAGE_ID') ?? values.get('ID'),
+    values.get('IMAGE_VERSION') ?? values.get('VERSION_ID'),
+  ];
+  const keys = [
+    ['sort-key', id],
+    ['version', version],
+  ] as const;
+  return id === undefined
+    ? undefined
+    : new Map(keys.flatMap(([key, value]) => (value === undefined ? [] : [[key, value]])));
 }
 
 function order(x: Listed, y: Listed): number {

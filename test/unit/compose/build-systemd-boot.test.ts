@@ -6,6 +6,7 @@ import { buildSystemdBoot } from '../../../agent/compose/build-systemd-boot.ts';
 import { parseConfig } from '../../../agent/config/parse-config.ts';
 import type { TrustedImage } from '../../../agent/core/ports.ts';
 import { TrustedDescriptor } from '../../../partitions/trusted-descriptor.ts';
+import { sampleUki } from '../../fakes/sample-uki.ts';
 import { sha256 } from '../../fakes/sample-image.ts';
 
 let folder: string;
@@ -19,12 +20,15 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true }));
 
-function build(bootloader: string) {
+function build(
+  bootloader: string,
+  [optionsOfA, optionsOfB] = [' bootOptions: root=/dev/a,', ' bootOptions: root=/dev/b,'],
+) {
   const text = `formatVersion: 1
 node: {compatible: acme}
 slots:
-  a: {bootName: A, bootOptions: root=/dev/a, partitions: {root: {device: /dev/a}}}
-  b: {bootName: B, bootOptions: root=/dev/b, partitions: {root: {device: /dev/b}}}
+  a: {bootName: A,${optionsOfA} partitions: {root: {device: /dev/a}}}
+  b: {bootName: B,${optionsOfB} partitions: {root: {device: /dev/b}}}
 bootloader: ${bootloader}
 `;
   const { bootloader: config, slots } = parseConfig({ image: undefined, node: [{ path: 'kaon.yaml', text }] });
@@ -87,6 +91,30 @@ describe('systemd-boot as it is configured', () => {
     writeFileSync(at('esp/loader/loader.conf'), 'default kaon-a*\n');
     const node = build(bootloader);
     expect((await node.bootloader.readStatus()).primary).toBe('a');
+  });
+
+  it('has images in EFI/Linux where it is configured so, with no options but their own', async () => {
+    const uki = sampleUki({ '.osrel': 'ID=edge\nIMAGE_VERSION=2\n', '.linux': 'k' });
+    mkdirSync(at('esp/EFI/Linux'), { recursive: true });
+    writeFileSync(at('esp/EFI/Linux/kaon-a.efi'), sampleUki({ '.osrel': 'ID=edge\nIMAGE_VERSION=3\n' }));
+    const config = `{type: systemd-boot, entries: type2, esp: {path: ${at('esp')}}}`;
+    const node = build(config, ['', '']);
+    const layerDigest = sha256(uki);
+    const boot = {
+      payloads: [{ role: 'uki', layerDigest, layerSizeBytes: uki.byteLength }],
+      options: undefined,
+    } as const;
+    const minted = TrustedDescriptor.mintAfterVerification({ manifestDigest: layerDigest, partitions: [], boot });
+    const source = async function* () {
+      yield uki;
+    };
+    await node.payloads.stage('b', { ...image, boot }, minted, source, () => undefined, new AbortController().signal);
+    await node.bootloader.activate('b', 3);
+    expect(readdirSync(at('esp/EFI/Linux')).toSorted()).toEqual(['kaon-a.1+0.efi', 'kaon-a.2+0.efi', 'kaon-b+3.efi']);
+    expect(readFileSync(at('esp/EFI/Linux/kaon-b+3.efi')).equals(uki)).toBe(true);
+    await node.bootloader.markGood('b');
+    expect(readdirSync(at('esp/EFI/Linux')).toSorted()).toEqual(['kaon-a.2+0.efi', 'kaon-b.efi']);
+    expect(() => build(config)).toThrow(/slots.a.bootOptions: an entry of type 2 has its options inside its image/);
   });
 
   it('says what room there is for payloads', async () => {

@@ -32,6 +32,14 @@ describe('the proof that a loader counts', () => {
 });
 
 describe('the configuration of a loader without an environment', () => {
+  it('has entries of type 1 at systemd-boot, unless images in EFI/Linux are wanted', () => {
+    expect(loaderOf('{ type: systemd-boot, esp: { path: /efi } }')).toMatchObject({ entries: 'type1' });
+    expect(loaderOf('{ type: systemd-boot, esp: { path: /efi }, entries: type2 }')).toMatchObject({ entries: 'type2' });
+    expect(() => loaderOf('{ type: systemd-boot, esp: { path: /efi }, entries: type3 }')).toThrow(
+      expect.objectContaining({ message: expect.stringContaining('want type1 (entries in loader/entries)') as string }),
+    );
+  });
+
   it('names the disk of a GPT and the partitions with the bits', () => {
     expect(loaderOf(`{ type: gpt, disk: /dev/sda, ${guids} }`)).toEqual({
       type: 'gpt',

@@ -314,13 +314,18 @@ describe('the trial guard under systemd-boot', () => {
   };
 
   /** A boot of slot b with these entries; `counted` is the name that it was counted under. */
-  function run(entries: readonly string[], counted: string | undefined, isMounted: boolean, isReadable = true) {
+  function run(
+    entries: readonly string[],
+    counted: string | undefined,
+    isMounted: boolean,
+    { isReadable = true, folder = 'loader/entries' } = {},
+  ) {
     mkdirSync(path('efivars'));
-    mkdirSync(path('esp/loader/entries'), { recursive: true });
-    for (const name of entries) writeFileSync(path(`esp/loader/entries/${name}`), 'linux /kernel\n');
+    mkdirSync(path(`esp/${folder}`), { recursive: true });
+    for (const name of entries) writeFileSync(path(`esp/${folder}/${name}`), 'linux /kernel\n');
     variable('LoaderInfo', 'systemd-boot 252.39');
     variable('LoaderDevicePartUUID', '6B1D1C2E-0001');
-    if (counted !== undefined) variable('LoaderBootCountPath', `\\loader\\entries\\${counted}`);
+    if (counted !== undefined) variable('LoaderBootCountPath', `\\${folder}\\${counted}`.replaceAll('/', '\\'));
     script('findmnt', isMounted ? `echo ${path('esp')}` : 'exit 1');
     script(
       'mount',
@@ -350,6 +355,17 @@ describe('the trial guard under systemd-boot', () => {
     expect(run(entries, counted, true)).toMatchObject({ calls: [], status: 0 });
   });
 
+  it('reboots a trial of an image in EFI/Linux, and not the copy that the loader fell back to', () => {
+    const images = { folder: 'EFI/Linux' };
+    const trial = run(['kaon-a.1+0.efi', 'kaon-a.2+0.efi', 'kaon-b+1-1.efi'], 'kaon-b+1-1.efi', true, images);
+    expect(trial.calls).toContain('reboot');
+    rmSync(path('calls'), { force: true });
+    rmSync(path('esp'), { recursive: true });
+    rmSync(path('efivars'), { recursive: true });
+    const fallback = ['kaon-a.1+0.efi', 'kaon-a.2+0-1.efi', 'kaon-b+0-2.efi'];
+    expect(run(fallback, 'kaon-a.2+0-1.efi', true, images)).toMatchObject({ calls: [], status: 0 });
+  });
+
   it('mounts the partition to look, where nobody has it mounted, and leaves it as it was', () => {
     expect(run(['kaon-a.conf', 'kaon-b.conf'], 'kaon-b+1-1.conf', false)).toMatchObject({ calls: [], status: 0 });
     expect(readFileSync(path('mounts'), 'utf8').trim().split('\n')).toEqual([
@@ -359,7 +375,7 @@ describe('the trial guard under systemd-boot', () => {
   });
 
   it('believes the loader that this is a trial when the entries can not be read', () => {
-    expect(run(['kaon-b.conf'], 'kaon-b+1-1.conf', false, false).calls).toContain('reboot');
+    expect(run(['kaon-b.conf'], 'kaon-b+1-1.conf', false, { isReadable: false }).calls).toContain('reboot');
   });
 });
 
