@@ -31,7 +31,7 @@ export function ukiIds(prefix: string): readonly string[] {
 export function ukiOwnerOf(prefix: string, { id, suffix, counter }: EntryName): Pick<MenuEntry, 'slot' | 'isBehind'> {
   const [, letter, copy] = /^-([ab])(\.[12])?$/.exec(id.toLowerCase().slice(prefix.length)) ?? [];
   if (suffix !== '.efi' || !id.toLowerCase().startsWith(prefix) || letter === undefined) return { slot: undefined };
-  // systemd-bless-boot takes the counter from a copy that the loader fell back to: it is a proven name like any other.
+  // systemd-bless-boot takes the counter from a copy that the loader fell back to: it does not stand behind any more.
   return { slot: letter === 'a' ? 'a' : 'b', isBehind: copy !== undefined && counter !== undefined };
 }
 
@@ -80,7 +80,10 @@ export function tidyingOf(menu: Menu, slot: SlotName, booted: SlotName): Tidying
   const files = menu.entries.filter((each) => each.slot === slot);
   const listed = files.filter(({ isListed }) => isListed);
   const behind = listed.filter(({ isBehind }) => isBehind === true);
-  const plain = listed.find(({ name }) => name.counter === undefined);
+  const isCopy = ({ name }: MenuEntry): boolean => /\.[12]$/.test(name.id);
+  const [plain] = listed
+    .filter(({ name }) => name.counter === undefined)
+    .toSorted((a, b) => Number(isCopy(a)) - Number(isCopy(b)));
   const [counted] = listed
     .filter(({ name, isBehind }) => name.counter !== undefined && isBehind !== true)
     .toSorted((a, b) => (a.name.counter?.left ?? 0) - (b.name.counter?.left ?? 0));
@@ -90,7 +93,7 @@ export function tidyingOf(menu: Menu, slot: SlotName, booted: SlotName): Tidying
   const keptFiles = [kept ?? []].flat();
   return {
     needless: keptFiles.length === 0 ? [] : files.filter((each) => !keptFiles.includes(each)),
-    isToBePlain: kept === behind && !isLive(entryOf(menu, otherSlot(slot))),
+    isToBePlain: kept === behind ? !isLive(entryOf(menu, otherSlot(slot))) : keptFiles.some(isCopy),
   };
 }
 

@@ -1,7 +1,7 @@
 import { execFile, spawn } from 'node:child_process';
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 
 const run = promisify(execFile);
@@ -9,6 +9,7 @@ const run = promisify(execFile);
 const loader = '/usr/lib/systemd/boot/efi/systemd-bootx64.efi';
 const firmware = '/usr/share/OVMF';
 const entriesFolder = 'loader/entries';
+const ukiFolder = 'EFI/Linux';
 const bootLimitMs = 90_000;
 
 /** An entry as `bootctl list` tells of it. */
@@ -33,7 +34,7 @@ export class RealSystemdBoot {
   static async make(): Promise<RealSystemdBoot> {
     const work = await mkdtemp(join(tmpdir(), 'kaon-sdboot-'));
     const node = new RealSystemdBoot(work);
-    for (const folder of ['EFI/BOOT', 'kaon-a', 'kaon-b', entriesFolder]) {
+    for (const folder of ['EFI/BOOT', 'kaon-a', 'kaon-b', 'kaon/a', 'kaon/b', entriesFolder, ukiFolder]) {
       await mkdir(join(node.esp, folder), { recursive: true });
     }
     await cp(loader, join(node.esp, 'EFI/BOOT/BOOTX64.EFI'));
@@ -65,9 +66,25 @@ export class RealSystemdBoot {
     await writeFile(join(this.esp, path), text);
   }
 
-  /** The names in `loader/entries`. */
-  async names(): Promise<readonly string[]> {
-    return (await readdir(join(this.esp, entriesFolder))).toSorted();
+  /** Puts the program of a slot under a path, as the loader knows a unified kernel image: with a release inside it. */
+  async putImage(path: string, slot: 'a' | 'b', release: string): Promise<void> {
+    const section = join(this.#work, 'osrel');
+    await writeFile(section, release);
+    await run('objcopy', [
+      `--add-section=.osrel=${section}`,
+      '--change-section-vma=.osrel=0x100000',
+      join(this.esp, `kaon-${slot}/vmlinuz`),
+      join(this.esp, path),
+    ]);
+  }
+
+  async drop(path: string): Promise<void> {
+    await rm(join(this.esp, path));
+  }
+
+  /** The names in `loader/entries`, or in another folder. */
+  async names(folder = entriesFolder): Promise<readonly string[]> {
+    return (await readdir(join(this.esp, folder))).toSorted();
   }
 
   async read(name: string): Promise<string> {
@@ -82,8 +99,10 @@ export class RealSystemdBoot {
     await run('mkfs.vfat', ['-F', '32', '-s', '1', disk]);
     for (const name of await readdir(this.esp)) await run('mcopy', ['-s', '-i', disk, join(this.esp, name), '::/']);
     const console = await this.#start(disk);
-    await rm(join(this.esp, entriesFolder), { recursive: true });
-    await run('mcopy', ['-s', '-i', disk, `::/${entriesFolder}`, join(this.esp, 'loader')]);
+    for (const folder of [entriesFolder, ukiFolder]) {
+      await rm(join(this.esp, folder), { recursive: true });
+      await run('mcopy', ['-s', '-i', disk, `::/${folder}`, join(this.esp, dirname(folder))]);
+    }
     return /\[started ([ab])\]/.exec(console)?.[1];
   }
 
@@ -118,13 +137,13 @@ export class RealSystemdBoot {
           .map((line) => JSON.parse(line) as ToldEntry);
   }
 
-  /** Runs systemd-bless-boot in a root where the loader has told that it booted `name`. The entries are as it left them. */
-  async bless(name: string, verb: 'good' | 'bad' | 'status'): Promise<string> {
+  /** Runs systemd-bless-boot in a root where the loader has told that it booted `path`. The entries are as it left them. */
+  async bless(path: string, verb: 'good' | 'bad' | 'status'): Promise<string> {
     const variable = join(this.#work, 'LoaderBootCountPath');
-    const path = Buffer.from(`\\loader\\entries\\${name}\0`, 'utf16le');
-    await writeFile(variable, Buffer.concat([Buffer.from([6, 0, 0, 0]), path]));
+    const text = Buffer.from(`\\${path.replaceAll('/', '\\')}\0`, 'utf16le');
+    await writeFile(variable, Buffer.concat([Buffer.from([6, 0, 0, 0]), text]));
     // A root of its own: the tool refuses in containers, and reads the variables from /sys.
-    const text = await this.#withMount(`
+    const told = await this.#withMount(`
       root=${this.#work}/root; vars=$root/sys/firmware/efi/efivars
       mkdir -p $root; mount -t tmpfs none $root; mkdir $root/usr $root/proc $root/sys $root/esp $root/run $root/tmp
       mount --bind /usr $root/usr; mount --bind "$1" $root/esp; mount --bind /proc $root/proc
@@ -132,9 +151,11 @@ export class RealSystemdBoot {
       mount -t tmpfs none $root/sys; mkdir -p $vars; mount -t tmpfs none $vars
       cp ${variable} $vars/LoaderBootCountPath-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f
       chroot $root /usr/lib/systemd/systemd-bless-boot --path=/esp ${verb}
-      rm -rf ${this.esp}/${entriesFolder}; cp -r "$1"/${entriesFolder} ${this.esp}/loader/
+      for folder in ${entriesFolder} ${ukiFolder}; do
+        rm -rf ${this.esp}/$folder; cp -r "$1"/$folder ${this.esp}/$folder
+      done
     `);
-    return text.trim();
+    return told.trim();
   }
 
   /** Runs a script with the ESP copied to a file system of its own, in mount and process namespaces of their own. */

@@ -5,6 +5,8 @@ import { afterEach, describe, expect, it } from 'vitest';
 import type { EntryName } from '../../bootloader/bls-entry.ts';
 import { MountedBootDirectory } from '../../bootloader/mounted-directory.ts';
 import { SystemdBootBootloader } from '../../bootloader/systemd-boot.ts';
+import { ukiOwnerOf } from '../../bootloader/systemd-boot-uki-state.ts';
+import { SystemdBootUkis } from '../../bootloader/systemd-boot-ukis.ts';
 import { readMenu } from '../../bootloader/systemd-boot-menu.ts';
 import { slotOf, sortMenu } from '../../bootloader/systemd-boot-state.ts';
 import { compareVersions } from '../../bootloader/version-order.ts';
@@ -128,23 +130,130 @@ describe('systemd-bless-boot and kaon', () => {
     const { node, loader } = await newNode();
     await loader.activate('b', 3);
     const armed = await node.read('kaon-b+3.conf');
-    expect(await node.bless('kaon-b+3.conf', 'status')).toBe('indeterminate');
-    await node.bless('kaon-b+3.conf', 'good');
+    expect(await node.bless('loader/entries/kaon-b+3.conf', 'status')).toBe('indeterminate');
+    await node.bless('loader/entries/kaon-b+3.conf', 'good');
     expect(await node.names()).toEqual(['kaon-a.conf', 'kaon-b.conf', 'kaon-b.conf.staged']);
     await loader.markGood('b');
     expect(await node.read('kaon-b.conf')).toBe(armed);
     // It runs after kaon, too, and finds nothing left to do.
-    await node.bless('kaon-b+3.conf', 'good');
-    expect(await node.bless('kaon-b+3.conf', 'status')).toBe('good');
+    await node.bless('loader/entries/kaon-b+3.conf', 'good');
+    expect(await node.bless('loader/entries/kaon-b+3.conf', 'status')).toBe('good');
     expect(await node.names()).toEqual(['kaon-a.conf', 'kaon-b.conf', 'kaon-b.conf.staged']);
   });
 
   it('agree that a slot it calls bad is a trial without tries', async () => {
     const { node, loader } = await newNode();
     await loader.activate('b', 3);
-    await node.bless('kaon-b+3.conf', 'bad');
+    await node.bless('loader/entries/kaon-b+3.conf', 'bad');
     expect(await node.names()).toContain('kaon-b+0.conf');
     expect(await loader.readStatus()).toMatchObject({ primary: 'a', trial: 'b', slots: { b: { triesLeft: 0 } } });
+  });
+});
+
+/** Slot a is a proven image in EFI/Linux, slot b a staged one, with these versions. */
+async function newUkiNode(versionOfA: string, versionOfB: string) {
+  const node = await RealSystemdBoot.make();
+  nodes.push(node);
+  await node.put('loader/loader.conf', 'timeout 0\n');
+  await node.putImage('EFI/Linux/kaon-a.efi', 'a', releaseOf(versionOfA));
+  await node.putImage('kaon/b/staged.efi', 'b', releaseOf(versionOfB));
+  const directory = new MountedBootDirectory(node.esp, join(node.esp, '../lock'));
+  const images = () => node.names('EFI/Linux');
+  return { node, directory, images, loader: new SystemdBootUkis(directory, { entryPrefix: 'kaon' }) };
+}
+
+function releaseOf(version: string): string {
+  return `PRETTY_NAME="Edge ${version}"\nID=debian\nIMAGE_ID=edge\nVERSION_ID=99\nIMAGE_VERSION=${version}\n`;
+}
+
+describe('systemd-boot itself and kaon, with images in EFI/Linux', () => {
+  it('count a trial of a newer image, and fall back', { timeout: bootsMs }, async () => {
+    const { node, loader, images } = await newUkiNode('2.9', '2.10');
+    await loader.activate('b', 1);
+    expect(await node.boot()).toBe('b');
+    expect(await images()).toEqual(['kaon-a.efi', 'kaon-b+0-1.efi']);
+    expect(await node.boot()).toBe('a');
+    expect(await loader.readStatus()).toMatchObject({ primary: 'a', trial: 'b', slots: { b: { triesLeft: 0 } } });
+  });
+
+  it('count a trial of an older image, and fall back to the newer one', { timeout: bootsMs }, async () => {
+    const { node, loader, images } = await newUkiNode('2.10', '2.9');
+    await loader.activate('b', 2);
+    expect(await node.boot()).toBe('b');
+    expect(await images()).toEqual(['kaon-a.1+0.efi', 'kaon-a.2+0.efi', 'kaon-b+1-1.efi']);
+    expect(await node.boot()).toBe('b');
+    expect(await node.boot()).toBe('a');
+    expect(await images()).toEqual(['kaon-a.1+0.efi', 'kaon-a.2+0-1.efi', 'kaon-b+0-2.efi']);
+    await loader.repair('a', false);
+    expect(await images()).toEqual(['kaon-a.efi', 'kaon-b+0-2.efi']);
+    expect(await node.boot()).toBe('a');
+  });
+
+  it('keep an older image that was proven, and go forward again', { timeout: bootsMs }, async () => {
+    const { node, loader, images } = await newUkiNode('2.10', '2.9');
+    await loader.activate('b', 1);
+    expect(await node.boot()).toBe('b');
+    await loader.markGood('b');
+    expect(await node.boot()).toBe('b');
+    expect(await images()).toEqual(['kaon-a.2+0.efi', 'kaon-b.efi']);
+    await loader.activate('a', 9);
+    expect(await node.boot()).toBe('a');
+    expect(await images()).toEqual(['kaon-a+8-1.efi', 'kaon-b.efi']);
+  });
+});
+
+describe('bootctl and kaon, with images in EFI/Linux', () => {
+  it('agree on versions, counters and order, other images and entries among them', async () => {
+    const { node, directory, loader } = await newUkiNode('2.10', '2.9');
+    await node.put('loader/entries/zz.conf', 'sort-key edge\nversion 2.9.5\nefi /kaon-a/vmlinuz\n');
+    await node.putImage('EFI/Linux/other.efi', 'a', 'ID=zebra\nVERSION_ID="12"\nVERSION="12 (bookworm)"\n');
+    await node.putImage('EFI/Linux/plain.efi', 'a', 'NAME=Plain\nBUILD_ID=3\n');
+    const states = [
+      () => loader.markGood('a'),
+      () => loader.activate('b', 3).catch(() => loader.markGood('a')),
+      () => node.drop('loader/entries/zz.conf'),
+      () => loader.activate('b', 3),
+      () => loader.markGood('b'),
+      () => loader.activate('a', 1),
+      () => loader.markBad('a'),
+    ];
+    for (const change of states) {
+      await change();
+      const ownerOf = (name: EntryName) => ukiOwnerOf('kaon', name);
+      const { entries } = await readMenu({ directory, esp: undefined, variables: undefined, ownerOf });
+      const ours = sortMenu(entries).map(({ name, entry }) => ({
+        id: `${name.id}${name.suffix}`,
+        version: entry.lines.find(({ key }) => key === 'version')?.value,
+        sortKey: entry.lines.find(({ key }) => key === 'sort-key')?.value,
+        triesLeft: name.counter?.left,
+        triesDone: name.counter?.done,
+      }));
+      const told = (await node.bootctlList()).map(({ id, version, sortKey, triesLeft, triesDone }) => ({
+        ...{ id, version, sortKey, triesLeft },
+        // It leaves out a zero.
+        triesDone: triesLeft === undefined ? undefined : (triesDone ?? 0),
+      }));
+      expect(told).toEqual(ours);
+      const { primary } = await loader.readStatus();
+      if (primary !== undefined) expect(told[0]?.id).toMatch(new RegExp(`^kaon-${primary}`));
+    }
+  });
+});
+
+describe('systemd-bless-boot and kaon, with images in EFI/Linux', () => {
+  it('come to the same name, and leave a fallback good that stood behind', async () => {
+    const { node, loader, images } = await newUkiNode('2.9', '2.10');
+    await loader.activate('b', 3);
+    await node.bless('EFI/Linux/kaon-b+3.efi', 'good');
+    expect(await images()).toEqual(['kaon-a.efi', 'kaon-b.efi']);
+    await loader.markGood('b');
+    expect(await images()).toEqual(['kaon-a.efi', 'kaon-b.efi']);
+    await loader.activate('a', 3);
+    expect(await images()).toEqual(['kaon-a+3.efi', 'kaon-b.1+0.efi', 'kaon-b.2+0.efi']);
+    await node.bless('EFI/Linux/kaon-b.2+0.efi', 'good');
+    expect(await loader.readStatus()).toMatchObject({ primary: 'b', isUntidy: true, slots: { b: { state: 'good' } } });
+    await loader.repair('b', false);
+    expect(await images()).toEqual(['kaon-a+3.efi', 'kaon-b.efi']);
   });
 });
 

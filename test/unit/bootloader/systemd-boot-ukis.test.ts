@@ -146,6 +146,8 @@ describe('an older image', () => {
     blessBoot(partition, 'kaon-a.2');
     expect(names()).toEqual(['kaon-a.1+0.efi', 'kaon-a.2.efi', 'kaon-b+0-1.efi']);
     expect(await loader.readStatus()).toMatchObject({ primary: 'a', isUntidy: true, slots: { a: { state: 'good' } } });
+    partition.drop(`${folder}kaon-a.1+0.efi`);
+    expect((await loader.readStatus()).isUntidy).toBe(true);
     await loader.activate('b', 1);
     expect(boots(partition, 2)).toEqual(['kaon-b', 'kaon-a.2']);
     await loader.repair('a', false);
