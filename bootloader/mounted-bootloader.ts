@@ -1,4 +1,5 @@
 import type { BootloaderCapabilities, BootStatus, SlotName, StagingBootloader } from './bootloader.ts';
+import type { LoaderCanary } from './canary.ts';
 import type { SlotEntry } from './slot-entry.ts';
 
 /** Runs something while the loader's partitions are mounted: for reading, for a change, or for one that must not fail. */
@@ -13,10 +14,13 @@ export type WithLoader = <T>(
  */
 export class MountedBootloader implements StagingBootloader {
   readonly capabilities: BootloaderCapabilities;
+  readonly canary: LoaderCanary | undefined;
   readonly #withLoader: WithLoader;
 
-  constructor(capabilities: BootloaderCapabilities, withLoader: WithLoader) {
+  /** `hasCanary`: the loaders that `withLoader` brings have one. */
+  constructor(capabilities: BootloaderCapabilities, hasCanary: boolean, withLoader: WithLoader) {
     this.capabilities = capabilities;
+    this.canary = hasCanary ? mountedCanary(withLoader) : undefined;
     this.#withLoader = withLoader;
   }
 
@@ -43,4 +47,18 @@ export class MountedBootloader implements StagingBootloader {
   async stageEntry(slot: SlotName, entry: SlotEntry): Promise<void> {
     await this.#withLoader('write', (loader) => loader.stageEntry(slot, entry));
   }
+}
+
+function mountedCanary(withLoader: WithLoader): LoaderCanary {
+  const withCanary = <T>(access: 'read' | 'write' | 'rescue', act: (canary: LoaderCanary) => Promise<T>): Promise<T> =>
+    withLoader(access, ({ canary }) => {
+      if (canary === undefined) throw new Error('internal: the loader has no canary');
+      return act(canary);
+    });
+  return {
+    rebootArgument: undefined,
+    arm: (booted) => withCanary('write', (canary) => canary.arm(booted)),
+    read: (booted) => withCanary('read', (canary) => canary.read(booted)),
+    clear: (booted) => withCanary('rescue', (canary) => canary.clear(booted)),
+  };
 }

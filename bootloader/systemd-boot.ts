@@ -21,6 +21,7 @@ import {
   systemdBootCapabilities,
   systemdBootStatus,
 } from './systemd-boot-state.ts';
+import { isCanary, SystemdBootCanary } from './systemd-boot-canary.ts';
 import { needlessFiles } from './systemd-boot-repair.ts';
 import { SystemdBootRules } from './systemd-boot-rules.ts';
 
@@ -41,6 +42,7 @@ export interface SystemdBootOptions {
 export class SystemdBootBootloader implements StagingBootloader {
   readonly #directory: BootDirectory;
   readonly #rules: SystemdBootRules;
+  readonly #canary: SystemdBootCanary;
   readonly #prefix: string;
   readonly #places: MenuPlaces;
 
@@ -52,22 +54,28 @@ export class SystemdBootBootloader implements StagingBootloader {
     this.#places = { directory, esp, variables, ownerOf: (name) => ({ slot: slotOf(entryPrefix, name) }) };
     const ids = [entryIdOf(entryPrefix, 'a'), entryIdOf(entryPrefix, 'b')];
     this.#rules = new SystemdBootRules(entryPrefix, namesOf(ids, '.conf'), variables);
+    this.#canary = new SystemdBootCanary(directory, entryPrefix, this.#rules, () => this.#menu());
   }
 
   get capabilities(): BootloaderCapabilities {
     return systemdBootCapabilities;
   }
 
+  get canary(): SystemdBootCanary {
+    return this.#canary;
+  }
+
   async readStatus(): Promise<BootStatus> {
-    const menu = await readMenu(this.#places);
+    const menu = await this.#menu();
     const notes = this.#rules.notes(menu);
     return { ...systemdBootStatus(menu), ...(notes.length === 0 ? {} : { notes }) };
   }
 
   async markBad(slot: SlotName): Promise<void> {
     await this.#directory.locked(async () => {
-      const menu = await readMenu(this.#places);
+      const menu = await this.#menu();
       this.#rules.requireFallback(menu, otherSlot(slot), `mark slot ${slot} bad`);
+      await this.#canary.remove();
       await this.#unlist(menu, slot);
       await this.#verify(slot, 'bad');
     });
@@ -76,7 +84,7 @@ export class SystemdBootBootloader implements StagingBootloader {
   async activate(slot: SlotName, tries: number): Promise<void> {
     checkTries(slot, tries);
     await this.#directory.locked(async () => {
-      const menu = await readMenu(this.#places);
+      const menu = await this.#menu();
       const other = otherSlot(slot);
       this.#rules.requireFallback(menu, other, `arm slot ${slot}`);
       const template = await this.#template(menu, slot);
@@ -88,6 +96,7 @@ export class SystemdBootBootloader implements StagingBootloader {
       const armed = this.#entry(slot, entry, { left: tries, done: 0 });
       const entries = [...menu.entries.filter((each) => each.slot !== slot), armed];
       this.#rules.refuseOverrides(menu, entries, armed);
+      await this.#canary.remove();
       if (!(await this.#isAlone(menu, armed))) {
         // Power lost after this: the slot has no entry, the other one boots.
         await this.#unlist(menu, slot);
@@ -105,7 +114,7 @@ export class SystemdBootBootloader implements StagingBootloader {
 
   async stageEntry(slot: SlotName, entry: SlotEntry): Promise<void> {
     await this.#directory.locked(async () => {
-      const { state } = systemdBootStatus(await readMenu(this.#places)).slots[slot];
+      const { state } = systemdBootStatus(await this.#menu()).slots[slot];
       if (state !== 'bad') {
         throw new BootloaderError(
           'bootloader-unsupported',
@@ -113,13 +122,13 @@ export class SystemdBootBootloader implements StagingBootloader {
         );
       }
       await this.#putStaged(this.#stagedPath(slot), formatSlotEntry(entry));
-      await this.#template(await readMenu(this.#places), slot);
+      await this.#template(await this.#menu(), slot);
     });
   }
 
   async markGood(slot: SlotName): Promise<void> {
     await this.#directory.locked(async () => {
-      const menu = await readMenu(this.#places);
+      const menu = await this.#menu();
       const listed = entryOf(menu, slot);
       const known = listed?.entry ?? (await this.#template(menu, slot));
       const others = entriesOf(menu, otherSlot(slot));
@@ -140,9 +149,9 @@ export class SystemdBootBootloader implements StagingBootloader {
   async repair(booted: SlotName, isOtherGood: boolean): Promise<boolean> {
     return this.#directory.locked(async () => {
       const leftovers = await this.#removeLeftovers();
-      const needless = needlessFiles(await readMenu(this.#places), booted);
+      const needless = needlessFiles(await this.#menu(), booted);
       await this.#remove(needless);
-      const menu = await readMenu(this.#places);
+      const menu = await this.#menu();
       const other = otherSlot(booted);
       // A slot without an entry is one that was marked bad, as long as there is another that may boot without counting.
       const isSound = entryOf(menu, booted) !== undefined || systemdBootStatus(menu).slots[other].state === 'good';
@@ -151,9 +160,14 @@ export class SystemdBootBootloader implements StagingBootloader {
       const others = entriesOf(menu, other).map(({ entry }) => entry);
       await this.#listProven(menu, this.#entry(booted, aboveOthers(this.#prefix, template, others), undefined));
       // Power lost before this: the other slot is behind the booted one, in the trial that it was in.
-      if (!isOtherGood) await this.#unlist(await readMenu(this.#places), other);
+      if (!isOtherGood) await this.#unlist(await this.#menu(), other);
       return true;
     });
+  }
+
+  async #menu(): Promise<Menu> {
+    const menu = await readMenu(this.#places);
+    return { ...menu, entries: menu.entries.filter(({ name }) => !isCanary(this.#prefix, name)) };
   }
 
   #entry(slot: SlotName, entry: BlsEntry, counter: MenuEntry['name']['counter']): MenuEntry {
@@ -249,7 +263,7 @@ export class SystemdBootBootloader implements StagingBootloader {
   }
 
   async #verify(slot: SlotName, wanted: 'good' | 'bad' | 'trial'): Promise<void> {
-    const menu = await readMenu(this.#places);
+    const menu = await this.#menu();
     const { state } = systemdBootStatus(menu).slots[slot];
     const first = firstSlot(menu.entries);
     if (state === wanted && (first === slot) === (wanted !== 'bad')) return;

@@ -72,7 +72,7 @@ export function buildSystemdBoot(
     // An entry of Type 2 has the options inside its image, and no others.
     config.entries === 'type2' ? '' : [bootOptions ?? '', `kaon.slot=${bootName}`].join(' ').trim();
   return {
-    bootloader: new MountedBootloader(systemdBootCapabilities, withLoader),
+    bootloader: new MountedBootloader(systemdBootCapabilities, config.entries === 'type1', withLoader),
     payloads: new LoaderPayloads(withPartition, { a: optionsOf(slots.a), b: optionsOf(slots.b) }),
   };
 }

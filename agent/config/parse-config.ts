@@ -159,11 +159,12 @@ function bootOptionContradictions({ slots: { a, b }, bootloader }: KaonConfig): 
   return [];
 }
 
-/** Nothing but a trial shows that systemd-boot counts: without one it would never have the proof. */
+/** Nothing but a trial shows that systemd-boot counts images of Type 2: without one it would never have the proof. */
 function proofContradictions({ bootloader, update }: KaonConfig): readonly string[] {
-  if (bootloader.type !== 'systemd-boot' || update.unprovenLoader !== 'refuse') return [];
+  if (bootloader.type !== 'systemd-boot' || bootloader.entries === 'type1' || update.unprovenLoader !== 'refuse')
+    return [];
   return [
-    'update.unprovenLoader: it is refuse; want warn with systemd-boot, which shows only in a trial that it counts',
+    'update.unprovenLoader: it is refuse; want warn with systemd-boot and entries of type 2, which shows only in a trial that it counts',
   ];
 }
 

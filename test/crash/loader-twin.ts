@@ -152,8 +152,9 @@ function systemdBootTwin(kernel: Uint8Array, beforeStep: BeforeStep): LoaderTwin
     adapter,
     boot: () => {
       const entry = startEntry(partition);
-      started = partition.textOf((entry?.keys.get('linux') ?? '').replace(/^\//, ''));
-      return entry?.id === 'kaon-a' ? 'a' : entry?.id === 'kaon-b' ? 'b' : 'rescue';
+      const kernel = (entry?.keys.get('linux') ?? '').replace(/^\//, '');
+      started = partition.textOf(kernel);
+      return kernel.startsWith('kaon/a/') ? 'a' : kernel.startsWith('kaon/b/') ? 'b' : 'rescue';
     },
     reboot: nothing,
     losePower: (fate) => partition.losePower(fate),

@@ -24,8 +24,10 @@ describe('the proof that a loader counts', () => {
     expect(loaderOf(`{ type: grub }${refuse}`).type).toBe('grub');
   });
 
-  it('is not wanted of systemd-boot, which would never get it', () => {
-    expect(() => loaderOf(`{ type: systemd-boot, esp: { path: /efi } }${refuse}`)).toThrow(
+  it('is not wanted of systemd-boot with images in EFI/Linux, which would never get it', () => {
+    const loader = 'type: systemd-boot, esp: { path: /efi }';
+    expect(loaderOf(`{ ${loader} }${refuse}`).type).toBe('systemd-boot');
+    expect(() => loaderOf(`{ ${loader}, entries: type2 }${refuse}`)).toThrow(
       expect.objectContaining({ message: expect.stringContaining('update.unprovenLoader: it is refuse') as string }),
     );
   });

@@ -350,6 +350,7 @@ describe('the trial guard under systemd-boot', () => {
     ['the slot was marked good', ['kaon-a.conf', 'kaon-b.conf', 'kaon-b.conf.staged'], 'kaon-b+1-1.conf'],
     ['the slot was marked bad', ['kaon-a.conf', 'kaon-b.conf.staged'], 'kaon-b+1-1.conf'],
     ['the boot was not counted', ['kaon-a.conf', 'kaon-b+2.conf'], undefined],
+    ['the loader was tested', ['kaon-a.conf', 'kaon-b.conf', 'kaon-canary+0-1.conf'], 'kaon-canary+0-1.conf'],
     ['another entry is in trial', ['kaon-a.conf', 'kaon-bb+2.conf'], 'kaon-b+1-1.conf'],
   ])('never reboots when %s', (_what, entries, counted) => {
     expect(run(entries, counted, true)).toMatchObject({ calls: [], status: 0 });
