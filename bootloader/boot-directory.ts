@@ -6,7 +6,8 @@
  * are synced: a rename that power cuts may leave the old name, the new one, both or neither; a file that was not synced
  * may come back empty or torn. Hence the last copy of anything is never renamed: its successor is written beside it,
  * synced, renamed into place and synced again, and only then is the old name removed. Names that share clusters after a
- * cut are the matter of `fsck.vfat`, which has to run before the file system is mounted.
+ * cut are the matter of `fsck.vfat`, which has to run before the file system is mounted. What rejects with
+ * `boot-env-write-failed` does so with `boot-partition-read-only` where the file system is.
  */
 export interface BootDirectory {
   /** The names of the files in a folder; none when there is no such folder. Rejects with `boot-env-unreadable`. */

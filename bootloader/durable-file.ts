@@ -2,7 +2,7 @@ import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { EnvironmentFile } from './environment-file.ts';
-import { BootloaderError, type BootloaderErrorCode } from './errors.ts';
+import { BootloaderError, type BootloaderErrorCode, writeFailureCode } from './errors.ts';
 import { encodeEnvironment, environmentBytes } from './grubenv.ts';
 import { ProcessLock } from './process-lock.ts';
 
@@ -52,7 +52,7 @@ export class DurableFile implements EnvironmentFile {
           throw new Error(`only ${bytesWritten} of ${bytes.byteLength} bytes were taken`);
       });
     } catch (cause) {
-      throw fail('boot-env-write-failed', 'write', this.#path, cause);
+      throw fail(writeFailureCode(cause), 'write', this.#path, cause);
     }
   }
 
@@ -60,7 +60,7 @@ export class DurableFile implements EnvironmentFile {
     try {
       await this.#with(constants.O_RDWR, (handle) => handle.datasync());
     } catch (cause) {
-      throw fail('boot-env-write-failed', 'flush', this.#path, cause);
+      throw fail(writeFailureCode(cause), 'flush', this.#path, cause);
     }
   }
 
@@ -91,6 +91,6 @@ export async function createEnvironment(path: string): Promise<void> {
     const directory = await open(dirname(path), 'r');
     await directory.sync().finally(() => directory.close());
   } catch (cause) {
-    throw fail('boot-env-write-failed', 'create', path, cause);
+    throw fail(writeFailureCode(cause), 'create', path, cause);
   }
 }

@@ -1,6 +1,7 @@
 /**
  * Where a loader's environment lies: a fixed-size region that is only ever written in place. The real one is a file or
- * a raw region; the fake keeps unsynced sectors apart to lose or tear them.
+ * a raw region; the fake keeps unsynced sectors apart to lose or tear them. What rejects with `boot-env-write-failed`
+ * does so with `boot-partition-read-only` where it lies on a file system that is.
  */
 export interface EnvironmentFile {
   /** Reads the whole region. Rejects with `boot-env-unreadable`. */

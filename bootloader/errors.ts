@@ -6,6 +6,8 @@ export type BootloaderErrorCode =
   | 'boot-env-unreadable'
   /** The environment could not be written, or reads back differently. */
   | 'boot-env-write-failed'
+  /** The file system that the environment or the entries are on is mounted read-only. */
+  | 'boot-partition-read-only'
   /** The change would leave the node without a slot that is known to boot. */
   | 'boot-fallback-missing'
   /** The firmware has no boot entry of a slot, or more than one. */
@@ -30,4 +32,10 @@ export class BootloaderError extends Error {
     this.code = code;
     this.details = options.details ?? {};
   }
+}
+
+/** The code of a write that failed: a kernel makes a FAT read-only that it found damaged, which has a fix of its own. */
+export function writeFailureCode(cause: unknown): 'boot-partition-read-only' | 'boot-env-write-failed' {
+  const isReadOnly = cause instanceof Error && 'code' in cause && cause.code === 'EROFS';
+  return isReadOnly ? 'boot-partition-read-only' : 'boot-env-write-failed';
 }

@@ -2,7 +2,7 @@ import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs
 import { dirname, join } from 'node:path';
 import type { BootDirectory } from './boot-directory.ts';
 import { copyFile } from './copy-file.ts';
-import { BootloaderError, type BootloaderErrorCode } from './errors.ts';
+import { BootloaderError, type BootloaderErrorCode, writeFailureCode } from './errors.ts';
 import { ProcessLock } from './process-lock.ts';
 
 const maxNames = 1024;
@@ -136,7 +136,8 @@ export class MountedBootDirectory implements BootDirectory {
       return await act(this.#path(path));
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);
-      throw new BootloaderError(code, `cannot ${verb} ${path} on the boot partition: ${reason}`, {
+      const found = code === 'boot-env-write-failed' ? writeFailureCode(cause) : code;
+      throw new BootloaderError(found, `cannot ${verb} ${path} on the boot partition: ${reason}`, {
         details: { path, root: this.#root },
         cause,
       });
