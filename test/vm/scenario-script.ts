@@ -11,6 +11,10 @@ boots=$(( $(cat boots 2>/dev/null || echo 0) + 1 ))
 echo "$boots" > boots
 . /etc/kaon-vm-release
 slot=$(sed -n 's/.*kaon.slot=\\([^ ]*\\).*/\\1/p' /proc/cmdline)
+if [ -z "$slot" ]; then
+  # No loader passed it: what is mounted tells.
+  case $(findmnt -n -o PARTLABEL /) in slot-a) slot=A ;; slot-b) slot=B ;; esac
+fi
 echo "$slot $VERSION" >> history
 sync
 say "boot $boots, slot $slot, $VERSION"
