@@ -62,6 +62,27 @@ describe.each([
     await expect(directory.rename('none', 'two')).rejects.toMatchObject({ code: 'boot-env-write-failed' });
   });
 
+  it('reads a part of a file, and no more than there is', async () => {
+    const directory = await newDirectory();
+    await directory.writeNew('one', hello);
+    const part = async (offset: number, length: number) =>
+      Buffer.from(await directory.readRange('one', offset, length)).toString();
+    expect(await Promise.all([part(1, 3), part(3, 9), part(9, 3), part(0, 0)])).toEqual(['ell', 'lo', '', '']);
+    await expect(directory.readRange('none', 0, 1)).rejects.toMatchObject({ code: 'boot-env-unreadable' });
+  });
+
+  it('copies a file into a folder that it made, under a new name alone', async () => {
+    const directory = await newDirectory();
+    await directory.makeFolder('EFI/Linux');
+    await directory.makeFolder('EFI/Linux');
+    await directory.writeNew('one', hello);
+    await directory.copyNew('one', 'EFI/Linux/two');
+    expect(Buffer.from(await directory.read('EFI/Linux/two', 9)).toString()).toBe('hello');
+    expect(await directory.list('')).toEqual(['one']);
+    await expect(directory.copyNew('one', 'EFI/Linux/two')).rejects.toMatchObject({ code: 'boot-env-write-failed' });
+    await expect(directory.copyNew('none', 'three')).rejects.toMatchObject({ code: 'boot-env-write-failed' });
+  });
+
   it('lets one change in at a time, and the next one after a failure', async () => {
     const directory = await newDirectory();
     const order: string[] = [];
