@@ -22,6 +22,19 @@ export interface PatchOffer {
   readonly headSizeBytes: number;
 }
 
+/** What each way to one partition of an image would fetch, in bytes: estimates, as only the write proves anything. */
+export interface PartitionWays {
+  readonly name: string;
+  /** The whole layer. */
+  readonly fullBytes: number;
+  /** What is not found in the booted slot, and what of the block index says so. Absent where it can't be told. */
+  readonly indexBytes?: number | undefined;
+  /** The same with a patch. Absent where there is none. */
+  readonly patchBytes?: number | undefined;
+  /** The cheapest, requests counted. */
+  readonly way: 'full' | 'index' | 'patch';
+}
+
 /** How far a write has come. */
 export interface WriteProgress {
   readonly step: 'write' | 'read-back' | 'finish';

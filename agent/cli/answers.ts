@@ -167,6 +167,14 @@ export const planSchema = z.object({
         layerSizeBytes: z.number(),
         contentSizeBytes: z.number().optional(),
         partitionSizeBytes: z.number(),
+        ways: z
+          .object({
+            fullBytes: z.number(),
+            indexBytes: z.number().optional(),
+            patchBytes: z.number().optional(),
+            way: z.string(),
+          })
+          .optional(),
       }),
     )
     .readonly(),

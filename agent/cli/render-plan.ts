@@ -16,16 +16,23 @@ export function renderPlan(plan: PlanAnswer): string {
     ['write', plan.writeBytes === undefined ? 'not stated by the image' : formatBytes(plan.writeBytes)],
   ]);
   const partitions = renderTable(
-    ['PARTITION', 'DOWNLOAD', 'CONTENT', 'ROOM'],
-    plan.partitions.map(({ name, layerSizeBytes, contentSizeBytes, partitionSizeBytes }) => [
+    ['PARTITION', 'FULL', 'BY INDEX', 'BY PATCH', 'TAKEN', 'CONTENT', 'ROOM'],
+    plan.partitions.map(({ name, layerSizeBytes, contentSizeBytes, partitionSizeBytes, ways }) => [
       name,
       formatBytes(layerSizeBytes),
-      contentSizeBytes === undefined ? '' : formatBytes(contentSizeBytes),
+      sizeText(ways?.indexBytes),
+      sizeText(ways?.patchBytes),
+      ways === undefined ? '' : printable(ways.way),
+      sizeText(contentSizeBytes),
       formatBytes(partitionSizeBytes),
     ]),
   );
   const warnings = plan.warnings.map((warning) => `warning: ${printable(warning)}\n`).join('');
   return `${head}\n${partitions}\n${warnings}${verdictText(plan)}`;
+}
+
+function sizeText(sizeBytes: number | undefined): string {
+  return sizeBytes === undefined ? '' : formatBytes(sizeBytes);
 }
 
 function verdictText({ isAlreadyRunning, blockers }: PlanAnswer): string {

@@ -3,6 +3,7 @@ import { findBootedSlot } from '../../partitions/booted-slot.ts';
 import { LinuxSlotDevices } from '../../partitions/linux-slot-devices.ts';
 import type { StartFrameWorkers } from '../../partitions/frames/frame-workers.ts';
 import { KeptDigests } from '../../partitions/reuse/kept-digests.ts';
+import { WriteEstimator } from '../../partitions/reuse/write-estimator.ts';
 import type { WriterClock } from '../../partitions/stall-guard.ts';
 import { StreamingSlotWriter } from '../../partitions/streaming-slot-writer.ts';
 import { zeroRangeByCommand } from '../../partitions/zero-range.ts';
@@ -59,6 +60,10 @@ async function findStateOnSlot({ stateDir, slots }: KaonConfig): Promise<ErrorRe
   return undefined;
 }
 
+function rebooterOf({ rebootCommand = ['systemctl', 'reboot'] }: SlotdOptions): CommandRebooter {
+  return new CommandRebooter(new ProcessCommandRunner(withoutServiceVariables(process.env)), rebootCommand);
+}
+
 /**
  * The privileged service of this node. With `fault`, or with keys that can't be used, it is degraded: it writes and arms
  * no slot. Rejects with why the booted slot or the loader's files can't be told.
@@ -102,12 +107,10 @@ export async function buildSlotService(
       ...parts,
     }),
     checkpoints,
+    estimator: new WriteEstimator(devices, digests, parts.onFault),
     policy: 'code' in trust ? refusingPolicy(trust) : trust,
     records: new WrittenRecordsFile(options.stateDir),
-    rebooter: new CommandRebooter(
-      new ProcessCommandRunner(withoutServiceVariables(process.env)),
-      options.rebootCommand ?? ['systemctl', 'reboot'],
-    ),
+    rebooter: rebooterOf(options),
     identity: { compatible: config.node.compatible, agentVersion: parts.agentVersion },
   });
   const degraded = fault ?? keysFault ?? (await findStateOnSlot(config));

@@ -6,6 +6,7 @@ import type {
   CheckResult,
   Deployment,
   EventRecord,
+  PartitionWays,
   RollbackRecord,
   Transfer,
   UpdateRecord,
@@ -112,6 +113,8 @@ export interface PlanView {
     readonly layerSizeBytes: number;
     readonly contentSizeBytes: number | undefined;
     readonly partitionSizeBytes: number;
+    /** What each way to it would fetch, and the one that would be taken; absent where kaon-slotd was not asked. */
+    readonly ways?: Omit<PartitionWays, 'name'> | undefined;
   }[];
   /** Why the update would be refused or would wait; empty when nothing stands in its way. */
   readonly blockers: readonly ErrorReport[];

@@ -1,6 +1,12 @@
 import type { BootStatus } from '../../bootloader/bootloader.ts';
 import type { IndexBinding } from '../../partitions/block-index/read-index.ts';
-import type { LayerSource, PatchOffer, WriteProgress, WrittenSlot } from '../../partitions/slot-writer.ts';
+import type {
+  LayerSource,
+  PartitionWays,
+  PatchOffer,
+  WriteProgress,
+  WrittenSlot,
+} from '../../partitions/slot-writer.ts';
 import type { TrustedBoot } from '../../partitions/trusted-descriptor.ts';
 import type { ErrorCode, ErrorReport } from './errors.ts';
 import type { FactsData } from './facts.ts';
@@ -9,7 +15,14 @@ import type { ResolvedImage, SignatureEvidence } from './image-source.ts';
 import type { EvidenceItem, Outcome, SlotName, UpdateRequest, UpdateState } from './update-state.ts';
 
 export type { Bootloader, BootStatus, SlotBootState } from '../../bootloader/bootloader.ts';
-export type { ByteRange, LayerSource, PatchOffer, WriteProgress, WrittenSlot } from '../../partitions/slot-writer.ts';
+export type {
+  ByteRange,
+  LayerSource,
+  PartitionWays,
+  PatchOffer,
+  WriteProgress,
+  WrittenSlot,
+} from '../../partitions/slot-writer.ts';
 export type { ImageSource, ImageSourceFactory, ResolvedImage, SignatureEvidence } from './image-source.ts';
 export type { BootRecord, Deployment, EventRecord, RollbackRecord, Transfer, UpdateRecord } from './records.ts';
 
@@ -112,6 +125,17 @@ export interface SlotService {
     signal: AbortSignal,
     patches?: readonly PatchOffer[],
   ): Promise<WrittenSlot>;
+  /**
+   * What each way to the partitions of `signed`, verified again, would fetch for `slot`. Changes nothing. Rejects with
+   * `slot-busy` while a change is under way.
+   */
+  estimateWrite(
+    slot: SlotName,
+    signed: SignedImage,
+    layers: LayerSource,
+    signal: AbortSignal,
+    patches: readonly PatchOffer[],
+  ): Promise<readonly PartitionWays[]>;
   /** Arms `slot`. A slot that the loader holds for bad must have been written and verified as `digest`. */
   activate(slot: SlotName, tries: number, digest: string | undefined): Promise<void>;
   markGood(slot: SlotName): Promise<void>;

@@ -1,6 +1,12 @@
 import type { Duplex } from 'node:stream';
 import { z } from 'zod';
-import type { LayerSource, PatchOffer, WriteProgress, WrittenSlot } from '../../partitions/slot-writer.ts';
+import type {
+  LayerSource,
+  PartitionWays,
+  PatchOffer,
+  WriteProgress,
+  WrittenSlot,
+} from '../../partitions/slot-writer.ts';
 import { AgentError, isErrorCode } from '../core/errors.ts';
 import type { NodeBoot, RebootPurpose, SignedImage, SlotService } from '../core/ports.ts';
 import type { SlotName } from '../core/update-state.ts';
@@ -49,6 +55,20 @@ const writtenSlot = z.object({
   partitions: z.array(z.object({ name: z.string(), sizeBytes: z.number(), digest: z.string() })),
 });
 
+const partitionWays = z.array(
+  z.object({
+    name: z.string(),
+    fullBytes: z.number(),
+    indexBytes: z.number().optional(),
+    patchBytes: z.number().optional(),
+    way: z.enum(['full', 'index', 'patch']),
+  }),
+);
+
+function imageOf(signed: SignedImage, patches: readonly PatchOffer[]) {
+  return { image: encodeSignedImage(signed), patches: patches.slice(0, maxPatches) };
+}
+
 /** kaon-slotd over its socket, one connection a request. */
 export class SlotdClient implements SlotService {
   readonly #connect: SlotdConnector;
@@ -74,6 +94,28 @@ export class SlotdClient implements SlotService {
     signal: AbortSignal,
     patches: readonly PatchOffer[] = [],
   ): Promise<WrittenSlot> {
+    const request = { method: 'write-slot', slot, ...imageOf(signed, patches) } as const;
+    return writtenSlot.parse(await this.#askWithLayers(request, layers, onProgress, signal));
+  }
+
+  async estimateWrite(
+    slot: SlotName,
+    signed: SignedImage,
+    layers: LayerSource,
+    signal: AbortSignal,
+    patches: readonly PatchOffer[],
+  ): Promise<readonly PartitionWays[]> {
+    const request = { method: 'estimate-write', slot, ...imageOf(signed, patches) } as const;
+    return partitionWays.parse(await this.#askWithLayers(request, layers, () => undefined, signal));
+  }
+
+  /** Asks, and sends the layers that are wanted for the answer. */
+  async #askWithLayers(
+    request: Request,
+    layers: LayerSource,
+    onProgress: (progress: WriteProgress) => void,
+    signal: AbortSignal,
+  ): Promise<unknown> {
     let sourceFailure: { readonly error: unknown } | undefined;
     const handle = async (answer: SlotdAnswer, connection: Connection): Promise<void> => {
       if (answer.type === 'progress') onProgress(answer.progress);
@@ -81,9 +123,7 @@ export class SlotdClient implements SlotService {
       sourceFailure = await sendLayer(connection, () => layers(answer.digest, answer.ranges));
     };
     try {
-      const image = encodeSignedImage(signed);
-      const request = { method: 'write-slot', slot, image, patches: patches.slice(0, maxPatches) } as const;
-      return writtenSlot.parse(await this.#ask(request, handle, signal));
+      return await this.#ask(request, handle, signal);
     } catch (error) {
       // What the source said is the reason; that slotd then missed bytes is only its consequence.
       throw sourceFailure === undefined ? error : sourceFailure.error;

@@ -1,5 +1,5 @@
 import { AgentError, type ErrorReport } from '../core/errors.ts';
-import type { NodeBoot, RebootPurpose, SlotService, WrittenSlot } from '../core/ports.ts';
+import type { NodeBoot, PartitionWays, RebootPurpose, SlotService, WrittenSlot } from '../core/ports.ts';
 import type { SlotName } from '../core/update-state.ts';
 
 /** Ends trials and reads the loader by an older configuration; writes no slot and arms none. */
@@ -23,6 +23,10 @@ export class DegradedSlotService implements SlotService {
 
   async writeSlot(slot: SlotName): Promise<WrittenSlot> {
     throw this.#refuse(`write slot ${slot}`);
+  }
+
+  async estimateWrite(slot: SlotName): Promise<readonly PartitionWays[]> {
+    throw this.#refuse(`estimate the write of slot ${slot}`);
   }
 
   async activate(slot: SlotName): Promise<void> {

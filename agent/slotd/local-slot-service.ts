@@ -1,7 +1,15 @@
 import type { Bootloader } from '../../bootloader/bootloader.ts';
 import type { SlotDevices } from '../../partitions/block-device.ts';
 import type { CheckpointStore } from '../../partitions/checkpoint.ts';
-import type { LayerSource, PatchOffer, SlotWriter, WriteProgress, WrittenSlot } from '../../partitions/slot-writer.ts';
+import type { WriteEstimator } from '../../partitions/reuse/write-estimator.ts';
+import type {
+  LayerSource,
+  PartitionWays,
+  PatchOffer,
+  SlotWriter,
+  WriteProgress,
+  WrittenSlot,
+} from '../../partitions/slot-writer.ts';
 import type { TrustedDescriptor } from '../../partitions/trusted-descriptor.ts';
 import { identityBlockers, inactiveSlot, type NodeIdentity, payloadBlockers, sizeBlockers } from '../core/admission.ts';
 import { AgentError, type ErrorReport, reportOf } from '../core/errors.ts';
@@ -37,7 +45,9 @@ export class LocalSlotService implements SlotService {
   readonly #rebooter: Rebooter;
   readonly #identity: NodeIdentity;
   readonly #payloads: BootPayloads | undefined;
+  readonly #estimator: Pick<WriteEstimator, 'estimate'> | undefined;
   #turn: Promise<unknown> = Promise.resolve();
+  #changes = 0;
 
   constructor(ports: {
     booted: SlotName;
@@ -48,6 +58,8 @@ export class LocalSlotService implements SlotService {
     records: WrittenRecords;
     /** Where the writer keeps how far it came; not needed once the slot is written. */
     checkpoints?: Pick<CheckpointStore, 'remove'>;
+    /** Absent where nothing is known of what the slots hold. */
+    estimator?: Pick<WriteEstimator, 'estimate'>;
     rebooter: Rebooter;
     identity: NodeIdentity;
     /** Absent where the loader reads the slots themselves. */
@@ -60,6 +72,7 @@ export class LocalSlotService implements SlotService {
     this.#policy = ports.policy;
     this.#records = ports.records;
     this.#checkpoints = ports.checkpoints;
+    this.#estimator = ports.estimator;
     this.#rebooter = ports.rebooter;
     this.#identity = ports.identity;
     this.#payloads = ports.payloads;
@@ -118,6 +131,20 @@ export class LocalSlotService implements SlotService {
       await this.#checkpoints?.remove(slot);
       return written;
     });
+  }
+
+  async estimateWrite(
+    slot: SlotName,
+    signed: SignedImage,
+    layers: LayerSource,
+    signal: AbortSignal,
+    patches: readonly PatchOffer[],
+  ): Promise<readonly PartitionWays[]> {
+    const { descriptor } = this.#policy.judgeAndMint(signed);
+    if (this.#changes > 0) {
+      throw new AgentError('slot-busy', `cannot estimate the write of slot ${slot}: a change is under way`);
+    }
+    return this.#inTurn(async () => (await this.#estimator?.estimate(slot, descriptor, layers, signal, patches)) ?? []);
   }
 
   async activate(slot: SlotName, tries: number, digest: string | undefined): Promise<void> {
@@ -230,7 +257,8 @@ export class LocalSlotService implements SlotService {
   }
 
   async #inTurn<T>(change: () => Promise<T>): Promise<T> {
-    const turn = this.#turn.then(change);
+    this.#changes += 1;
+    const turn = this.#turn.then(change).finally(() => (this.#changes -= 1));
     this.#turn = turn.catch(() => undefined);
     return turn;
   }

@@ -53,6 +53,13 @@ const request = z.discriminatedUnion('method', [
   }),
   z.strictObject({
     protocol: z.literal(protocolVersion),
+    method: z.literal('estimate-write'),
+    slot,
+    image: signedImage,
+    patches: z.array(patchOffer).max(maxPatches),
+  }),
+  z.strictObject({
+    protocol: z.literal(protocolVersion),
     method: z.literal('activate'),
     slot,
     tries: z.int().min(1).max(99),

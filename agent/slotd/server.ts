@@ -55,6 +55,11 @@ export class SlotdServer {
         return service.repairLoader(request.isOtherGood);
       case 'write-slot':
         return this.#writeSlot(service, request, connection);
+      case 'estimate-write': {
+        const { slot, image, patches } = request;
+        const { source } = new LayerReceiver(connection);
+        return service.estimateWrite(slot, decodeSignedImage(image), source, connection.closed, patches);
+      }
       case 'activate':
         return service.activate(request.slot, request.tries, request.digest);
       case 'mark-good':

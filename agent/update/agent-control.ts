@@ -23,6 +23,7 @@ import type { MeteredLink } from './metered-link.ts';
 import { NodeControl } from './node-control.ts';
 import type { NodeReader } from './node-reader.ts';
 import { refuseUnlessIdle, refuseUnlessPhase, refuseWhileDegraded, refuseWhilePaused } from './phase-checks.ts';
+import { estimateWrite } from './estimate-write.ts';
 import { planOf } from './plan.ts';
 import { RequestKeys } from './request-keys.ts';
 import { rollbackTarget } from './rollback-target.ts';
@@ -126,7 +127,8 @@ export class AgentControlService implements AgentControl {
     const { judge, runner } = this.#ports;
     const { deployments } = runner.memory;
     const judged = await judge.judge(parseReference(input.image), input.from, deployments, signal);
-    return planOf(input.image, judged, this.#ports.hasLoaderCounted);
+    const estimate = await estimateWrite(judged, this.#ports.slots, deployments, signal);
+    return planOf(input.image, judged, this.#ports.hasLoaderCounted, estimate);
   }
 
   async startUpdate(input: UpdateInput, idempotencyKey: string | undefined): Promise<Accepted> {

@@ -1,4 +1,4 @@
-import type { Deployment, PatchOffer } from '../core/ports.ts';
+import type { Deployment, LayerSource, PatchOffer } from '../core/ports.ts';
 import type { SlotName } from '../core/update-state.ts';
 import type { JudgedImage } from './judge-image.ts';
 
@@ -26,4 +26,19 @@ export async function findPatches(
     onFault(error);
     return [];
   }
+}
+
+/** The layers of the judged image and of `patches`, by their digests. */
+export function layersOf(
+  { source, signed, trusted }: Pick<JudgedImage, 'source' | 'signed' | 'trusted'>,
+  patches: readonly PatchOffer[],
+  signal: AbortSignal,
+): LayerSource {
+  const { partitions, boot } = trusted;
+  const indexes = partitions.flatMap(({ index }) => (index === undefined ? [] : [index]));
+  // What is signed comes last: a patch must not give another size to one of its layers.
+  const layers = [...patches, ...partitions, ...indexes, ...(boot?.payloads ?? [])];
+  const sizes = new Map(layers.map(({ layerDigest, layerSizeBytes }) => [layerDigest, layerSizeBytes]));
+  return (digest, ranges) =>
+    source.openLayer(signed.image, { digest, sizeBytes: sizes.get(digest) ?? 0 }, signal, ranges);
 }

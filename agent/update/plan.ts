@@ -1,10 +1,16 @@
 import { inactiveSlot } from '../core/admission.ts';
 import type { PlanView } from '../core/control.ts';
 import { loaderWarning } from '../core/loader-proof.ts';
+import type { WriteEstimate } from './estimate-write.ts';
 import type { JudgedImage } from './judge-image.ts';
 
 /** What installing `judged` would mean. */
-export function planOf(image: string, judged: JudgedImage, hasLoaderCounted: boolean | undefined): PlanView {
+export function planOf(
+  image: string,
+  judged: JudgedImage,
+  hasLoaderCounted: boolean | undefined,
+  estimate: WriteEstimate = { ways: [] },
+): PlanView {
   const { trusted, node, blockers } = judged;
   const slot = inactiveSlot(node.booted);
   const sizes = node.partitionSizes[slot];
@@ -27,10 +33,18 @@ export function planOf(image: string, judged: JudgedImage, hasLoaderCounted: boo
       layerSizeBytes,
       contentSizeBytes,
       partitionSizeBytes: sizes[name] ?? 0,
+      ...waysOf(name, estimate),
     })),
     blockers: judged.isAlreadyRunning ? [] : blockers,
-    warnings: warningsOf(judged, hasLoaderCounted),
+    warnings: [...warningsOf(judged, hasLoaderCounted), ...(estimate.warning === undefined ? [] : [estimate.warning])],
   };
+}
+
+function waysOf(partition: string, { ways }: WriteEstimate): Pick<PlanView['partitions'][number], 'ways'> {
+  const found = ways.find(({ name }) => name === partition);
+  if (found === undefined) return {};
+  const { name: _name, ...rest } = found;
+  return { ways: rest };
 }
 
 /** The layers that an update to `judged` fetches from; boot payloads only for a loader that needs them. */

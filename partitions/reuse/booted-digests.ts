@@ -25,7 +25,10 @@ function* places(blockCount: number): Generator<{ readonly block: number; readon
  * Whether a device holds what `list` says, by samples. A list may be of what the slot held before another program wrote
  * it: no harm comes from that, but what could be found would not be. Rejects with a `HintFailure`.
  */
-export async function agreesWith(list: DigestSource, hasher: BlockHasher): Promise<boolean> {
+export async function agreesWith(
+  list: DigestSource,
+  hasher: Pick<BlockHasher, 'blockCount' | 'hash'>,
+): Promise<boolean> {
   let lookedAt = 0;
   let different = 0;
   for (const { block, count } of places(Math.min(list.blockCount, hasher.blockCount))) {

@@ -2,21 +2,19 @@ import { promisify } from 'node:util';
 import zlib from 'node:zlib';
 import type { BlockDevice } from '../block-device.ts';
 import { blockBytes } from '../block-index/layout.ts';
-import { mergeRanges } from '../block-index/merge-ranges.ts';
 import type { IndexBytes } from '../block-index/part-reader.ts';
 import type { BodyJobs } from '../body-jobs.ts';
-import { cheapestWay, type WayCost } from '../delta/choose-way.ts';
 import type { FrameTable } from '../frame-table.ts';
-import type { Frame } from '../frames/frame.ts';
 import { patchLimits } from '../patch/layout.ts';
 import { parsePatchHead, type PatchRegion } from '../patch/patch-head.ts';
-import { defaultReadCosts, rangesOfFrames } from '../plan-reads.ts';
+import { defaultReadCosts } from '../plan-reads.ts';
 import { RangeCutter } from '../range-cutter.ts';
 import type { ArenaPlan, ArenaSlot } from '../shared-arena.ts';
 import type { ByteRange, PatchOffer } from '../slot-writer.ts';
 import { asHint, HintFailure } from './hint-failure.ts';
-import { fetchBytesOf, missingFrames, sizeOf } from './missing-frames.ts';
+import { fetchBytesOf, missingFrames } from './missing-frames.ts';
 import { type FrameInSlot, type ProvenFramesParts, writeProvenFrames } from './proven-frames.ts';
+import { payloadRanges, regionsWanted, wayCosts } from './way-costs.ts';
 
 /** So much of a patch is fetched before it is looked at what came of it, */
 const batchBytes = 4 * 1024 * 1024;
@@ -63,15 +61,16 @@ export class PatchedFrames {
    * `HintFailure` where it is not what it says, or its source fails; with `slot-write-failed`; or what a job failed of.
    */
   async run(booted: BlockDevice): Promise<void> {
-    const { offer, table, plan, jobs } = this.#parts;
-    if (offer.headSizeBytes > Math.min(patchLimits.headBytes, this.#spareBytes(), fetchBytesOf(this.#missing())))
+    const { offer, table, done, plan, jobs, layerSizeBytes } = this.#parts;
+    if (
+      offer.headSizeBytes >
+      Math.min(patchLimits.headBytes, this.#spareBytes(), fetchBytesOf(missingFrames(table, done)))
+    )
       return;
     const head = await this.#readHead(offer.headSizeBytes);
     const regions = await asHint(async () => parsePatchHead(head, offer.layerSizeBytes, table, booted.sizeBytes));
-    const wanted = regions.filter(
-      (region) => region.contentSizeBytes <= plan.contentBytes && this.#framesOf(region).length > 0,
-    );
-    if (wanted.length === 0 || !this.#isCheapest(wanted)) return;
+    const wanted = regionsWanted(regions, table, done).filter((one) => one.contentSizeBytes <= plan.contentBytes);
+    if (wayCosts(table, done, wanted, layerSizeBytes).cheapest.way !== 'patch') return;
     const dictionaryBlocks = wanted.reduce((most, region) => Math.max(most, blocksOf(region)), 1);
     const dictionary = booted.allocate(dictionaryBlocks * blockBytes);
     for (let left: readonly PatchRegion[] = wanted; left.length > 0;) {
@@ -89,10 +88,6 @@ export class PatchedFrames {
 
   #spareBytes(): number {
     return this.#parts.spareBytes() - this.#fetchedBytes;
-  }
-
-  #missing(): Iterable<Frame> {
-    return missingFrames(this.#parts.table, this.#parts.done);
   }
 
   /** The frames of a region that are not on the device yet, and where each begins in the region's content. */
@@ -122,20 +117,6 @@ export class PatchedFrames {
       await cutter.close();
     }
     return head;
-  }
-
-  #isCheapest(wanted: readonly PatchRegion[]): boolean {
-    const given = new Set(wanted.flatMap((region) => this.#framesOf(region).map(({ frame }) => frame.index)));
-    const costOf = (way: WayCost['way'], ranges: readonly ByteRange[]): WayCost => ({
-      way,
-      fetchBytes: sizeOf(ranges),
-      requests: ranges.length,
-    });
-    const others = rangesOfFrames(Array.from(this.#missing()).filter(({ index }) => !given.has(index)));
-    const full = { way: 'full', fetchBytes: this.#parts.layerSizeBytes, requests: 1 } as const;
-    const index = costOf('index', rangesOfFrames(this.#missing()));
-    const patch = costOf('patch', [...payloadRanges(wanted), ...others]);
-    return cheapestWay(full, [index, patch], defaultReadCosts).way === 'patch';
   }
 
   /** As many regions as are paid for by what was spared before. */
@@ -227,11 +208,4 @@ export class PatchedFrames {
 
 function blocksOf({ ranges }: PatchRegion): number {
   return ranges.reduce((sum, { blockCount }) => sum + blockCount, 0);
-}
-
-function payloadRanges(regions: readonly PatchRegion[]): readonly ByteRange[] {
-  return mergeRanges(
-    regions.map(({ payload }) => payload),
-    defaultReadCosts.requestBytes,
-  );
 }

@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import type { PlanView } from '../../../agent/core/control.ts';
 import { mediaTypes } from '../../../agent/core/image-format/manifest.ts';
 import { patternBytes } from '../../fakes/sample-image.ts';
 import { until } from '../../fakes/simulated-node.ts';
@@ -9,6 +10,7 @@ import { NodeBench } from './node-bench.ts';
 let bench: NodeBench;
 beforeEach(async () => {
   bench = await NodeBench.open();
+  for (const slot of ['a', 'b'] as const) await bench.resizeSlot(slot, slotBytes);
   await writeFile(join(bench.folder, 'release.key'), bench.release.privatePem);
 });
 afterEach(() => bench.close());
@@ -32,13 +34,14 @@ async function publish(version: string, content: Uint8Array): Promise<string> {
   return reference;
 }
 
-/** More than the lists and manifests of a patch. */
-const listBytes = 4096;
+/** More than the manifests, signatures and lists of an image and its patch. */
+const listBytes = 8192;
 
-const before = patternBytes(200 * 1024, 5);
+const slotBytes = 2 * 1024 * 1024;
+const before = patternBytes(1024 * 1024, 5);
 const after = Buffer.from(before);
 // In each of the last blocks a byte: all of them are other blocks, and hardly any other content.
-for (let at = 100 * 1024; at < after.byteLength; at += 2048) after[at] = (after[at] ?? 0) ^ 0x55;
+for (let at = 700 * 1024; at < after.byteLength; at += 2048) after[at] = (after[at] ?? 0) ^ 0x55;
 
 /** Stages `reference` onto the free slot. Resolves to the bytes that the registry sent for it. */
 async function stage(reference: string): Promise<number> {
@@ -55,7 +58,7 @@ async function takeBack(): Promise<void> {
     const status = (await bench.node.read('/v1/status')) as { readonly phase: string } | undefined;
     return status?.phase === 'idle' ? true : undefined;
   });
-  await writeFile(join(bench.folder, 'slot-b.img'), patternBytes(256 * 1024, 91));
+  await writeFile(join(bench.folder, 'slot-b.img'), patternBytes(slotBytes, 91));
 }
 
 /** A node whose slot a holds `before` as its own update wrote it, whatever it ran first. */
@@ -70,7 +73,7 @@ async function runningBefore(): Promise<string> {
     });
   }
   expect((await bench.slot('a')).subarray(0, before.byteLength).equals(before)).toBe(true);
-  await writeFile(join(bench.folder, 'slot-b.img'), patternBytes(256 * 1024, 92));
+  await writeFile(join(bench.folder, 'slot-b.img'), patternBytes(slotBytes, 92));
   return older;
 }
 
@@ -84,7 +87,14 @@ it('an update with a patch beside it fetches a part of what it fetches by the in
     ...['image', 'patch', older, newer, '--key', key, '--insecure-http'],
   );
   expect(made.partitions).toHaveLength(1);
+  const plan = await kaonctl<PlanView>('plan', newer);
+  const { ways } = plan.partitions[0] ?? {};
+  expect(ways).toMatchObject({ way: 'patch', fullBytes: plan.downloadBytes });
+  expect(ways?.patchBytes).toBeLessThan((ways?.indexBytes ?? 0) / 2);
+  expect(plan.warnings.join()).not.toContain('not counted');
   const byPatch = await stage(newer);
+  // Manifests, signatures and lists aside.
+  expect(byPatch).toBeLessThan((ways?.patchBytes ?? 0) + listBytes);
   expect(byPatch).toBeLessThan(byIndex / 2);
   await takeBack();
 

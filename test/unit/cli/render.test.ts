@@ -134,8 +134,16 @@ describe('a plan', () => {
     expect(text).toMatch(/^trusted by: +rule registry.acme.io\/os, signed with release-1$/m);
     expect(text).toMatch(/^download: +2.0 KiB at most$/m);
     expect(text).toMatch(/^write: +not stated by the image$/m);
-    expect(text).toMatch(/^root +2.0 KiB +- +8.0 KiB$/m);
+    expect(text).toMatch(/^root +2.0 KiB +- +- +- +- +8.0 KiB$/m);
     expect(text).toMatch(/nothing stands in its way\n$/);
+  });
+
+  it('shows what each way to a partition would fetch, and the one that is taken', () => {
+    const ways = { fullBytes: 2048, indexBytes: 1024, patchBytes: 100, way: 'patch' };
+    const [root] = plan.partitions;
+    const text = renderPlan({ ...plan, partitions: [{ ...root!, ways }] });
+    expect(text).toMatch(/^PARTITION +FULL +BY INDEX +BY PATCH +TAKEN/m);
+    expect(text).toMatch(/^root +2.0 KiB +1.0 KiB +100 B +patch +- +8.0 KiB$/m);
   });
 
   it('shows each blocker with its fix, and that a running image needs nothing', () => {

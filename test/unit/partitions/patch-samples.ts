@@ -7,6 +7,7 @@ import { FrameTable } from '../../../partitions/frame-table.ts';
 import { type BuiltRegion, buildRegions, oldBlocksOf } from '../../../partitions/patch/build-patch.ts';
 import { encodePatchHead } from '../../../partitions/patch/encode-head.ts';
 import { KeptDigests } from '../../../partitions/reuse/kept-digests.ts';
+import { WriteEstimator } from '../../../partitions/reuse/write-estimator.ts';
 import type { LayerSource, PatchOffer, WriteProgress } from '../../../partitions/slot-writer.ts';
 import { StreamingSlotWriter } from '../../../partitions/streaming-slot-writer.ts';
 import { TrustedDescriptor, type TrustedPartition } from '../../../partitions/trusted-descriptor.ts';
@@ -107,7 +108,8 @@ export async function patchOf(old: Uint8Array, image: PatchedImage, level = 3): 
 export function nodeWith(booted: Uint8Array) {
   const sizes = { root: { sizeBytes: deviceBytes } };
   const devices = new MemorySlotDevices({ slots: { a: sizes, b: sizes }, booted: 'a' });
-  devices.disk('a', 'root').corrupt(0, booted);
+  // Behind an image there are zeros, as its write left them.
+  devices.disk('a', 'root').corrupt(0, Buffer.concat([booted, Buffer.alloc(deviceBytes - booted.byteLength)]));
   return { devices, lists: new KeptDigests(new MemoryIndexCache()) };
 }
 
@@ -172,6 +174,33 @@ export async function update(node: ReturnType<typeof nodeWith>, image: PatchedIm
     allBytes: Array.from(fetched.values()).reduce((sum, sizeBytes) => sum + sizeBytes, 0),
     faults,
   };
+}
+
+/** What each way to `image` would fetch on a node. */
+export async function estimate(
+  node: ReturnType<typeof nodeWith>,
+  image: PatchedImage,
+  patch?: Pick<PatchLayer, 'bytes' | 'offer'>,
+) {
+  const faults: unknown[] = [];
+  const blobs = new Map([
+    [image.signed.index?.layerDigest ?? '', image.indexBytes],
+    [patch?.offer.layerDigest ?? 'no patch', patch?.bytes ?? new Uint8Array(0)],
+  ]);
+  const source: LayerSource = async function* (digest, ranges) {
+    const bytes = blobs.get(digest);
+    if (bytes === undefined) throw new Error(`a plan fetches ${digest}`);
+    await Promise.resolve();
+    yield* cutRanges(bytes, ranges);
+  };
+  const trusted = TrustedDescriptor.mintAfterVerification({
+    manifestDigest: sha256Of(image.indexBytes),
+    partitions: [image.signed],
+  });
+  const estimator = new WriteEstimator(node.devices, node.lists, (error) => faults.push(error));
+  const offers = patch === undefined ? [] : [patch.offer];
+  const [ways] = await estimator.estimate('b', trusted, source, new AbortController().signal, offers);
+  return { ways, faults };
 }
 
 /** Whether slot b holds the image and zeros behind it. */

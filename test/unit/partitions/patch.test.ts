@@ -7,7 +7,18 @@ import { PartitionError } from '../../../partitions/errors.ts';
 import { encodePatchHead } from '../../../partitions/patch/encode-head.ts';
 import { parsePatchHead, type PatchRegion } from '../../../partitions/patch/patch-head.ts';
 import { SeededRandom } from '../../fakes/seeded-random.ts';
-import { imageOf, isWritten, layerOf, nodeWith, offerOf, type PatchedImage, patchOf, update } from './patch-samples.ts';
+import {
+  deviceBytes,
+  estimate,
+  imageOf,
+  isWritten,
+  layerOf,
+  nodeWith,
+  offerOf,
+  type PatchedImage,
+  patchOf,
+  update,
+} from './patch-samples.ts';
 import { codeOf, collect, sampleBytes, zstdTool } from './samples.ts';
 
 const kibibyte = 1024;
@@ -180,6 +191,63 @@ describe('a patch', () => {
     expect(isWritten(node, image)).toBe(true);
     const whole = image.bytes.byteLength + image.indexBytes.byteLength;
     expect(took.allBytes).toBeLessThanOrEqual(whole);
+  });
+});
+
+describe('an estimate', () => {
+  /** A node that hashed its booted slot in an earlier update and kept the digests. */
+  async function knowingNode(booted: Uint8Array = old) {
+    const node = nodeWith(booted);
+    await update(node, (await sample()).image);
+    return node;
+  }
+
+  it('says what the ways to a partition would fetch, as the write then does', async () => {
+    const { image, patch } = await sample();
+    const node = await knowingNode();
+    const { ways } = await estimate(node, image, patch);
+    expect(ways).toMatchObject({ name: 'root', fullBytes: image.bytes.byteLength, way: 'patch' });
+    node.devices.disk('b', 'root').corrupt(0, new Uint8Array(deviceBytes));
+    const took = await update(node, image, { patch });
+    expect(took.patchBytes + took.indexBytes + took.layerBytes).toBe(ways?.patchBytes);
+    const { ways: without } = await estimate(node, image);
+    expect(without).toMatchObject({ way: 'index', indexBytes: ways?.indexBytes });
+    expect(without?.patchBytes).toBeUndefined();
+    node.devices.disk('b', 'root').corrupt(0, new Uint8Array(deviceBytes));
+    const byIndex = await update(node, image);
+    // What it learns of the index spares frames, so that it is no more than that.
+    expect(byIndex.indexBytes + byIndex.layerBytes).toBeLessThanOrEqual(without?.indexBytes ?? 0);
+  });
+
+  it('writes nothing, and keeps nothing but what was kept before', async () => {
+    const { image, patch } = await sample();
+    const node = await knowingNode();
+    const before = Buffer.from(node.devices.disk('b', 'root').durableBytes());
+    await estimate(node, image, patch);
+    expect(before.equals(node.devices.disk('b', 'root').durableBytes())).toBe(true);
+    const { ways } = await estimate(node, image, patch);
+    expect(ways?.way).toBe('patch');
+  });
+
+  it('knows the whole layer alone where nothing is kept of the booted slot, or it holds something else', async () => {
+    const { image, patch } = await sample();
+    const whole = { name: 'root', fullBytes: image.bytes.byteLength, way: 'full' };
+    expect((await estimate(nodeWith(old), image, patch)).ways).toEqual(whole);
+    const node = await knowingNode();
+    node.devices.disk('a', 'root').corrupt(0, sampleBytes(old.byteLength, 77));
+    expect((await estimate(node, image, patch)).ways).toEqual(whole);
+  });
+
+  it('tells of a patch that cannot be read, and counts without it', async () => {
+    const { image, patch } = await sample();
+    const bytes = Buffer.from(patch.bytes);
+    bytes[0] = 0;
+    const { ways, faults } = await estimate(await knowingNode(), image, {
+      bytes,
+      offer: offerOf(bytes, patch.offer.headSizeBytes),
+    });
+    expect(ways?.way).toBe('index');
+    expect(faults).toHaveLength(1);
   });
 });
 

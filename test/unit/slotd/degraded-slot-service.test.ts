@@ -61,7 +61,7 @@ describe('a degraded kaon-slotd', () => {
     const service = new DegradedSlotService(serviceOver(new MemorySlotDevices({ slots }), bootloader), fault);
     await bootloader.markGood('b');
     await bootloader.markGood('a');
-    for (const verb of [service.writeSlot('b'), service.activate('b')]) {
+    for (const verb of [service.writeSlot('b'), service.activate('b'), service.estimateWrite('b')]) {
       await expect(verb).rejects.toMatchObject({ code: 'agent-degraded', details: { cause: 'config-invalid' } });
     }
     expect((await bootloader.readStatus()).trial).toBeUndefined();

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { AgentError } from '../../../agent/core/errors.ts';
 import { digestOf } from '../../../agent/core/image-format/digest.ts';
 import { parseReference } from '../../../agent/core/image-format/reference.ts';
-import type { SignedImage, TrustedImage, WriteProgress } from '../../../agent/core/ports.ts';
+import type { PartitionWays, SignedImage, TrustedImage, WriteProgress } from '../../../agent/core/ports.ts';
 import { LocalSlotService, type MintingPolicy } from '../../../agent/slotd/local-slot-service.ts';
 import type { LoaderCanary } from '../../../bootloader/canary.ts';
 import { BootloaderError } from '../../../bootloader/errors.ts';
@@ -94,6 +94,7 @@ function bench(
     policy?: MintingPolicy;
     booted?: SlotName;
     faults?: readonly DeviceFault[];
+    ways?: readonly PartitionWays[];
   } = {},
 ): Bench {
   const steps: string[] = [];
@@ -142,6 +143,7 @@ function bench(
       },
     },
     identity: { compatible: 'acme-gw-2', agentVersion: '1.4.0' },
+    estimator: { estimate: async () => options.ways ?? [] },
   });
   const made: Bench = { service, steps, bootloader, records, devices, failing: undefined };
   return made;
@@ -150,6 +152,37 @@ function bench(
 function write({ service }: Bench, slot: SlotName = 'b', signal = never): Promise<unknown> {
   return service.writeSlot(slot, signed, layer, noProgress, signal);
 }
+
+describe('an estimate of a write', () => {
+  const ways = [{ name: 'root', fullBytes: 100, indexBytes: 60, way: 'index' }] as const;
+
+  it('is made of an image that is judged here, and changes nothing', async () => {
+    const made = bench({ ways });
+    expect(await made.service.estimateWrite('b', signed, layer, never, [])).toEqual(ways);
+    expect(made.steps).toEqual([]);
+    const judgeAndMint = () => {
+      throw new AgentError('signature-missing', 'cannot trust the image: it has no signature');
+    };
+    const { service } = bench({ ways, policy: { judgeAndMint } });
+    await expect(service.estimateWrite('b', signed, layer, never, [])).rejects.toMatchObject({
+      code: 'signature-missing',
+    });
+  });
+
+  it('is not made beside a write, and is again after it', async () => {
+    const { service } = bench({ ways });
+    const reading = Promise.withResolvers<undefined>();
+    async function* slow(): AsyncGenerator<Uint8Array> {
+      await reading.promise;
+      yield content;
+    }
+    const writing = service.writeSlot('b', signed, slow, noProgress, never);
+    await expect(service.estimateWrite('b', signed, layer, never, [])).rejects.toMatchObject({ code: 'slot-busy' });
+    reading.resolve(undefined);
+    await writing;
+    expect(await service.estimateWrite('b', signed, layer, never, [])).toEqual(ways);
+  });
+});
 
 describe('writing a slot', () => {
   it('takes the record away, marks the slot bad, writes it, and records it once it is read back', async () => {

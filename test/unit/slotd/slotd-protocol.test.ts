@@ -7,6 +7,7 @@ import type {
   ByteRange,
   LayerSource,
   NodeBoot,
+  PartitionWays,
   PatchOffer,
   RebootPurpose,
   SignedImage,
@@ -86,6 +87,21 @@ class MemorySlotService implements SlotService {
     }
     onProgress({ step: 'finish', partition: 'root', fetchedBytes: 5, layerSizeBytes: 5, writtenBytes: 8192 });
     return this.#answer(`write-slot ${slot}`, { manifestDigest: image.image.manifestDigest, partitions: [] });
+  }
+
+  async estimateWrite(
+    slot: SlotName,
+    image: SignedImage,
+    layers: LayerSource,
+    signal: AbortSignal,
+    patches: readonly PatchOffer[],
+  ): Promise<readonly PartitionWays[]> {
+    this.offered = patches;
+    this.image = image;
+    signal.throwIfAborted();
+    const { byteLength } = await readAll(layers(layerDigest));
+    const way = { name: 'root', fullBytes: 900, indexBytes: byteLength, way: 'index' } as const;
+    return this.#answer(`estimate-write ${slot}`, [way]);
   }
 
   async activate(slot: SlotName, tries: number, digest: string | undefined): Promise<void> {
@@ -219,6 +235,17 @@ describe('kaond and kaon-slotd', () => {
     expect(service.offered).toEqual([offer]);
     await client.writeSlot('b', signed, () => layer(), noProgress, never);
     expect(service.offered).toEqual([]);
+  });
+
+  it('carry an estimate, and the layers that it is made of', async () => {
+    const service = new MemorySlotService();
+    const offer = { partition: 'root', layerDigest, layerSizeBytes: 50, headSizeBytes: 10 };
+    const { client } = pair(service);
+    const ways = await client.estimateWrite('b', signed, () => layer('lay', 'er'), never, [offer]);
+    expect(ways).toEqual([{ name: 'root', fullBytes: 900, indexBytes: 5, way: 'index' }]);
+    expect(service.offered).toEqual([offer]);
+    expect(service.image).toEqual(signed);
+    expect(service.asked).toEqual(['estimate-write b']);
   });
 
   it('let another layer be asked for after one whose source failed', async () => {

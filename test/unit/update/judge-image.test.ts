@@ -34,6 +34,7 @@ async function judgeOf(
     readNode: async () => node,
     repairLoader: refuse,
     writeSlot: refuse,
+    estimateWrite: refuse,
     activate: refuse,
     markGood: refuse,
     markBad: refuse,

@@ -17,6 +17,7 @@ function slowService(): { slots: SlotService; answers: PromiseWithResolvers<Node
     },
     repairLoader: refuse,
     writeSlot: refuse,
+    estimateWrite: refuse,
     activate: refuse,
     markGood: refuse,
     markBad: refuse,

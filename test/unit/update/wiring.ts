@@ -141,6 +141,10 @@ class SteppedSlots implements SlotService {
     return this.#slots.writeSlot(slot, signed, layers, onProgress, signal, patches);
   }
 
+  estimateWrite(...args: Parameters<SlotService['estimateWrite']>): ReturnType<SlotService['estimateWrite']> {
+    return this.#slots.estimateWrite(...args);
+  }
+
   async activate(slot: SlotName, tries: number, digest: string | undefined): Promise<void> {
     await this.#steps.takeSlowly(`activate ${slot}`);
     await this.#slots.activate(slot, tries, digest);
