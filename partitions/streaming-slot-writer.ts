@@ -132,31 +132,7 @@ export class StreamingSlotWriter implements SlotWriter {
     );
     const checkpoints = this.#checkpoints(slot, manifestDigest, writes, run);
     try {
-      // Power lost here: the slot is as it was, but for the loader's mark. What is read now is lost with the memory, and
-      // its frame is fetched then, as the first block will be zero.
-      for (const write of writes) await write.keepEdges();
-      // Power lost here: some first blocks are zero, the others belong to the old image; the loader has the slot as
-      // bad since before, and nothing of the new image is on it.
-      await zeroFirstBlocks(opened);
-      await this.#resume(slot, manifestDigest, writes);
-      // Power lost here: every first block is zero. No file system of this slot mounts, so a half-written slot is
-      // never taken for a whole one even if the loader's mark were lost.
-      for (const write of writes) await write.findOwn();
-      // Told before any of it is asked for: whoever pays for the link may end the write here.
-      run.noteMissing(writes.reduce((sum, { missingBytes }) => sum + missingBytes, 0));
-      run.report('write', opened[0]?.signed.name ?? '');
-      for (const write of writes) await write.writeBody(layers, checkpoints);
-      for (const write of writes) {
-        // Power lost here: each partition is either complete and durable or has a zero first block. The loader still
-        // has the slot as bad, and nothing but a full write and read-back leads to its activation.
-        run.checkSignal();
-        await write.writeFirstBlock();
-      }
-      // Power lost from here on: the slot is complete and still bad at the loader; it is written again.
-      for (const write of writes) await write.verify();
-      // Power lost before: the slot is written again, and finds its blocks in place.
-      for (const write of writes) await write.keepDigests();
-      run.report('finish', opened.at(-1)?.signed.name ?? '');
+      await this.#writeInOrder({ slot, manifestDigest, opened, writes, checkpoints, layers, run });
       return { manifestDigest, partitions: writes.map((write) => write.written) };
     } catch (error) {
       await giveUp(opened, jobs, checkpoints);
@@ -166,6 +142,44 @@ export class StreamingSlotWriter implements SlotWriter {
     } finally {
       await Promise.allSettled([workers.close(), ...writes.map((write) => write.close())]);
     }
+  }
+
+  /** The durable steps of a write, in the order of the design. */
+  async #writeInOrder(steps: {
+    readonly slot: 'a' | 'b';
+    readonly manifestDigest: string;
+    readonly opened: readonly OpenPartition[];
+    readonly writes: readonly PartitionWrite[];
+    readonly checkpoints: Checkpointer | undefined;
+    readonly layers: LayerSource;
+    readonly run: WriteRun;
+  }): Promise<void> {
+    const { slot, manifestDigest, opened, writes, checkpoints, layers, run } = steps;
+    // Power lost here: the slot is as it was, but for the loader's mark. What is read now is lost with the memory, and
+    // its frame is fetched then, as the first block will be zero.
+    for (const write of writes) await write.keepEdges();
+    // Power lost here: some first blocks are zero, the others belong to the old image; the loader has the slot as
+    // bad since before, and nothing of the new image is on it.
+    await zeroFirstBlocks(opened);
+    await this.#resume(slot, manifestDigest, writes);
+    // Power lost here: every first block is zero. No file system of this slot mounts, so a half-written slot is
+    // never taken for a whole one even if the loader's mark were lost.
+    for (const write of writes) await write.findOwn();
+    // Told before any of it is asked for: whoever pays for the link may end the write here.
+    run.noteMissing(writes.reduce((sum, { missingBytes }) => sum + missingBytes, 0));
+    run.report('write', opened[0]?.signed.name ?? '');
+    for (const write of writes) await write.writeBody(layers, checkpoints);
+    for (const write of writes) {
+      // Power lost here: each partition is either complete and durable or has a zero first block. The loader still
+      // has the slot as bad, and nothing but a full write and read-back leads to its activation.
+      run.checkSignal();
+      await write.writeFirstBlock();
+    }
+    // Power lost from here on: the slot is complete and still bad at the loader; it is written again.
+    for (const write of writes) await write.verify();
+    // Power lost before: the slot is written again, and finds its blocks in place.
+    for (const write of writes) await write.keepDigests();
+    run.report('finish', opened.at(-1)?.signed.name ?? '');
   }
 
   /** What the node has to write `slot` from. */

@@ -64,17 +64,16 @@ export async function assembleAgent(parts: AgentParts): Promise<Agent> {
   const rules = rulesOf(config);
   const { journal } = state;
   const started = await start({ journal, slots, evidence: evidenceOf(parts), clock, rules, bootId: parts.bootId });
-  const tested = await settleLoader(
-    { slots, facts: state.facts, clock, bootId: parts.bootId, loader: loaderName(config) },
-    started,
-  );
+  const loader = { slots, facts: state.facts, clock, bootId: parts.bootId, loader: loaderName(config) };
+  const tested = await settleLoader(loader, started);
   const faults = distinctFaults([
     ...parts.faults,
     ...started.faults,
     ...lostState(state, started),
     ...(started.node?.faults ?? []),
   ]);
-  const events = new EventLog(journal, (error) => log.warn({ err: error }, 'cannot store an event'));
+  const warn = (text: string) => (error: unknown) => log.warn({ err: error }, text);
+  const events = new EventLog(journal, warn('cannot store an event'));
   const health = new HealthBoard();
   const nodeReader = new NodeReader(slots, clock);
   const judge = judgeOf(parts);
@@ -93,7 +92,7 @@ export async function assembleAgent(parts: AgentParts): Promise<Agent> {
       health.put(result);
       events.changed();
     },
-    onFault: (error) => log.warn({ err: error }, 'the update goes on without a patch'),
+    onFault: warn('the update goes on without a patch'),
   });
   const reporters = [events, new LogReporter(log)];
   const onStep = (before: UpdateState, after: UpdateState) => {
