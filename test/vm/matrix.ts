@@ -9,6 +9,17 @@ export function cellsToPlay(asked: readonly Cell[]): readonly Cell[] {
   return asked.filter((cell) => !asked.some(coversIt(cell)));
 }
 
+/**
+ * The cells in an order in which those that mostly wait are spread among the others: beside each other they would leave
+ * the processors idle.
+ */
+export function spread(cells: readonly Cell[]): readonly Cell[] {
+  const waiting = cells.filter(({ scenario }) => scenario.isMostlyWaiting === true);
+  const busy = cells.filter((cell) => !waiting.includes(cell));
+  const place = (list: readonly Cell[]) => list.map((cell, index) => ({ cell, at: (index + 0.5) / list.length }));
+  return [...place(waiting), ...place(busy)].toSorted((one, other) => one.at - other.at).map(({ cell }) => cell);
+}
+
 /** A row of one machine: the cell that shows whether it held, its own or one that it is part of. */
 export interface Row {
   readonly scenario: Scenario;

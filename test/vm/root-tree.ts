@@ -166,7 +166,7 @@ async function configure(tree: string, console: string): Promise<void> {
     'etc/systemd/system.conf.d/vm.conf': '[Manager]\nDefaultTimeoutStopSec=15s\nShowStatus=no\n',
     'etc/systemd/journald.conf.d/vm.conf': `[Journal]\nStorage=volatile\nForwardToConsole=yes\nTTYPath=/dev/${console}\nMaxLevelConsole=info\n`,
     // The guard's own times are for nodes; the table of its decisions is what is tested.
-    'etc/systemd/system/kaon-trial-guard.timer.d/vm.conf': `[Timer]\nOnBootSec=\nOnBootSec=${60 * patience}s\n`,
+    'etc/systemd/system/kaon-trial-guard.timer.d/vm.conf': `[Timer]\nOnBootSec=\nOnBootSec=${75 * patience}s\n`,
     'usr/lib/systemd/system/vm-scenario.service': `[Unit]
 Description=what the scenario does in this boot
 After=kaond.service

@@ -6,7 +6,7 @@ import { startDockerRegistry } from '../system/docker-registry.ts';
 import { buildArm64Tree } from './arm64-tree.ts';
 import { type Cell, type PlayedCell, playCells } from './cells.ts';
 import { machines } from './machines.ts';
-import { cellsToPlay, type Row, rowsOf } from './matrix.ts';
+import { cellsToPlay, type Row, rowsOf, spread } from './matrix.ts';
 import { buildKaon, buildRootTree } from './root-tree.ts';
 import { scenarios } from './scenarios.ts';
 import { soak } from './soak.ts';
@@ -15,7 +15,7 @@ import { Stages } from './stage.ts';
 const options = {
   all: { type: 'boolean', default: false },
   keep: { type: 'boolean', default: false },
-  jobs: { type: 'string', default: String(Math.min(2, availableParallelism())) },
+  jobs: { type: 'string', default: String(availableParallelism() + 1) },
   machine: { type: 'string' },
   scenario: { type: 'string' },
   soak: { type: 'string' },
@@ -46,7 +46,7 @@ function wantedCells(values: Values): readonly Cell[] {
         .filter(({ name }) => wantedScenarios?.has(name) ?? (values.all || machine.usual.includes(name)))
         .map((scenario) => ({ machine, scenario })),
     );
-  return cellsToPlay(asked);
+  return spread(cellsToPlay(asked));
 }
 
 function wordOf({ failures }: PlayedCell): string {

@@ -8,6 +8,8 @@ export interface Scenario {
   readonly name: string;
   /** Names of the scenarios that are part of this one: where it is played, they need not be. */
   readonly covers?: readonly string[];
+  /** Whether the guest is idle for most of its time, until a guard ends the boot. */
+  readonly isMostlyWaiting?: boolean;
   /**
    * Plays it in `folder`, which is its own; resolves to what did not hold. Rejects where it came to no end, and at the
    * latest soon after `signal` was aborted.
@@ -19,6 +21,8 @@ export interface Scenario {
 export interface Life {
   /** See `Scenario`. */
   readonly covers?: readonly string[];
+  /** See `Scenario`. */
+  readonly isMostlyWaiting?: boolean;
   /** The images that the node is told to install, in order. */
   readonly images: (shop: ImageShop) => Promise<readonly VmImage[]>;
   readonly plainReboots?: number;

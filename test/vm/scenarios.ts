@@ -39,8 +39,8 @@ function rolledBack(result: VmResult, ...outcomes: readonly string[]): Readonly<
 const inTrial = /"event":"agent-started"/;
 
 function life(name: string, one: Life): Scenario {
-  const { covers = [] } = one;
-  return { name, covers, play: (stage, folder, signal) => playLife(stage, folder, one, signal) };
+  const { covers = [], isMostlyWaiting = false } = one;
+  return { name, covers, isMostlyWaiting, play: (stage, folder, signal) => playLife(stage, folder, one, signal) };
 }
 
 /** Every life that is tried, by the names that README.md has. */
@@ -55,14 +55,17 @@ export const scenarios: readonly Scenario[] = [
     expect: (result) => rolledBack(result, 'rolled-back: boot-tries-exhausted'),
   }),
   life('hangs', {
+    isMostlyWaiting: true,
     images: one('hangs'),
     expect: (result) => rolledBack(result, 'rolled-back: boot-tries-exhausted'),
   }),
   life('no agent', {
+    isMostlyWaiting: true,
     images: one('no-agent'),
     expect: (result) => rolledBack(result, 'rolled-back: boot-tries-exhausted'),
   }),
   life('agent crashes', {
+    isMostlyWaiting: true,
     images: one('agent-crashes'),
     expect: (result) => rolledBack(result, 'rolled-back: boot-tries-exhausted'),
   }),

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Cell } from '../../vm/cells.ts';
 import { machines, type VmMachine } from '../../vm/machines.ts';
-import { cellsToPlay, rowsOf } from '../../vm/matrix.ts';
+import { cellsToPlay, rowsOf, spread } from '../../vm/matrix.ts';
 import type { Scenario } from '../../vm/scenario.ts';
 
 const [one, other] = machines as readonly [VmMachine, VmMachine];
@@ -14,6 +14,16 @@ describe('the matrix', () => {
   it('plays nothing that is part of another cell of the same machine', () => {
     const asked = [cell(one, upgrade), cell(one, reboots), cell(other, upgrade)];
     expect(cellsToPlay(asked)).toEqual([cell(one, reboots), cell(other, upgrade)]);
+  });
+
+  it('plays what mostly waits among what does not', () => {
+    const waits = { ...scenario('no agent'), isMostlyWaiting: true };
+    const busy = ['upgrade', 'panic', 'unsigned', 'failed health'].map((name) => cell(one, scenario(name)));
+    const order = spread([...busy, cell(one, waits), cell(other, waits)]);
+    expect(order.map(({ scenario: { name } }) => name)).toEqual([
+      ...['upgrade', 'no agent', 'panic', 'unsigned', 'no agent', 'failed health'],
+    ]);
+    expect(order.filter((played) => busy.includes(played))).toEqual(busy);
   });
 
   it('shows such a row by the cell that it is part of', () => {
