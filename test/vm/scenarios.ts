@@ -102,6 +102,7 @@ export const scenarios: readonly Scenario[] = [
     expect: (result) => committed(result, 'v2-healthy-release'),
   }),
   life('cut in every trial', {
+    covers: ['cut in the trial'],
     images: one('healthy'),
     hasWatchdog: true,
     cut: (boot) => (boot === 2 || boot === 3 ? { line: inTrial, afterMs: 0 } : undefined),
