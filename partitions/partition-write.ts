@@ -9,10 +9,10 @@ import type { IndexBytes } from './block-index/part-reader.ts';
 import type { FrameWorkers } from './frames/frame-workers.ts';
 import { IndexedBody } from './indexed-body.ts';
 import { checkContent, ContentLimit, LayerCheck } from './layer-check.ts';
-import { rangesOfFrames } from './plan-reads.ts';
 import { PartitionWriter } from './partition-writer.ts';
 import { checkFrames, readBackDigest, readBackMismatch, type ReadBackParts } from './read-back.ts';
 import { edgeFramesOf } from './reuse/edge-frames.ts';
+import { fetchBytesOf, missingFrames } from './reuse/missing-frames.ts';
 import { type OwnContent, PartitionReuse, type PatchSource } from './reuse/partition-reuse.ts';
 import type { SharedArena } from './shared-arena.ts';
 import type { LayerSource, WrittenSlot } from './slot-writer.ts';
@@ -129,8 +129,7 @@ export class PartitionWrite {
     const { signed, index } = this.#parts;
     const done = this.counted?.done;
     if (index === undefined || done === undefined) return signed.layerSizeBytes;
-    const missing = Array.from(index.table.frames()).filter((frame) => !frame.isZero && !done.has(frame.index));
-    return rangesOfFrames(missing).reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+    return fetchBytesOf(missingFrames(index.table, done));
   }
 
   /** Writes and flushes all but the first block; what the node has is to be found first. */

@@ -28,17 +28,25 @@ export async function findPatches(
   }
 }
 
+/** The size of each layer of the judged image and of `patches`, by its digest. */
+export function layerSizes(
+  { trusted }: Pick<JudgedImage, 'trusted'>,
+  patches: readonly PatchOffer[],
+): ReadonlyMap<string, number> {
+  const { partitions, boot } = trusted;
+  const indexes = partitions.flatMap(({ index }) => (index === undefined ? [] : [index]));
+  // What is signed comes last: a patch must not give another size to one of its layers.
+  const layers = [...patches, ...partitions, ...indexes, ...(boot?.payloads ?? [])];
+  return new Map(layers.map(({ layerDigest, layerSizeBytes }) => [layerDigest, layerSizeBytes]));
+}
+
 /** The layers of the judged image and of `patches`, by their digests. */
 export function layersOf(
   { source, signed, trusted }: Pick<JudgedImage, 'source' | 'signed' | 'trusted'>,
   patches: readonly PatchOffer[],
   signal: AbortSignal,
 ): LayerSource {
-  const { partitions, boot } = trusted;
-  const indexes = partitions.flatMap(({ index }) => (index === undefined ? [] : [index]));
-  // What is signed comes last: a patch must not give another size to one of its layers.
-  const layers = [...patches, ...partitions, ...indexes, ...(boot?.payloads ?? [])];
-  const sizes = new Map(layers.map(({ layerDigest, layerSizeBytes }) => [layerDigest, layerSizeBytes]));
+  const sizes = layerSizes({ trusted }, patches);
   return (digest, ranges) =>
     source.openLayer(signed.image, { digest, sizeBytes: sizes.get(digest) ?? 0 }, signal, ranges);
 }

@@ -1,6 +1,7 @@
 import type { FetchNeed } from '../core/metered.ts';
 import type { ByteRange, Clock, LayerSource, PatchOffer } from '../core/ports.ts';
 import type { UpdateRequest } from '../core/update-state.ts';
+import { layerSizes, layersOf } from './find-patches.ts';
 import type { JudgedImage } from './judge-image.ts';
 import type { MeteredLink } from './metered-link.ts';
 import { fetchedLayers } from './plan.ts';
@@ -47,18 +48,14 @@ export class ImageFetch {
   readonly layers: LayerSource = (digest, ranges) => this.#fetch(digest, ranges);
 
   async *#fetch(digest: string, ranges: readonly ByteRange[] | undefined): AsyncGenerator<Uint8Array> {
-    const { source, signed, trusted } = this.#judged;
-    const { partitions, boot } = trusted;
-    const indexes = partitions.flatMap(({ index }) => (index === undefined ? [] : [index]));
-    // What is signed comes first: a patch must not give another size to one of its layers.
-    const layers = [...partitions, ...indexes, ...(boot?.payloads ?? []), ...this.#patches];
-    const sizeBytes = layers.find(({ layerDigest }) => layerDigest === digest)?.layerSizeBytes ?? 0;
+    const sizeBytes = layerSizes(this.#judged, this.#patches).get(digest) ?? 0;
     // An index is what tells a delta from a whole image: it is fetched over any link.
+    const { partitions } = this.#judged.trusted;
     const isContent = [...partitions, ...this.#patches].some(({ layerDigest }) => layerDigest === digest);
     const askedBytes = ranges === undefined ? sizeBytes : ranges.reduce((sum, range) => sum + range.sizeBytes, 0);
     if (isContent) await this.#admit(askedBytes);
     let lookedAtMs = this.#clock.monotonicMs();
-    for await (const bytes of source.openLayer(signed.image, { digest, sizeBytes }, this.#signal, ranges)) {
+    for await (const bytes of layersOf(this.#judged, this.#patches, this.#signal)(digest, ranges)) {
       this.#meter.addFetched(bytes.byteLength);
       yield bytes;
       if (!isContent || this.#clock.monotonicMs() - lookedAtMs < linkPollMs) continue;
