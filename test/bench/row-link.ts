@@ -43,7 +43,7 @@ export async function runAgain(bench: Workbench): Promise<GroupResults> {
       ),
     );
     const contentBytes = Math.max(0, link.toNodeBytes - image.otherBytes);
-    const note = `${formatMiB(link.toNodeBytes)} in all, ${formatMiB(image.otherBytes)} of them manifest, config and index`;
+    const note = `${formatMiB(link.toNodeBytes)} in all; manifest, config and index have ${formatMiB(image.otherBytes)}`;
     return {
       'same-image': measured([(contentBytes * 100) / image.layer.sizeBytes], `of the layer; ${note}`),
       'same-image-time': measured(

@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto';
 import zlib from 'node:zlib';
 import { BlockIndexEncoder } from '../../partitions/block-index/encode-index.ts';
+import { blockBytes } from '../../partitions/block-index/layout.ts';
 import { encodeSeekTable } from '../../partitions/frames/seek-table.ts';
 import type { TrustedPartition } from '../../partitions/trusted-descriptor.ts';
+import type { SeededRandom } from './seeded-random.ts';
 
 /** A partition of an image, with its block index. */
 export interface IndexedLayer {
@@ -15,6 +17,18 @@ export interface IndexedLayer {
 }
 
 const sha256Of = (bytes: Uint8Array) => `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
+
+/** Sizes of frames of up to `mostBlocks` blocks, enough for `contentBytes`. */
+export function randomFrameSizes(
+  random: SeededRandom,
+  mostBlocks: number,
+  contentBytes: number,
+): readonly [number, ...number[]] {
+  const next = () => blockBytes * (1 + random.below(mostBlocks));
+  const sizes: [number, ...number[]] = [next()];
+  for (let sum = sizes[0]; sum < contentBytes; sum += sizes.at(-1) ?? 0) sizes.push(next());
+  return sizes;
+}
 
 /** A layer as images are built: frames of `sizes` bytes of content in turn, a seek table, and an index of them. */
 export function indexedLayer(name: string, content: Uint8Array, sizes: readonly [number, ...number[]]): IndexedLayer {

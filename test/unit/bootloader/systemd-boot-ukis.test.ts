@@ -6,6 +6,7 @@ import { SystemdBootUkis } from '../../../bootloader/systemd-boot-ukis.ts';
 import { PowerLossDirectory } from '../../fakes/power-loss-directory.ts';
 import { sampleUki } from '../../fakes/sample-uki.ts';
 import { blessBoot, bootSystemdBoot, startEntry } from '../../fakes/systemd-boot-firmware.ts';
+import { eachPowerLoss } from './each-power-loss.ts';
 
 const folder = 'EFI/Linux/';
 
@@ -160,24 +161,16 @@ describe('power lost', () => {
     ['newer', newer],
     ['older', older],
   ])('while a running trial of a %s image is proven never leaves it without a name', async (_name, images) => {
-    for (let cutAt = 0, isCut = true; isCut; cutAt += 1) {
-      for (let bits = 0; bits < 32; bits += 1) {
-        let step = Number.NEGATIVE_INFINITY;
-        const { loader, partition } = nodeWith(images, {}, () => {
-          if (step++ === cutAt) throw new Error('the power goes');
-        });
+    const cuts = eachPowerLoss({
+      fateCount: 32,
+      makeNode: (beforeStep) => nodeWith(images, {}, beforeStep),
+      prepare: async ({ loader, partition }) => {
         await loader.activate('b', 3);
         expect(bootSystemdBoot(partition)).toBe('kaon-b');
-        step = 0;
-        isCut = await loader.markGood('b').then(
-          () => false,
-          () => true,
-        );
-        let asked = 0;
-        partition.losePower(() => ((bits >> asked++) & 1 ? 'written' : 'lost'));
-        expect(bootSystemdBoot(partition), `cut before step ${cutAt}, fates ${bits.toString(2)}`).toBe('kaon-b');
-      }
-    }
+      },
+      act: ({ loader }) => loader.markGood('b'),
+    });
+    for await (const { node, where } of cuts) expect(bootSystemdBoot(node.partition), where).toBe('kaon-b');
   });
 
   it('in any step of many updates, up and down in versions, always leaves the proven image or the one in trial', async () => {
@@ -376,47 +369,32 @@ describe('repair', () => {
       ['kaon-a.efi', 'mine.efi.tmp'],
     ],
   ] as const)('of %s ends in order, after power was lost anywhere in it', async (_name, booted, images, wanted) => {
-    for (let cutAt = 0, isCut = true; isCut; cutAt += 1) {
-      for (let bits = 0; bits < 16; bits += 1) {
-        let step = 0;
-        const { loader, partition, names } = nodeWith(images, {}, () => {
-          if (step++ === cutAt) throw new Error('the power goes');
-        });
-        isCut = await loader.repair(booted, false).then(
-          () => false,
-          () => true,
-        );
-        step = Number.NEGATIVE_INFINITY;
-        let asked = 0;
-        partition.losePower(() => ((bits >> asked++) & 1 ? 'written' : 'lost'));
-        await loader.repair(booted, false);
-        expect(names(), `cut before step ${cutAt}, fates ${bits.toString(2)}`).toEqual(wanted);
-        expect((await loader.readStatus()).isUntidy).toBeUndefined();
-      }
+    const cuts = eachPowerLoss({
+      fateCount: 16,
+      makeNode: (beforeStep) => nodeWith(images, {}, beforeStep),
+      act: ({ loader }) => loader.repair(booted, false),
+    });
+    for await (const { node, where } of cuts) {
+      await node.loader.repair(booted, false);
+      expect(node.names(), where).toEqual(wanted);
+      expect((await node.loader.readStatus()).isUntidy).toBeUndefined();
     }
   });
 
   it('gives the booted slot its name from what was staged when nothing else is proven, whenever power is lost', async () => {
-    for (let cutAt = 0, isCut = true; isCut; cutAt += 1) {
-      for (let bits = 0; bits < 32; bits += 1) {
-        let step = 0;
-        const lost = { 'kaon/a/staged.efi': image('1'), 'kaon-b+2-1.efi': image('2') };
-        const { loader, partition, names } = nodeWith(lost, {}, () => {
-          if (step++ === cutAt) throw new Error('the power goes');
-        });
-        isCut = await loader.repair('a', false).then(
-          () => false,
-          () => true,
-        );
-        step = Number.NEGATIVE_INFINITY;
-        let asked = 0;
-        partition.losePower(() => ((bits >> asked++) & 1 ? 'written' : 'lost'));
-        const where = `cut before step ${cutAt}, fates ${bits.toString(2)}: ${names().join(' ')}`;
-        await loader.repair('a', false);
-        expect(names(), where).toContain('kaon-a.efi');
-        expect(boots(partition, 3).at(-1), where).toBe('kaon-a');
-        if (!isCut) expect(names(), where).toEqual(['kaon-a.efi']);
-      }
+    const lost = { 'kaon/a/staged.efi': image('1'), 'kaon-b+2-1.efi': image('2') };
+    const cuts = eachPowerLoss({
+      fateCount: 32,
+      makeNode: (beforeStep) => nodeWith(lost, {}, beforeStep),
+      act: ({ loader }) => loader.repair('a', false),
+    });
+    for await (const { node, isDone, where: cut } of cuts) {
+      const { loader, partition, names } = node;
+      const where = `${cut}: ${names().join(' ')}`;
+      await loader.repair('a', false);
+      expect(names(), where).toContain('kaon-a.efi');
+      expect(boots(partition, 3).at(-1), where).toBe('kaon-a');
+      if (isDone) expect(names(), where).toEqual(['kaon-a.efi']);
     }
   });
 

@@ -4,6 +4,7 @@ import type { ChoosingVariable, EfiVariables } from '../../../bootloader/systemd
 import { sampleUki } from '../../fakes/sample-uki.ts';
 import { PowerLossDirectory } from '../../fakes/power-loss-directory.ts';
 import { blessBoot, bootSystemdBoot } from '../../fakes/systemd-boot-firmware.ts';
+import { eachPowerLoss } from './each-power-loss.ts';
 
 /** A message that names `part`. */
 function containing(part: string): unknown {
@@ -183,25 +184,16 @@ describe('marking', () => {
   });
 
   it('never leaves a running trial without a listed entry while it proves it', async () => {
-    for (let cutAt = 0, isCut = true; isCut; cutAt += 1) {
-      for (let bits = 0; bits < 32; bits += 1) {
-        let step = Number.NEGATIVE_INFINITY;
-        const { loader, partition } = nodeWith(proven, {}, () => {
-          if (step++ === cutAt) throw new Error('the power goes');
-        });
+    const cuts = eachPowerLoss({
+      fateCount: 32,
+      makeNode: (beforeStep) => nodeWith(proven, {}, beforeStep),
+      prepare: async ({ loader, partition }) => {
         await loader.activate('b', 3);
         expect(bootSystemdBoot(partition)).toBe('kaon-b');
-        step = 0;
-        isCut = await loader.markGood('b').then(
-          () => false,
-          () => true,
-        );
-        step = Number.NEGATIVE_INFINITY;
-        let asked = 0;
-        partition.losePower(() => ((bits >> asked++) & 1 ? 'written' : 'lost'));
-        expect(bootSystemdBoot(partition), `cut before step ${cutAt}, fates ${bits.toString(2)}`).toBe('kaon-b');
-      }
-    }
+      },
+      act: ({ loader }) => loader.markGood('b'),
+    });
+    for await (const { node, where } of cuts) expect(bootSystemdBoot(node.partition), where).toBe('kaon-b');
   });
 
   it('does not take a slot in trial for a fallback', async () => {
@@ -312,25 +304,17 @@ describe('repair', () => {
   ] as const)(
     'of %s ends in the booted slot and single names, after power was lost anywhere in it',
     async (_name, entries, booted) => {
-      for (let cutAt = 0, isCut = true; isCut; cutAt += 1) {
-        for (let bits = 0; bits < 16; bits += 1) {
-          let step = 0;
-          const { loader, partition, names } = nodeWith(entries, {}, () => {
-            if (step++ === cutAt) throw new Error('the power goes');
-          });
-          isCut = await loader.repair(booted, false).then(
-            () => false,
-            () => true,
-          );
-          step = Number.NEGATIVE_INFINITY;
-          let asked = 0;
-          partition.losePower(() => ((bits >> asked++) & 1 ? 'written' : 'lost'));
-          await loader.repair(booted, false);
-          const listed = names().filter((name) => !name.endsWith('.staged'));
-          const where = `cut before step ${cutAt}, fates ${bits.toString(2)}: ${listed.join(' ')}`;
-          expect(new Set(listed.map((name) => name.slice(0, 6))).size, where).toBe(listed.length);
-          expect(bootSystemdBoot(partition), where).toBe(`kaon-${booted}`);
-        }
+      const cuts = eachPowerLoss({
+        fateCount: 16,
+        makeNode: (beforeStep) => nodeWith(entries, {}, beforeStep),
+        act: ({ loader }) => loader.repair(booted, false),
+      });
+      for await (const { node, where: cut } of cuts) {
+        await node.loader.repair(booted, false);
+        const listed = node.names().filter((name) => !name.endsWith('.staged'));
+        const where = `${cut}: ${listed.join(' ')}`;
+        expect(new Set(listed.map((name) => name.slice(0, 6))).size, where).toBe(listed.length);
+        expect(bootSystemdBoot(node.partition), where).toBe(`kaon-${booted}`);
       }
     },
   );

@@ -1,7 +1,6 @@
-import zlib from 'node:zlib';
 import type { SlotDevices } from '../../../partitions/block-device.ts';
-import { BlockIndexEncoder } from '../../../partitions/block-index/encode-index.ts';
 import { IndexHead } from '../../../partitions/block-index/index-head.ts';
+import { blockBytes } from '../../../partitions/block-index/layout.ts';
 import { readFrames } from '../../../partitions/block-index/read-index.ts';
 import { FrameTable } from '../../../partitions/frame-table.ts';
 import { type BuiltRegion, buildRegions, oldBlocksOf } from '../../../partitions/patch/build-patch.ts';
@@ -10,8 +9,9 @@ import { KeptDigests } from '../../../partitions/reuse/kept-digests.ts';
 import { WriteEstimator } from '../../../partitions/reuse/write-estimator.ts';
 import type { LayerSource, PatchOffer, WriteProgress } from '../../../partitions/slot-writer.ts';
 import { StreamingSlotWriter } from '../../../partitions/streaming-slot-writer.ts';
-import { TrustedDescriptor, type TrustedPartition } from '../../../partitions/trusted-descriptor.ts';
+import { TrustedDescriptor } from '../../../partitions/trusted-descriptor.ts';
 import { cutRanges } from '../../fakes/cut-ranges.ts';
+import { type IndexedLayer, indexedLayer, randomFrameSizes } from '../../fakes/indexed-layer.ts';
 import { MemorySlotDevices } from '../../fakes/memory-block-device.ts';
 import { MemoryIndexCache } from '../../fakes/memory-index-cache.ts';
 import type { SeededRandom } from '../../fakes/seeded-random.ts';
@@ -22,48 +22,21 @@ export const deviceBytes = 4 * 1024 * 1024;
 const frameSizeBytes = 64 * 1024;
 
 /** An image of one partition, with what is read of its index. */
-export interface PatchedImage {
-  readonly signed: TrustedPartition;
-  readonly bytes: Uint8Array;
-  readonly indexBytes: Uint8Array;
-  readonly content: Uint8Array;
+export interface PatchedImage extends IndexedLayer {
   readonly head: IndexHead;
   readonly table: FrameTable;
 }
 
 /** An image in frames of 64 KiB, or of random sizes up to that. */
 export async function imageOf(content: Uint8Array, random?: SeededRandom): Promise<PatchedImage> {
-  const encoder = new BlockIndexEncoder(frameSizeBytes);
-  const frames: Buffer[] = [];
-  for (let at = 0; at < content.byteLength;) {
-    const part = content.subarray(at, at + (random === undefined ? frameSizeBytes : 4096 * (1 + random.below(16))));
-    const frame = zlib.zstdCompressSync(part, { pledgedSrcSize: part.byteLength });
-    encoder.add(part, frame.byteLength);
-    frames.push(frame);
-    at += part.byteLength;
-  }
-  const bytes = Buffer.concat(frames);
-  const { headSizeBytes, headDigest, parts } = encoder.finish();
-  const indexBytes = Buffer.concat(parts);
-  const head = new IndexHead(Uint8Array.from(indexBytes.subarray(0, headSizeBytes)));
+  const sizes = random && randomFrameSizes(random, frameSizeBytes / blockBytes, content.byteLength);
+  const layer = indexedLayer('root', content, sizes ?? [frameSizeBytes]);
+  const { headSizeBytes } = layer.signed.index;
+  const head = new IndexHead(Uint8Array.from(layer.indexBytes.subarray(0, headSizeBytes)));
   const read = async function* (ranges: readonly { offset: number; sizeBytes: number }[]) {
-    yield* cutRanges(indexBytes, ranges);
+    yield* cutRanges(layer.indexBytes, ranges);
   };
-  const signed: TrustedPartition = {
-    name: 'root',
-    encoding: 'zstd',
-    layerDigest: sha256Of(bytes),
-    layerSizeBytes: bytes.byteLength,
-    contentDigest: sha256Of(content),
-    contentSizeBytes: content.byteLength,
-    index: {
-      layerDigest: sha256Of(indexBytes),
-      layerSizeBytes: indexBytes.byteLength,
-      headSizeBytes,
-      headDigest,
-    },
-  };
-  return { signed, bytes, indexBytes, content, head, table: await FrameTable.read(readFrames(head, read), head) };
+  return { ...layer, head, table: await FrameTable.read(readFrames(head, read), head) };
 }
 
 /** A patch layer with what is offered of it. */
@@ -133,7 +106,7 @@ export async function update(node: ReturnType<typeof nodeWith>, image: PatchedIm
   let isOpen = false;
   const blobs = new Map([
     [image.signed.layerDigest, image.bytes],
-    [image.signed.index?.layerDigest ?? '', image.indexBytes],
+    [image.signed.index.layerDigest, image.indexBytes],
     ...(patch === undefined ? [] : [[patch.offer.layerDigest, patch.bytes] as const]),
   ]);
   const usual: LayerSource = async function* (digest, ranges) {
@@ -168,7 +141,7 @@ export async function update(node: ReturnType<typeof nodeWith>, image: PatchedIm
   const of = (digest: string | undefined) => fetched.get(digest ?? '') ?? 0;
   return {
     layerBytes: of(image.signed.layerDigest),
-    indexBytes: of(image.signed.index?.layerDigest),
+    indexBytes: of(image.signed.index.layerDigest),
     patchBytes: of(patch?.offer.layerDigest),
     patchedBytes: last?.patchedBytes ?? 0,
     allBytes: Array.from(fetched.values()).reduce((sum, sizeBytes) => sum + sizeBytes, 0),
@@ -184,7 +157,7 @@ export async function estimate(
 ) {
   const faults: unknown[] = [];
   const blobs = new Map([
-    [image.signed.index?.layerDigest ?? '', image.indexBytes],
+    [image.signed.index.layerDigest, image.indexBytes],
     [patch?.offer.layerDigest ?? 'no patch', patch?.bytes ?? new Uint8Array(0)],
   ]);
   const source: LayerSource = async function* (digest, ranges) {

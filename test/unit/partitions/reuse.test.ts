@@ -1,8 +1,6 @@
-import zlib from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import type { BlockDevice, SlotDevices } from '../../../partitions/block-device.ts';
 import { digestBlocks } from '../../../partitions/block-index/block-digest.ts';
-import { BlockIndexEncoder } from '../../../partitions/block-index/encode-index.ts';
 import { blockBytes, digestBytes } from '../../../partitions/block-index/layout.ts';
 import { PartitionError } from '../../../partitions/errors.ts';
 import { ReadOnlyDevice } from '../../../partitions/read-only-device.ts';
@@ -10,8 +8,9 @@ import type { DigestLists } from '../../../partitions/reuse/digest-list.ts';
 import { KeptDigests } from '../../../partitions/reuse/kept-digests.ts';
 import type { ByteRange, LayerSource, WriteProgress } from '../../../partitions/slot-writer.ts';
 import { StreamingSlotWriter } from '../../../partitions/streaming-slot-writer.ts';
-import { TrustedDescriptor, type TrustedPartition } from '../../../partitions/trusted-descriptor.ts';
+import { TrustedDescriptor } from '../../../partitions/trusted-descriptor.ts';
 import { cutRanges } from '../../fakes/cut-ranges.ts';
+import { type IndexedLayer, indexedLayer, randomFrameSizes } from '../../fakes/indexed-layer.ts';
 import { MemorySlotDevices } from '../../fakes/memory-block-device.ts';
 import { MemoryIndexCache } from '../../fakes/memory-index-cache.ts';
 import { SeededRandom } from '../../fakes/seeded-random.ts';
@@ -35,39 +34,10 @@ function blockOf(seed: number): Uint8Array {
 const contentOf = (seeds: readonly number[]) => Buffer.concat(seeds.map(blockOf));
 const range = (from: number, count: number) => Array.from({ length: count }, (_, index) => from + index);
 
-interface Image {
-  readonly signed: TrustedPartition;
-  readonly bytes: Uint8Array;
-  readonly indexBytes: Uint8Array;
-  readonly content: Uint8Array;
-}
-
 /** An image of one partition, in frames of `frameBlocks` blocks, or of random sizes up to that. */
-function imageOf(content: Uint8Array, random?: SeededRandom): Image {
-  const encoder = new BlockIndexEncoder(frameBlocks * blockBytes);
-  const frames: Buffer[] = [];
-  for (let at = 0; at < content.byteLength;) {
-    const blocks = random === undefined ? frameBlocks : 1 + random.below(frameBlocks);
-    const part = content.subarray(at, at + blocks * blockBytes);
-    const frame = zlib.zstdCompressSync(part, { pledgedSrcSize: part.byteLength });
-    encoder.add(part, frame.byteLength);
-    frames.push(frame);
-    at += part.byteLength;
-  }
-  const bytes = Buffer.concat(frames);
-  const { headSizeBytes, headDigest, parts } = encoder.finish();
-  const indexBytes = Buffer.concat(parts);
-  const layerDigest = sha256Of(indexBytes);
-  const signed: TrustedPartition = {
-    name: 'root',
-    encoding: 'zstd',
-    layerDigest: sha256Of(bytes),
-    layerSizeBytes: bytes.byteLength,
-    contentDigest: sha256Of(content),
-    contentSizeBytes: content.byteLength,
-    index: { layerDigest, layerSizeBytes: indexBytes.byteLength, headSizeBytes, headDigest },
-  };
-  return { signed, bytes, indexBytes, content };
+function imageOf(content: Uint8Array, random?: SeededRandom): IndexedLayer {
+  const sizes = random && randomFrameSizes(random, frameBlocks, content.byteLength);
+  return indexedLayer('root', content, sizes ?? [frameBlocks * blockBytes]);
 }
 
 interface Node {
@@ -95,7 +65,7 @@ function nodeWith(
 /** Writes `image` onto slot b, and says what it took. */
 async function update(
   { devices, lists }: { readonly devices: SlotDevices; readonly lists: DigestLists },
-  image: Image,
+  image: IndexedLayer,
   onAsk: (digest: string) => void = () => undefined,
 ) {
   const asked: { readonly digest: string; readonly ranges: readonly ByteRange[] }[] = [];
@@ -125,7 +95,7 @@ async function update(
       .flatMap(({ ranges }) => ranges)
       .reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   const { copiedBytes = 0, keptBytes = 0, fetchedBytes = 0 } = last ?? {};
-  const indexBytes = fetchedOf(image.signed.index?.layerDigest);
+  const indexBytes = fetchedOf(image.signed.index.layerDigest);
   const layerBytes = fetchedOf(image.signed.layerDigest);
   return { layerBytes, indexBytes, copiedBytes, keptBytes, fetchedBytes, faults };
 }
@@ -136,13 +106,13 @@ async function* inTurns(pieces: Iterable<Uint8Array>): AsyncGenerator<Uint8Array
 }
 
 /** What a node fetches that has nothing. */
-async function fullOf(image: Image) {
+async function fullOf(image: IndexedLayer) {
   const node = nodeWith(new Uint8Array(0));
   const { layerBytes, indexBytes } = await update(node, image);
   return { layerBytes, indexBytes };
 }
 
-function expectWritten({ devices }: Node, { content }: Image, hint: object = {}): void {
+function expectWritten({ devices }: Node, { content }: IndexedLayer, hint: object = {}): void {
   const want = Buffer.concat([content, Buffer.alloc(deviceBytes - content.byteLength)]);
   expect({ ...hint, isEqual: want.equals(devices.disk('b', 'root').durableBytes()) }).toEqual({
     ...hint,
