@@ -83,12 +83,15 @@ describe('a region of a file', () => {
     const device = await newDevice();
     const [one, other] = [region(device, 0), region(device, 2048)];
     const order: string[] = [];
+    const begun = Promise.withResolvers<undefined>();
     const slow = one.locked(async () => {
       order.push('first begins');
+      begun.resolve(undefined);
       await one.read();
       order.push('first ends');
       throw new Error('the change failed');
     });
+    await begun.promise;
     const next = other.locked(async () => {
       order.push('second');
     });
