@@ -4,7 +4,15 @@ import type { Logger } from 'pino';
 import { buildServer } from '../api/server.ts';
 import type { KaonConfig } from '../config/config.ts';
 import { AgentError, type ErrorReport } from '../core/errors.ts';
-import type { CheckResult, Clock, ImageSourceFactory, Random, SlotService, TrustPolicy } from '../core/ports.ts';
+import type {
+  CheckResult,
+  Clock,
+  ImageSourceFactory,
+  Random,
+  Reporter,
+  SlotService,
+  TrustPolicy,
+} from '../core/ports.ts';
 import { defaultRules, type UpdateRules } from '../core/update-events.ts';
 import { distinctFaults } from '../core/status.ts';
 import type { UpdateState } from '../core/update-state.ts';
@@ -48,6 +56,8 @@ export interface AgentParts {
   readonly bootId: string;
   /** What is known to be wrong before the loader was read. */
   readonly faults: readonly ErrorReport[];
+  /** Who hears of events beside the status and the log. */
+  readonly reporters: readonly Reporter[];
 }
 
 /** An agent that knows where it stands, not yet running. */
@@ -94,7 +104,7 @@ export async function assembleAgent(parts: AgentParts): Promise<Agent> {
     },
     onFault: warn('the update goes on without a patch'),
   });
-  const reporters = [events, new LogReporter(log)];
+  const reporters = [events, new LogReporter(log), ...parts.reporters];
   const onStep = (before: UpdateState, after: UpdateState) => {
     health.follow(before, after);
     nodeReader.invalidate();

@@ -1,9 +1,10 @@
 import type { Logger } from 'pino';
 import { listenOnSocket } from '../api/listen.ts';
 import { AgentError, type ErrorReport, reportOf } from '../core/errors.ts';
-import type { Clock, SlotService } from '../core/ports.ts';
+import type { Clock, Reporter, SlotService } from '../core/ports.ts';
 import { defaultRules } from '../core/update-events.ts';
 import type { SlotName } from '../core/update-state.ts';
+import { fullCollection, IdleMemory } from '../host/idle-memory.ts';
 import { readBootId, readNodeId } from '../host/machine.ts';
 import { NodeFactsReader } from '../host/node-facts.ts';
 import { readSystemFacts } from '../host/system-facts.ts';
@@ -47,9 +48,9 @@ export async function runAgent(around: AgentSurroundings, signal: AbortSignal): 
   const { log, clock, notifier } = around;
   await waitForSlotd(around, signal);
   if (isOver(signal)) return 'stopped';
-  const { agent, state, socket } = await prepare(around);
   const ended = new AbortController();
   const all = AbortSignal.any([signal, ended.signal]);
+  const { agent, state, socket } = await prepare(around, new IdleMemory(clock, fullCollection(), all));
   try {
     await listen(around, agent, socket);
     for (const { code, message } of agent.faults) log.error({ code }, `degraded: ${message}`);
@@ -88,6 +89,7 @@ function isOver(signal: AbortSignal): boolean {
 
 async function prepare(
   around: AgentSurroundings,
+  reporter: Reporter,
 ): Promise<{ readonly agent: Agent; readonly state: OpenedState; readonly socket: string }> {
   const { options, clock, log, agentVersion } = around;
   const faults: ErrorReport[] = [];
@@ -125,6 +127,7 @@ async function prepare(
     nodeId: config.node.id ?? (await orFault(readNodeId(), () => 'unknown', faults)),
     bootId: options.bootId ?? (await readBootId()),
     faults,
+    reporters: [reporter],
   });
   return { agent, state, socket: config.api.socket };
 }

@@ -25,9 +25,12 @@ const unitEnvironment = parseEnvironment(
   await readFile(new URL('../../systemd-units/kaond.service', import.meta.url), 'utf8'),
 );
 
-/** The variables of the `Environment=` lines of a unit, none of them quoted. */
+/** The variables of the `Environment=` lines of a unit: words without quotes, or one in double quotes. */
 export function parseEnvironment(unit: string): Readonly<Record<string, string>> {
-  const words = [...unit.matchAll(/^Environment=(.+)$/gm)].flatMap(([, line = '']) => line.split(' '));
+  const words = [...unit.matchAll(/^Environment=(.+)$/gm)].flatMap(([, line = '']) => {
+    const [, quoted] = /^"([^"]*)"$/.exec(line) ?? [];
+    return quoted === undefined ? line.split(' ') : [quoted];
+  });
   return Object.fromEntries(words.map((word) => [word.split('=', 1)[0] ?? '', word.slice(word.indexOf('=') + 1)]));
 }
 

@@ -1,0 +1,71 @@
+import type { Clock, Reporter } from '../core/ports.ts';
+
+/** Nothing happened for so long: the memory of what did is not needed soon. */
+const quietMs = 10_000;
+const passPauseMs = 100;
+
+/**
+ * V8 forgets the code of functions that outlived so many collections without a call. What an idle agent calls again is
+ * compiled anew in a few milliseconds.
+ */
+const passes = 8;
+
+/**
+ * Gives memory back to the system once the agent was quiet for ten seconds: what its start or an update left in the heap,
+ * which V8 would keep until it needs the room. `collect` is one full collection, of some 40 ms; without it nothing is
+ * done. Each event begins the wait anew. Nothing goes on once `signal` is aborted.
+ */
+export class IdleMemory implements Reporter {
+  readonly #clock: Clock;
+  readonly #collect: (() => void) | undefined;
+  readonly #signal: AbortSignal;
+  #lastMs = 0;
+  #isWaiting = false;
+
+  constructor(clock: Clock, collect: (() => void) | undefined, signal: AbortSignal) {
+    this.#clock = clock;
+    this.#collect = collect;
+    this.#signal = signal;
+  }
+
+  report(): void {
+    this.#note();
+  }
+
+  progress(): void {
+    this.#note();
+  }
+
+  #note(): void {
+    this.#lastMs = this.#clock.monotonicMs();
+    if (this.#isWaiting || this.#collect === undefined) return;
+    this.#isWaiting = true;
+    // A sleep rejects when it is aborted, and for nothing else.
+    this.#collectOnceQuiet(this.#collect).catch(() => undefined);
+  }
+
+  async #collectOnceQuiet(collect: () => void): Promise<void> {
+    for (let done = 0; done < passes;) {
+      const leftMs = this.#lastMs + quietMs - this.#clock.monotonicMs();
+      if (leftMs > 0) {
+        done = 0;
+        await this.#clock.sleep(leftMs, this.#signal);
+        continue;
+      }
+      collect();
+      done += 1;
+      await this.#clock.sleep(passPauseMs, this.#signal);
+    }
+    this.#isWaiting = false;
+  }
+}
+
+/** A full collection that gives unused pages back, or `undefined` where Node was started without `--expose-gc`. */
+export function fullCollection(): (() => void) | undefined {
+  const { gc } = globalThis;
+  return gc === undefined
+    ? undefined
+    : () => {
+        gc({ type: 'major', execution: 'sync', flavor: 'last-resort' });
+      };
+}
