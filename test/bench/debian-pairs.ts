@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { shell } from '../vm/shell.ts';
 import type { Cache } from './cache.ts';
@@ -7,10 +8,14 @@ import type { ImagePair } from './pairs.ts';
 const imageMiB = 1024;
 const epoch = 1_700_000_000;
 
-/** A node as people build them: a kernel with its modules, an initrd, a server, two interpreters. */
+/**
+ * A node as people build them: a kernel that has the modules of its few machines and not of all, an initrd, containers,
+ * a server, two interpreters.
+ */
 const packages = [
-  ...['linux-image-amd64', 'initramfs-tools', 'systemd-sysv', 'udev', 'dbus', 'kmod', 'zstd', 'e2fsprogs', 'iproute2'],
-  ...['openssh-server', 'nginx-light', 'openssl', 'ca-certificates', 'curl', 'tzdata', 'libexpat1', 'python3', 'perl'],
+  ...['linux-image-cloud-amd64', 'initramfs-tools', 'systemd-sysv', 'udev', 'dbus', 'kmod', 'zstd', 'e2fsprogs'],
+  ...['iproute2', 'openssh-server', 'nginx-light', 'openssl', 'ca-certificates', 'curl', 'tzdata', 'libexpat1'],
+  ...['python3', 'perl', 'podman', 'network-manager', 'chrony', 'nftables', 'jq'],
 ];
 
 /** What the small update brings, each in the newest version that the security archive has. */
@@ -24,7 +29,11 @@ const newerReleases = [`${release}-updates`, `${release}-security`];
  * all of them, kernel and initrd included. The same archive gives the same bytes: file systems carry no time but one.
  */
 export async function debianPairs(cache: Cache): Promise<readonly ImagePair[]> {
-  const folder = await cache.file('debian-pairs', async (path) => {
+  const made = createHash('sha256')
+    .update([...packages, ...upgraded].join(' '))
+    .digest('hex')
+    .slice(0, 16);
+  const folder = await cache.file(`debian-pairs-${made}`, async (path) => {
     // Where this machine has its own Debian from.
     const targets = await shell(`apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)'`);
     const [sources, newerSources] = [sourceLines(targets, [release]), sourceLines(targets, newerReleases)];
