@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { finishTree, guestModules, installKaon } from './root-tree.ts';
+import { finishTree, guestModules, installKaon, leaveOut } from './root-tree.ts';
 import { run, shell } from './shell.ts';
 
 const packages = [
@@ -25,10 +25,6 @@ const insteadOfMaintainerScripts = `
   ln -s /run/lock var/lock
   systemd-sysusers --root="$PWD"
 `;
-
-/** What no node needs, and each byte of which an emulated processor writes, hashes and reads back. */
-const leaveOut =
-  'rm -rf usr/lib/udev/hwdb* usr/lib/*/gconv usr/share/{doc,man,locale,info} var/cache/apt var/lib/{apt/lists,dpkg}';
 
 /**
  * A Debian for arm64 with systemd, a real kernel, an arm64 Node and kaon, made on another processor: its packages are

@@ -9,14 +9,14 @@ const mebibyte = 1024 * 1024;
 export const partitions = {
   core: { number: 5, firstMiB: 1, sizeMiB: 1, type: 'ef02' },
   esp: { number: 1, firstMiB: 2, sizeMiB: 64, type: 'ef00' },
-  'slot-a': { number: 2, firstMiB: 66, sizeMiB: 272, type: '8304' },
-  'slot-b': { number: 3, firstMiB: 338, sizeMiB: 288, type: '8304' },
-  data: { number: 4, firstMiB: 626, sizeMiB: 128, type: '8300' },
+  'slot-a': { number: 2, firstMiB: 66, sizeMiB: 212, type: '8304' },
+  'slot-b': { number: 3, firstMiB: 278, sizeMiB: 224, type: '8304' },
+  data: { number: 4, firstMiB: 502, sizeMiB: 128, type: '8300' },
 } as const;
 
 export type PartitionName = keyof typeof partitions;
 
-export const diskMiB = 756;
+export const diskMiB = 632;
 
 /** Where a partition begins on the disk, in bytes. */
 export function offsetOf(name: PartitionName): number {
@@ -60,7 +60,7 @@ export async function makeFileSystem(
   sizeMiB: number,
   use: 'read-only' | 'written',
 ): Promise<void> {
-  const options = use === 'read-only' ? '-O ^has_journal -m 0 -N 16384' : '';
+  const options = use === 'read-only' ? '-O ^has_journal -m 0 -N 6144' : '';
   await shell(`rm -f ${file}; mke2fs -q -t ext4 ${options} -d ${tree} ${file} ${sizeMiB}M`);
 }
 

@@ -35,6 +35,20 @@ function rolledBack(result: VmResult, ...outcomes: readonly string[]): Readonly<
   };
 }
 
+/** What holds of a node back in slot a, whose updates ended so, the oldest first. */
+function rolledBackInTurn(result: VmResult, ...outcomes: readonly string[]): Readonly<Record<string, boolean>> {
+  const ended = result.updates.map((_, index) => outcome(result, index)).toReversed();
+  return {
+    [`the updates ended ${outcomes.join(', ')} (they are ${ended.join(', ')})`]: ended.join() === outcomes.join(),
+    'slot a runs': result.status.booted === 'a' && result.status.primary === 'a',
+    'slot b is bad': result.status.slots.find(({ name }) => name === 'b')?.state === 'bad',
+    'each reason is told':
+      result.rollbacks.length === outcomes.length && result.rollbacks.every(({ message }) => message !== ''),
+    'each digest is known bad': result.status.knownBad.length === outcomes.length,
+    'no trial is left': result.loader.trial === undefined,
+  };
+}
+
 /** The agent has noted this boot; the verdict follows a moment later. */
 const inTrial = /"event":"agent-started"/;
 
@@ -79,6 +93,49 @@ export const scenarios: readonly Scenario[] = [
   life('failed health', {
     images: one('unhealthy'),
     expect: (result) => rolledBack(result, 'rolled-back: health-failed'),
+  }),
+  life('broken systems', {
+    covers: ['panic', 'dies early'],
+    images: async (shop) => [await shop.push('v2', 'panic'), await shop.push('v3', 'dies-early')],
+    expect: (result) => ({
+      ...rolledBackInTurn(result, 'rolled-back: boot-tries-exhausted', 'rolled-back: boot-tries-exhausted'),
+      'the node made seven boots': result.boots === 7,
+    }),
+  }),
+  life('broken agents', {
+    covers: ['agent crashes', 'config refused', 'unsigned'],
+    images: async (shop) => [
+      await shop.push('v2', 'agent-crashes'),
+      await shop.push('v3', 'config-refused'),
+      await shop.push('v4', 'healthy', 'stranger'),
+    ],
+    expect: (result) => ({
+      [`the stranger's image was refused (it is ${outcome(result)})`]: outcome(result) === 'failed: signer-untrusted',
+      ...rolledBackInTurn(
+        { ...result, updates: result.updates.slice(1) },
+        'rolled-back: boot-tries-exhausted',
+        'rolled-back: health-failed',
+      ),
+      'the message names the configuration': (result.rollbacks[0]?.message ?? '').includes('config-invalid'),
+      'the node made six boots': result.boots === 6,
+      'slot b is not bootable': !result.loader.canBoot.b,
+    }),
+  }),
+  life('good after bad', {
+    covers: ['upgrade', 'panic', 'failed health'],
+    images: async (shop) => [
+      await shop.push('v2', 'panic'),
+      await shop.push('v3', 'unhealthy'),
+      await shop.push('v4', 'healthy'),
+    ],
+    expect: (result) => ({
+      ...committed(result, 'v4-healthy-release'),
+      'the panic rolled back': outcome(result, 2) === 'rolled-back: boot-tries-exhausted',
+      'the failed check rolled back': outcome(result, 1) === 'rolled-back: health-failed',
+      'both reasons are told': result.rollbacks.length === 2 && result.rollbacks.every(({ message }) => message !== ''),
+      'both digests are known bad': result.status.knownBad.length === 2,
+      'the node made seven boots': result.boots === 7,
+    }),
   }),
   life('unsigned', {
     images: one('healthy', 'stranger'),
