@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { AgentError } from '../errors.ts';
 import { isDigest } from './digest.ts';
+import { ambiguityOf } from './strict-json.ts';
 
 /** Limits on what a registry may hand us before its signature is verified. */
 export const manifestLimits = { manifestBytes: 4 * 1024 * 1024, configBytes: 1024 * 1024, layers: 64 } as const;
@@ -93,7 +94,8 @@ function toDescriptor(raw: z.infer<typeof descriptorSchema>): Descriptor {
 
 /**
  * Parses JSON bytes of at most `limitBytes`. Throws `manifest-invalid` (or `response-too-large`) naming `what`.
- * Bytes that are not UTF-8 are refused, so that what is hashed and what is obeyed are the same text.
+ * Bytes that are not UTF-8 are refused, so that what is hashed and what is obeyed are the same text; and so is what
+ * another reader could read otherwise (see `ambiguityOf`).
  */
 export function parseJson(bytes: Uint8Array, what: string, limitBytes: number): unknown {
   if (bytes.byteLength > limitBytes) {
@@ -103,8 +105,12 @@ export function parseJson(bytes: Uint8Array, what: string, limitBytes: number): 
     );
   }
   try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    const ambiguity = ambiguityOf(text);
+    if (ambiguity !== undefined) throw new AgentError('manifest-invalid', `cannot read ${what}: ${ambiguity}`);
+    return JSON.parse(text);
   } catch (cause) {
+    if (cause instanceof AgentError) throw cause;
     throw new AgentError('manifest-invalid', `cannot read ${what}: it is not JSON in UTF-8`, { cause });
   }
 }
