@@ -5,12 +5,27 @@ export function describeUrl(url: URL): string {
   return `${url.origin}${url.pathname}`;
 }
 
-/** Whether `hostname` (as a URL spells it) is this machine or its link, by its text alone; no name is looked up. */
-export function isLocalHost(hostname: string): boolean {
+/**
+ * Whether `hostname` (as a URL spells it) is this machine, or on its link, by its text alone; no name is looked up.
+ * `undefined` for all others.
+ */
+export function localityOf(hostname: string): 'loopback' | 'link-local' | undefined {
   const host = hostname.toLowerCase();
-  if (host === 'localhost' || host.endsWith('.localhost')) return true;
-  if (/^127\.|^169\.254\.|^0\.0\.0\.0$/.test(host)) return /^[0-9.]+$/.test(host);
-  return /^\[(::1?|fe[89ab][0-9a-f]:.*|::ffff:(7f|a9fe).*)\]$/.test(host);
+  if (host === 'localhost' || host.endsWith('.localhost')) return 'loopback';
+  const isIpv4 = /^[0-9.]+$/.test(host);
+  if (isIpv4 && /^127\.|^0\./.test(host)) return 'loopback';
+  if (isIpv4 && host.startsWith('169.254.')) return 'link-local';
+  if (/^\[(::1?|::ffff:(7f[0-9a-f]{2}|[0-9a-f]{1,2}):.*)\]$/.test(host)) return 'loopback';
+  return /^\[(fe[89ab][0-9a-f]:.*|::ffff:a9fe:.*)\]$/.test(host) ? 'link-local' : undefined;
+}
+
+/**
+ * Whether what `from` answers may lead to `to`: a registry elsewhere has no business on this machine, and none at all at
+ * what answers on its link, such as a cloud's metadata.
+ */
+export function mayLeadTo(from: string, to: string): boolean {
+  const locality = localityOf(to);
+  return locality === undefined || locality === localityOf(from);
 }
 
 /**
@@ -32,8 +47,8 @@ export function redirectTarget(from: URL, location: string | undefined): URL {
     throw refuse(`it leads from https to plain http at ${target.host}`);
   }
   if (target.username !== '' || target.password !== '') throw refuse('its location holds a user name or password');
-  if (isLocalHost(target.hostname) && !isLocalHost(from.hostname)) {
-    throw refuse(`it leads to ${target.hostname}, an address of this node itself`);
+  if (!mayLeadTo(from.hostname, target.hostname)) {
+    throw refuse(`it leads to ${target.hostname}, an address of this node itself or of its link`);
   }
   return target;
 }

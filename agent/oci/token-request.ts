@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { AgentError } from '../core/errors.ts';
 import type { Challenge } from './challenge.ts';
 import type { Credentials } from './credentials.ts';
-import { describeUrl, isLocalHost } from './redirect.ts';
+import { describeUrl, mayLeadTo } from './redirect.ts';
 import type { HttpRequest } from './http-client.ts';
 
 /** Which repository, and what may be done with it. */
@@ -36,8 +36,8 @@ export function realmOf(challenge: Challenge, owner: RealmOwner): URL {
   if (isPlain ? !owner.isInsecure : realm.protocol !== 'https:') {
     throw refuse(`its realm ${describeUrl(realm)} is not https`);
   }
-  if (isLocalHost(realm.hostname) && !isLocalHost(owner.endpoint.hostname)) {
-    throw refuse(`its realm ${describeUrl(realm)} is an address of this node itself`);
+  if (!mayLeadTo(owner.endpoint.hostname, realm.hostname)) {
+    throw refuse(`its realm ${describeUrl(realm)} is an address of this node itself or of its link`);
   }
   return realm;
 }

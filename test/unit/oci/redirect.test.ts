@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { describeUrl, isLocalHost, redirectTarget } from '../../../agent/oci/redirect.ts';
+import { describeUrl, localityOf, redirectTarget } from '../../../agent/oci/redirect.ts';
 
 const from = new URL('https://registry.test/v2/os/edge/blobs/sha256:00');
 
@@ -31,10 +31,23 @@ describe('redirectTarget', () => {
   });
 });
 
-describe('isLocalHost', () => {
-  it.each(['registry.test', '127.evil.test', '10.0.0.1', '192.168.1.1', '[2001:db8::1]'])('is false for %s', (host) => {
-    expect(isLocalHost(host)).toBe(false);
-  });
+describe('localityOf', () => {
+  it.each(['registry.test', '127.evil.test', '10.0.0.1', '192.168.1.1', '[2001:db8::1]'])(
+    'is undefined for %s',
+    (host) => {
+      expect(localityOf(host)).toBeUndefined();
+    },
+  );
+});
+
+it('a registry on loopback leads to loopback, and never to what answers on the link', () => {
+  const local = new URL('http://127.0.0.1:5000/x');
+  expect(redirectTarget(local, 'http://[::1]:5001/y').hostname).toBe('[::1]');
+  for (const location of ['http://169.254.169.254/latest/meta-data', 'http://[fe80::1]/', 'http://[::ffff:a9fe:1]/']) {
+    expect(() => redirectTarget(local, location)).toThrow(
+      expect.objectContaining({ code: 'registry-protocol-invalid' }),
+    );
+  }
 });
 
 describe('describeUrl', () => {
