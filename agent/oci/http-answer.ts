@@ -12,6 +12,8 @@ export interface AnswerContext {
   /** Whether a redirect led to another origin than was asked. */
   readonly isForeign: boolean;
   readonly watch: StallWatch;
+  /** Longest wait for a body that is read as a whole. */
+  readonly answerTimeoutMs: number;
   readonly signal: AbortSignal;
 }
 
@@ -56,6 +58,7 @@ export class HttpAnswer {
         const piece = await watch.during(pieces.next());
         if (piece.done === true) break;
         receivedBytes += piece.value.byteLength;
+        watch.noteBytes(piece.value.byteLength);
         yield piece.value;
       }
       isEnded = true;
@@ -67,7 +70,10 @@ export class HttpAnswer {
     }
   }
 
-  /** The whole body of at most `limitBytes`; else `response-too-large`. */
+  /**
+   * The whole body of at most `limitBytes`; else `response-too-large`. Rejects with `registry-unreachable` where it takes
+   * too long in all, however steadily it comes.
+   */
   async bytes(limitBytes: number): Promise<Uint8Array> {
     const pieces: Uint8Array[] = [];
     let sizeBytes = 0;
@@ -85,6 +91,7 @@ export class HttpAnswer {
     for await (const piece of this.stream()) {
       sizeBytes += piece.byteLength;
       if (sizeBytes > limitBytes) throw refuse(`more than ${limitBytes}`);
+      this.#refuseSlow(sizeBytes);
       pieces.push(piece);
     }
     return Buffer.concat(pieces, sizeBytes);
@@ -101,6 +108,16 @@ export class HttpAnswer {
   discard(): void {
     this.#context.watch.end();
     this.#close();
+  }
+
+  #refuseSlow(receivedBytes: number): void {
+    const { watch, answerTimeoutMs } = this.#context;
+    if (watch.totalMs <= answerTimeoutMs) return;
+    throw new AgentError(
+      'registry-unreachable',
+      `cannot read the answer of ${this.from}: it took more than ${answerTimeoutMs} ms to send ${receivedBytes} bytes`,
+      { details: { from: this.from, receivedBytes } },
+    );
   }
 
   #close(): void {

@@ -5,7 +5,7 @@ import type { Clock } from '../core/ports.ts';
 import { HttpAgents } from './http-agents.ts';
 import { HttpAnswer } from './http-answer.ts';
 import { describeUrl, redirectTarget } from './redirect.ts';
-import type { RegistrySettings } from './settings.ts';
+import type { RegistrySettings, TransferLimits } from './settings.ts';
 import { StallWatch } from './stall-watch.ts';
 
 const maxRedirects = 5;
@@ -45,17 +45,20 @@ function transportError(error: unknown, from: string): AgentError {
   return new AgentError('registry-unreachable', `cannot reach ${from}: ${reason}${hint?.text ?? ''}`, { details });
 }
 
+/** How long an answer may take. */
+export type WaitLimits = Pick<TransferLimits, 'stallTimeoutMs' | 'slowestBytes' | 'answerTimeoutMs'>;
+
 /** Requests to one registry over node-fetch: redirects by hand, no compression, keep-alive, stall timeouts. */
 export class HttpClient {
   readonly #settings: RegistrySettings;
   readonly #clock: Clock;
-  readonly #stallTimeoutMs: number;
+  readonly #limits: WaitLimits;
   readonly #agents: HttpAgents;
 
-  constructor(settings: RegistrySettings, clock: Clock, stallTimeoutMs: number) {
+  constructor(settings: RegistrySettings, clock: Clock, limits: WaitLimits) {
     this.#settings = settings;
     this.#clock = clock;
-    this.#stallTimeoutMs = stallTimeoutMs;
+    this.#limits = limits;
     this.#agents = new HttpAgents(settings);
   }
 
@@ -98,7 +101,8 @@ export class HttpClient {
     if (url.protocol === 'http:' && this.#settings.insecureHttp !== true) {
       throw new AgentError('registry-protocol-invalid', `cannot use ${from}: plain http is not allowed here`);
     }
-    const watch = new StallWatch(this.#clock, this.#stallTimeoutMs);
+    const { stallTimeoutMs, slowestBytes, answerTimeoutMs } = this.#limits;
+    const watch = new StallWatch(this.#clock, stallTimeoutMs, slowestBytes);
     const source = new AbortController();
     const body = typeof request.body === 'function' ? request.body(() => watch.noteProgress()) : request.body;
     // A failing source would show as a broken connection; its own error is the one to tell.
@@ -106,7 +110,8 @@ export class HttpClient {
     try {
       const anyEnd = AbortSignal.any([signal, source.signal, watch.signal]);
       const response = await watch.during(this.#fetch({ ...request, url }, body, isOwnOrigin, anyEnd));
-      const answer = new HttpAnswer(response, { from, isForeign: !isOwnOrigin, watch, signal });
+      watch.noteProgress();
+      const answer = new HttpAnswer(response, { from, isForeign: !isOwnOrigin, watch, answerTimeoutMs, signal });
       this.#refuseEncoding(answer);
       return answer;
     } catch (error) {
@@ -114,7 +119,7 @@ export class HttpClient {
       signal.throwIfAborted();
       source.signal.throwIfAborted();
       if (watch.signal.aborted) {
-        throw new AgentError('registry-unreachable', `cannot reach ${from}: no answer for ${this.#stallTimeoutMs} ms`, {
+        throw new AgentError('registry-unreachable', `cannot reach ${from}: no answer for ${stallTimeoutMs} ms`, {
           details: { from },
         });
       }

@@ -47,7 +47,7 @@ export class RegistryClient {
     this.registry = registry;
     this.endpoint = endpointOf(registry, settings);
     this.#ports = ports;
-    this.#http = new HttpClient(settings, ports.clock, ports.limits.stallTimeoutMs);
+    this.#http = new HttpClient(settings, ports.clock, ports.limits);
     this.#auth = new RegistryAuth({
       registry,
       owner: {

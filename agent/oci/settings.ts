@@ -23,6 +23,10 @@ export interface RegistrySettings {
 export interface TransferLimits {
   /** Longest wait for the head of an answer, and for the next bytes of its body. */
   readonly stallTimeoutMs: number;
+  /** Fewest bytes of a body in `stallTimeoutMs` of waiting for them. */
+  readonly slowestBytes: number;
+  /** Longest wait for the whole of an answer other than a layer. */
+  readonly answerTimeoutMs: number;
   /** For manifests, configs, tokens and uploads. */
   readonly retry: RetryPolicy;
   /** For layers; counted from the last progress. */
@@ -32,6 +36,8 @@ export interface TransferLimits {
 /** Limits that suit a node on a mobile link. */
 export const defaultTransferLimits: TransferLimits = {
   stallTimeoutMs: 30_000,
+  slowestBytes: 4096,
+  answerTimeoutMs: 120_000,
   retry: { attempts: 5, baseDelayMs: 500, maxDelayMs: 10_000, totalTimeMs: 60_000 },
   layerRetry: { attempts: 10, baseDelayMs: 500, maxDelayMs: 20_000, totalTimeMs: 300_000 },
 };

@@ -30,6 +30,23 @@ describe('a stall watch', () => {
     expect(watch.signal.aborted).toBe(true);
   });
 
+  it('tells when bytes come, and too few of them', async () => {
+    const clock = new ManualClock();
+    const watch = new StallWatch(clock, 1000, 10);
+    const trickle = async (times: number, sizeBytes: number) => {
+      for (let turn = 0; turn < times; turn += 1) {
+        const wait = watch.during(clock.sleep(300, new AbortController().signal));
+        await clock.advance(300);
+        await wait;
+        watch.noteBytes(sizeBytes);
+      }
+    };
+    await trickle(20, 4);
+    expect([watch.signal.aborted, watch.totalMs]).toEqual([false, 6000]);
+    await trickle(4, 1);
+    expect(watch.signal.aborted).toBe(true);
+  });
+
   it('leaves no sleep behind when it ends', async () => {
     const clock = new ManualClock();
     const watch = new StallWatch(clock, 1000);
