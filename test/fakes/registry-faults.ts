@@ -5,7 +5,7 @@ export type Fault =
       readonly kind: 'answer';
       readonly status: number;
       readonly headers?: Readonly<Record<string, string>>;
-      readonly body?: string;
+      readonly body?: string | Uint8Array;
     }
   /** Closes the connection after so many bytes of the body. */
   | { readonly kind: 'cut'; readonly afterBytes: number }
@@ -15,6 +15,14 @@ export type Fault =
   | { readonly kind: 'wait'; readonly until: () => Promise<void> }
   /** Never answers. */
   | { readonly kind: 'silence' }
+  /** Closes the connection in place of an answer. */
+  | { readonly kind: 'hang-up' }
+  /** Sends the body byte by byte, each after what this gives has resolved. */
+  | { readonly kind: 'trickle'; readonly beforeByte: () => Promise<void> }
+  /** The same with a header that has no end. */
+  | { readonly kind: 'trickle-head'; readonly beforeByte: () => Promise<void> }
+  /** Sends bytes without end after the body. */
+  | { readonly kind: 'endless' }
   /** Changes a bit of the body. */
   | { readonly kind: 'corrupt' }
   /** Sends only so many bytes, and says so in Content-Length. */

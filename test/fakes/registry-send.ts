@@ -35,6 +35,27 @@ function withFault(answer: Answer, fault: Fault | undefined): Answer {
   }
 }
 
+/** What is sent of `body`, one piece after the other. */
+async function* piecesOf(body: Buffer, fault: Fault | undefined): AsyncGenerator<Buffer> {
+  const stepBytes = fault?.kind === 'trickle' ? 1 : pieceBytes;
+  for (let start = 0; start < body.byteLength; start += stepBytes) {
+    if (fault?.kind === 'trickle') await fault.beforeByte();
+    const piece = body.subarray(start, start + stepBytes);
+    yield piece;
+    if (fault?.kind === 'slow') await setTimeout((piece.byteLength / fault.bytesPerSecond) * 1000);
+  }
+  while (fault?.kind === 'endless') yield Buffer.alloc(pieceBytes, 0x20);
+}
+
+async function trickleHead(response: ServerResponse, beforeByte: () => Promise<void>): Promise<void> {
+  const { socket } = response;
+  socket?.write('HTTP/1.1 200 OK\r\nx-padding: ');
+  while (socket?.destroyed === false) {
+    await beforeByte();
+    socket.write('x');
+  }
+}
+
 /** Sends `answer`, spoilt by `fault`. `onSent` is told of the bytes that the connection took. */
 export async function sendAnswer(
   response: ServerResponse,
@@ -43,9 +64,14 @@ export async function sendAnswer(
   onSent: (sizeBytes: number) => void,
 ): Promise<void> {
   if (fault?.kind === 'silence') return;
+  if (fault?.kind === 'hang-up') {
+    response.socket?.destroy();
+    return;
+  }
+  if (fault?.kind === 'trickle-head') return trickleHead(response, fault.beforeByte);
   if (fault?.kind === 'wait') await fault.until();
   const { status, headers, body } = withFault(answer, fault);
-  const isUndeclared = fault?.kind === 'extend' && !fault.isDeclared;
+  const isUndeclared = fault?.kind === 'endless' || (fault?.kind === 'extend' && !fault.isDeclared);
   response.writeHead(status, {
     ...(isUndeclared ? { connection: 'close' } : { 'content-length': String(body.byteLength) }),
     ...headers,
@@ -58,11 +84,9 @@ export async function sendAnswer(
   const end = isEarlyEnd ? Math.min(fault.afterBytes, body.byteLength) : body.byteLength;
   if (end === 0) response.flushHeaders();
   const pieces = async function* () {
-    for (let start = 0; start < end; start += pieceBytes) {
-      const piece = body.subarray(start, Math.min(start + pieceBytes, end));
+    for await (const piece of piecesOf(body.subarray(0, end), fault)) {
       yield piece;
       onSent(piece.byteLength);
-      if (fault?.kind === 'slow') await setTimeout((piece.byteLength / fault.bytesPerSecond) * 1000);
     }
   };
   try {

@@ -1,8 +1,5 @@
 import { execFile } from 'node:child_process';
-import { createServer, type Server } from 'node:http';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { type AddressInfo, connect } from 'node:net';
-import type { Duplex } from 'node:stream';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -10,6 +7,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { parseReference } from '../../../agent/core/image-format/reference.ts';
 import { RegistryImageSource } from '../../../agent/oci/registry-source.ts';
 import { defaultTransferLimits, type RegistrySettings } from '../../../agent/oci/settings.ts';
+import { ConnectProxy, type ServeTunnel } from '../../fakes/connect-proxy.ts';
 import { EagerClock } from '../../fakes/eager-clock.ts';
 import { type EmbeddedRegistry, startRegistry } from '../../fakes/registry.ts';
 import { fillRegistry, sampleImage } from '../../fakes/sample-image.ts';
@@ -43,34 +41,10 @@ async function startSecure(isRedirecting = false): Promise<EmbeddedRegistry> {
   return registry;
 }
 
-function tunnel(target: string, client: Duplex): void {
-  const [host = '', port = ''] = target.split(':');
-  const upstream = connect(Number(port), host, () => {
-    client.write('HTTP/1.1 200 OK\r\n\r\n');
-    upstream.pipe(client);
-    client.pipe(upstream);
-  });
-  upstream.on('error', () => client.destroy());
-  client.on('error', () => upstream.destroy());
-  client.on('close', () => upstream.destroy());
-}
-
-/** A proxy that knows CONNECT alone; `tunnels` lists where it led. */
-async function startProxy(serve = tunnel): Promise<{ url: string; tunnels: string[] }> {
-  const tunnels: string[] = [];
-  const proxy: Server = createServer();
-  proxy.on('connect', (request, client) => {
-    tunnels.push(request.url ?? '');
-    serve(request.url ?? '', client);
-  });
-  await new Promise<void>((resolve) => {
-    proxy.listen(0, '127.0.0.1', resolve);
-  });
-  endings.push(async () => {
-    proxy.closeAllConnections();
-    await promisify(proxy.close.bind(proxy))();
-  });
-  return { url: `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`, tunnels };
+async function startProxy(serve?: ServeTunnel): Promise<ConnectProxy> {
+  const proxy = await ConnectProxy.start(serve);
+  endings.push(() => proxy.close());
+  return proxy;
 }
 
 async function fetchSize(registry: EmbeddedRegistry, settings: RegistrySettings): Promise<number> {
