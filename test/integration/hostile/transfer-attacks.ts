@@ -131,7 +131,7 @@ function spoiltRanges(name: string, code: string, fault: Fault): Attack {
     prepare: (victim) => {
       const crafted = craft({ indexed: layer });
       const reference = offer(victim, crafted);
-      victim.registry.faults.add({ request: new RegExp(hex(layer.signed.index.layerDigest)), fault });
+      victim.registry.faults.add({ request: new RegExp(hex(layer.signed.index.layerDigest)), fault, times: 1 });
       return reference;
     },
   };
