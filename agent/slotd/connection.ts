@@ -45,9 +45,16 @@ export class Connection {
     }
   }
 
-  /** Ends the connection once what was sent is out. */
+  /**
+   * Ends the connection once what was sent is out. What the other side was about to send is dropped: with it unread the
+   * connection would never close, and closed at once, the other side could miss the answer.
+   */
   end(): void {
-    this.#stream.end();
+    const isOut = new Promise<void>((resolve) => {
+      this.#stream.end(resolve);
+    });
+    const isHeard = this.#reader.discard(wireLimits.messageBytes).catch(() => undefined);
+    void Promise.all([isOut, isHeard]).then(() => this.#stream.destroy());
   }
 
   /** Ends the connection at once. */

@@ -79,6 +79,16 @@ export class FrameReader {
     }
   }
 
+  /** Reads to the end of the stream, or `limitBytes`, and drops what it reads. Rejects with the stream's error. */
+  async discard(limitBytes: number): Promise<void> {
+    let leftBytes = limitBytes;
+    while (leftBytes > 0) {
+      const next = await this.#source.next();
+      if (next.done === true) return;
+      leftBytes -= next.value.byteLength;
+    }
+  }
+
   async #takeMessage(length: number): Promise<unknown> {
     if (length > wireLimits.messageBytes) throw tooLarge('message', length, wireLimits.messageBytes);
     const payload = await this.#take(length, false);

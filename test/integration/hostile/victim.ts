@@ -1,7 +1,7 @@
 import { emptyFacts } from '../../../agent/core/facts.ts';
 import { parseReference } from '../../../agent/core/image-format/reference.ts';
 import { AgentError, reportOf } from '../../../agent/core/errors.ts';
-import type { Clock, ImageSource, TrustPolicy } from '../../../agent/core/ports.ts';
+import type { Clock, ImageSource, SlotService, TrustPolicy } from '../../../agent/core/ports.ts';
 import type { FoundCredentials } from '../../../agent/oci/credentials.ts';
 import { RegistryImageSource } from '../../../agent/oci/registry-source.ts';
 import type { RegistrySettings, TransferLimits } from '../../../agent/oci/settings.ts';
@@ -154,6 +154,11 @@ export class Victim {
   async close(): Promise<void> {
     this.#source.close();
     await Promise.all([this.registry.close(), this.eavesdropper.close(), this.#proxy.close()]);
+  }
+
+  /** What kaon-slotd of the node does. */
+  get service(): SlotService {
+    return this.#service;
   }
 
   /** The steps on the devices so far. */
