@@ -45,6 +45,11 @@ export interface ImageSource {
     signal: AbortSignal,
     ranges?: readonly ByteRange[],
   ): AsyncIterable<Uint8Array>;
+  /**
+   * What was fetched of the image was not what was signed: whoever gave it is asked last from now on. Whether there is
+   * another place that it can be fetched from.
+   */
+  distrust?(image: ResolvedImage): boolean;
 }
 
 /** Opens the source for a request: `from` names a layout or archive, else the registry of the reference. */

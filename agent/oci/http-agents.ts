@@ -9,33 +9,58 @@ const connections = { keepAlive: true, maxSockets: 8, maxFreeSockets: 2 } as con
 
 /**
  * The connections to one registry and to where it redirects. A private CA is trusted beside the public roots, since
- * blobs are often redirected to a public host. Through a proxy both https and plain http travel in CONNECT tunnels.
+ * blobs are often redirected to a public host. A client certificate is shown to the registry itself alone. Through a
+ * proxy both https and plain http travel in CONNECT tunnels.
  */
 export class HttpAgents {
   readonly #settings: RegistrySettings;
   readonly #http = new HttpAgent(connections);
-  readonly #https: HttpsAgent;
-  readonly #proxied: TunnelAgent | undefined;
+  readonly #own: SecureAgents;
+  readonly #foreign: SecureAgents;
 
   constructor(settings: RegistrySettings) {
     this.#settings = settings;
-    const trusted = settings.ca === undefined ? {} : { ca: [...getCACertificates('default'), settings.ca] };
-    this.#https = new HttpsAgent({ ...connections, ...trusted });
-    this.#proxied =
-      settings.proxy === undefined ? undefined : new TunnelAgent(settings.proxy.url, { ...connections, ...trusted });
+    const { ca, client } = settings;
+    const trusted = ca === undefined ? {} : { ca: [...getCACertificates('default'), ca] };
+    this.#foreign = new SecureAgents(settings, trusted);
+    this.#own = client === undefined ? this.#foreign : new SecureAgents(settings, { ...trusted, ...client });
   }
 
-  /** The agent that reaches `url`. */
-  agentFor(url: URL): HttpAgent {
+  /** The agent that reaches `url`; `isOwn` where that is the registry's own origin. */
+  agentFor(url: URL, isOwn: boolean): HttpAgent {
     const { proxy } = this.#settings;
-    if (this.#proxied !== undefined && proxy !== undefined && isProxied(url, proxy)) return this.#proxied;
-    return url.protocol === 'https:' ? this.#https : this.#http;
+    const agents = isOwn ? this.#own : this.#foreign;
+    if (agents.proxied !== undefined && proxy !== undefined && isProxied(url, proxy)) return agents.proxied;
+    return url.protocol === 'https:' ? agents.https : this.#http;
   }
 
   /** Closes the idle connections. */
   close(): void {
     this.#http.destroy();
-    this.#https.destroy();
-    this.#proxied?.destroy();
+    this.#own.destroy();
+    this.#foreign.destroy();
+  }
+}
+
+/** What TLS is given beside its defaults. */
+interface TlsOptions {
+  readonly ca?: string[];
+  readonly cert?: string;
+  readonly key?: string;
+}
+
+/** The agents of connections that show the same certificate, or none. */
+class SecureAgents {
+  readonly https: HttpsAgent;
+  readonly proxied: TunnelAgent | undefined;
+
+  constructor({ proxy }: RegistrySettings, tls: TlsOptions) {
+    this.https = new HttpsAgent({ ...connections, ...tls });
+    this.proxied = proxy === undefined ? undefined : new TunnelAgent(proxy.url, { ...connections, ...tls });
+  }
+
+  destroy(): void {
+    this.https.destroy();
+    this.proxied?.destroy();
   }
 }

@@ -54,8 +54,11 @@ export class HttpClient {
   readonly #clock: Clock;
   readonly #limits: WaitLimits;
   readonly #agents: HttpAgents;
+  readonly #endpoint: URL;
 
-  constructor(settings: RegistrySettings, clock: Clock, limits: WaitLimits) {
+  /** `endpoint` is the registry's own, which alone is shown a client certificate. */
+  constructor(endpoint: URL, settings: RegistrySettings, clock: Clock, limits: WaitLimits) {
+    this.#endpoint = endpoint;
     this.#settings = settings;
     this.#clock = clock;
     this.#limits = limits;
@@ -127,6 +130,10 @@ export class HttpClient {
     }
   }
 
+  #isEndpoint(url: URL): boolean {
+    return url.origin === this.#endpoint.origin;
+  }
+
   #fetch(
     request: HttpRequest,
     body: string | Buffer | Readable | undefined,
@@ -144,7 +151,7 @@ export class HttpClient {
       ...(body === undefined ? {} : { body }),
       redirect: 'manual',
       compress: false,
-      agent: (target) => this.#agents.agentFor(target),
+      agent: (target) => this.#agents.agentFor(target, this.#isEndpoint(target)),
       signal,
     });
   }

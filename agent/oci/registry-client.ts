@@ -47,7 +47,7 @@ export class RegistryClient {
     this.registry = registry;
     this.endpoint = endpointOf(registry, settings);
     this.#ports = ports;
-    this.#http = new HttpClient(settings, ports.clock, ports.limits);
+    this.#http = new HttpClient(this.endpoint, settings, ports.clock, ports.limits);
     this.#auth = new RegistryAuth({
       registry,
       owner: {
@@ -153,6 +153,11 @@ export class RegistryClient {
   /** A fresh budget of attempts; `retry` of the limits where no policy is given. */
   budget(policy: RetryPolicy = this.#ports.limits.retry): RetryBudget {
     return new RetryBudget(policy, this.#ports.clock, this.#ports.random);
+  }
+
+  /** A fresh budget of attempts for a layer. */
+  layerBudget(): RetryBudget {
+    return this.budget(this.#ports.limits.layerRetry);
   }
 
   /** Runs `operation` with the attempts that small requests have. */

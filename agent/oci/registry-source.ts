@@ -1,11 +1,12 @@
 import { AgentError } from '../core/errors.ts';
 import type { Descriptor, Platform } from '../core/image-format/manifest.ts';
-import { formatReference, type Reference } from '../core/image-format/reference.ts';
+import type { Reference } from '../core/image-format/reference.ts';
 import type { ByteRange, ImageSource, PatchOffer, ResolvedImage, SignatureEvidence } from '../core/ports.ts';
 import { streamBlob } from './blob-stream.ts';
-import type { ImageStore } from './image-store.ts';
+import { type Place, placesOf } from './mirrors.ts';
 import { collectPatches } from './patch-store.ts';
-import { closedRanges } from './range.ts';
+import { type OpenPlace, PlaceStore } from './place-store.ts';
+import { closedRanges, rangesAfter } from './range.ts';
 import { RegistryClient, type RegistryPorts } from './registry-client.ts';
 import { resolveImage } from './resolve-image.ts';
 import type { RegistrySettings } from './settings.ts';
@@ -13,42 +14,31 @@ import { collectSignatures } from './signature-store.ts';
 
 /** What images are fetched from registries with, all by value. */
 export interface RegistrySourceOptions extends RegistryPorts {
-  /** By registry, as references name it. */
+  /** By registry, as references name it; mirrors have their own settings there. */
   readonly registries: Readonly<Record<string, RegistrySettings>>;
   readonly platform: Platform;
 }
 
-/** One repository as a store of images. */
-function repositoryStore(client: RegistryClient, reference: Reference): ImageStore {
-  const { name, repository } = reference;
-  const missing = (object: string) =>
-    new AgentError('image-not-found', `cannot fetch ${object}: ${repository} does not have it`, {
-      details: { repository },
-    });
-  return {
-    location: repository,
-    missing,
-    find: async (wanted, signal) => {
-      const found = await client.manifest(name, wanted.digest ?? wanted.tag ?? 'latest', signal);
-      if (found === undefined) throw missing(formatReference(wanted));
-      return found;
-    },
-    manifest: (digest, signal) => client.manifest(name, digest, signal),
-    tagged: (tag, signal) => client.manifest(name, tag, signal),
-    referrers: (digest, artifactType, signal) => client.referrers(name, digest, artifactType, signal),
-    blob: (digest, limitBytes, signal) => client.blob(name, digest, limitBytes, signal),
-  };
-}
+/** A mirror is asked this often before the next place is. */
+const mirrorAttempts = 2;
+/** How long a mirror that failed, or gave what was not signed, is asked last. */
+const asideMs = { failed: 5 * 60_000, distrusted: 24 * 3_600_000 } as const;
+
+const keyOf = ({ registry, name }: Place) => `${registry}/${name}`;
 
 /**
- * Images of OCI registries. Connections and tokens are kept between calls. Rejects with `registry-unreachable`,
- * `registry-unauthorized`, `registry-rate-limited`, `registry-protocol-invalid`, `image-not-found`,
- * `response-too-large`, `digest-mismatch`, `download-truncated`, `manifest-invalid`, `platform-not-found`,
- * `signature-invalid`, `config-invalid`, or the signal's reason.
+ * Images of OCI registries and their mirrors. Connections and tokens are kept between calls. Rejects with
+ * `registry-unreachable`, `registry-unauthorized`, `registry-rate-limited`, `registry-protocol-invalid`,
+ * `image-not-found`, `response-too-large`, `digest-mismatch`, `download-truncated`, `manifest-invalid`,
+ * `platform-not-found`, `signature-invalid`, `config-invalid`, or the signal's reason.
  */
 export class RegistryImageSource implements ImageSource {
   readonly #options: RegistrySourceOptions;
   readonly #clients = new Map<string, RegistryClient>();
+  /** By place, until when (monotonic) it is asked last. */
+  readonly #aside = new Map<string, number>();
+  /** The mirrors that gave layers, by the image's repository. */
+  readonly #givers = new Map<string, Map<string, Place>>();
 
   constructor(options: RegistrySourceOptions) {
     this.#options = options;
@@ -66,24 +56,46 @@ export class RegistryImageSource implements ImageSource {
     return collectPatches(this.#store(image.reference), image, base, signal);
   }
 
-  openLayer(
+  /** A place that fails is followed by the next one, which goes on where it ended. */
+  async *openLayer(
     image: ResolvedImage,
     layer: Pick<Descriptor, 'digest' | 'sizeBytes'>,
     signal: AbortSignal,
     ranges?: readonly ByteRange[],
   ): AsyncIterable<Uint8Array> {
-    const { name, repository, registry } = image.reference;
-    const client = this.#client(registry);
-    return streamBlob(
-      {
-        what: `layer ${layer.digest} of ${repository}`,
+    const wanted = closedRanges(ranges, layer.sizeBytes);
+    const places = this.#places(image.reference);
+    let doneBytes = 0;
+    for (const [index, { client, place }] of places.entries()) {
+      const request = {
+        what: `layer ${layer.digest} of ${place.registry}/${place.name}`,
         sizeBytes: layer.sizeBytes,
-        ranges: closedRanges(ranges, layer.sizeBytes),
-        open: (range, own) => client.openBlob(name, layer.digest, range, own),
-      },
-      client.budget(this.#options.limits.layerRetry),
-      signal,
-    );
+        ranges: rangesAfter(wanted, doneBytes),
+        open: (range: Parameters<typeof client.openBlob>[2], own: AbortSignal) =>
+          client.openBlob(place.name, layer.digest, range, own),
+      };
+      try {
+        for await (const piece of streamBlob(request, client.layerBudget(), signal)) {
+          doneBytes += piece.byteLength;
+          if (place.isMirror) this.#noteGiver(image.reference, place);
+          yield piece;
+        }
+        return;
+      } catch (error) {
+        signal.throwIfAborted();
+        if (place.isMirror && error instanceof AgentError) this.#putAside(place, asideMs.failed);
+        if (index === places.length - 1 || !(error instanceof AgentError)) throw error;
+      }
+    }
+  }
+
+  /** Asks the mirrors that gave layers of the image's repository last for a day; whether one was not asked last before. */
+  distrust({ reference }: ResolvedImage): boolean {
+    const givers = Array.from(this.#givers.get(reference.repository)?.values() ?? []);
+    this.#givers.delete(reference.repository);
+    const isNew = givers.some((place) => !this.#isAside(place));
+    for (const place of givers) this.#putAside(place, asideMs.distrusted);
+    return isNew;
   }
 
   /** Closes the idle connections. */
@@ -92,17 +104,53 @@ export class RegistryImageSource implements ImageSource {
     this.#clients.clear();
   }
 
-  #store(reference: Reference): ImageStore {
-    return repositoryStore(this.#client(reference.registry), reference);
+  #store(reference: Reference): PlaceStore {
+    return new PlaceStore(reference.repository, this.#places(reference), (place, { code }) => {
+      // A mirror need not have everything.
+      if (code !== 'image-not-found') this.#putAside(place, asideMs.failed);
+    });
   }
 
-  #client(registry: string): RegistryClient {
-    const known = this.#clients.get(registry);
-    if (known !== undefined) return known;
+  /** The places of `reference`, those that failed lately behind the others. */
+  #places(reference: Reference): readonly OpenPlace[] {
+    const places = placesOf(reference, this.#settings(reference.registry).mirrors ?? []);
+    const first = places.filter((place) => !this.#isAside(place));
+    const last = places.filter((place) => this.#isAside(place));
+    return [...first, ...last].map((place) => ({ place, client: this.#client(place) }));
+  }
+
+  #isAside(place: Place): boolean {
+    return (this.#aside.get(keyOf(place)) ?? 0) > this.#options.clock.monotonicMs();
+  }
+
+  #putAside(place: Place, forMs: number): void {
+    const untilMs = this.#options.clock.monotonicMs() + forMs;
+    this.#aside.set(keyOf(place), Math.max(untilMs, this.#aside.get(keyOf(place)) ?? 0));
+  }
+
+  #noteGiver({ repository }: Reference, place: Place): void {
+    const givers = this.#givers.get(repository) ?? new Map<string, Place>();
+    this.#givers.set(repository, givers.set(keyOf(place), place));
+  }
+
+  #settings(registry: string): RegistrySettings {
     const { registries } = this.#options;
-    const settings = Object.hasOwn(registries, registry) ? registries[registry] : undefined;
-    const client = new RegistryClient(registry, settings ?? {}, this.#options);
-    this.#clients.set(registry, client);
+    return (Object.hasOwn(registries, registry) ? registries[registry] : undefined) ?? {};
+  }
+
+  #client({ registry, isMirror }: Place): RegistryClient {
+    const key = `${isMirror ? 'mirror' : 'registry'} ${registry}`;
+    const known = this.#clients.get(key);
+    if (known !== undefined) return known;
+    const { limits } = this.#options;
+    const few = {
+      ...limits,
+      retry: { ...limits.retry, attempts: Math.min(mirrorAttempts, limits.retry.attempts) },
+      layerRetry: { ...limits.layerRetry, attempts: Math.min(mirrorAttempts, limits.layerRetry.attempts) },
+    };
+    const ports = isMirror ? { ...this.#options, limits: few } : this.#options;
+    const client = new RegistryClient(registry, this.#settings(registry), ports);
+    this.#clients.set(key, client);
     return client;
   }
 }

@@ -1,3 +1,4 @@
+import type { Mirror } from './mirrors.ts';
 import type { RetryPolicy } from './retry.ts';
 
 /** A proxy between the node and a registry. */
@@ -12,11 +13,15 @@ export interface ProxySettings {
 export interface RegistrySettings {
   /** PEM certificates that are trusted beside the public roots. */
   readonly ca?: string;
+  /** What the node shows to prove who it is, in PEM; to the registry's own origin alone. */
+  readonly client?: { readonly cert: string; readonly key: string };
   /** Plain HTTP; only for registries that the operator named so. */
   readonly insecureHttp?: boolean;
   readonly proxy?: ProxySettings;
   /** Hosts (`host[:port]`) beside the registry's own that may be sent its credentials for a token. */
   readonly authHosts?: readonly string[];
+  /** Where its images may be fetched before the registry itself is asked, in that order. */
+  readonly mirrors?: readonly Mirror[];
 }
 
 /** How long and how often a registry is asked. */

@@ -17,15 +17,22 @@ class TunnelRefusedError extends Error {
 }
 
 /**
- * Connections in CONNECT tunnels through a proxy. Beside its base it hands the trusted certificates on to the
- * connection inside the tunnel, and never lets a proxy's refusal pass for the registry's answer.
+ * Connections in CONNECT tunnels through a proxy. Beside its base it hands the trusted certificates and the client's own
+ * on to the connection inside the tunnel, the latter not to the proxy, and never lets a proxy's refusal pass for the registry's answer.
  */
 export class TunnelAgent extends HttpsProxyAgent<string> {
-  readonly #ca: readonly string[] | undefined;
+  readonly #tls: { readonly ca?: string[]; readonly cert?: string; readonly key?: string };
 
-  constructor(proxy: string, options: { keepAlive: boolean; maxSockets: number; ca?: string[] }) {
-    super(proxy, options);
-    this.#ca = options.ca;
+  constructor(
+    proxy: string,
+    options: { keepAlive: boolean; maxSockets: number; ca?: string[]; cert?: string; key?: string },
+  ) {
+    const { ca, cert, key, ...connections } = options;
+    super(proxy, { ...connections, ...(ca === undefined ? {} : { ca }) });
+    this.#tls = {
+      ...(ca === undefined ? {} : { ca }),
+      ...(cert === undefined || key === undefined ? {} : { cert, key }),
+    };
   }
 
   override async connect(request: ClientRequest, options: ConnectOptions): Promise<Socket> {
@@ -45,7 +52,7 @@ export class TunnelAgent extends HttpsProxyAgent<string> {
     return {
       ...options,
       checkServerIdentity: (_name: string, peer: PeerCertificate) => checkServerIdentity(host, peer),
-      ...(this.#ca === undefined ? {} : { ca: [...this.#ca] }),
+      ...this.#tls,
     };
   }
 }

@@ -19,6 +19,7 @@ import type { FactsKeeper } from './facts-keeper.ts';
 import { findPatches } from './find-patches.ts';
 import { ImageFetch, leastNeed } from './image-fetch.ts';
 import { type ImageJudge, pinned, targetOf } from './judge-image.ts';
+import { withOtherPlaces } from './other-places.ts';
 import type { MeteredLink } from './metered-link.ts';
 import type { TransferMeter } from './transfer-meter.ts';
 import type { UpdateMemory } from './update-memory.ts';
@@ -173,17 +174,12 @@ export class Effects {
       { meter: this.#meter, metered: this.#metered, clock: this.#clock },
       signal,
     );
-    await this.#slots.writeSlot(
-      target.slot,
-      judged.signed,
-      fetch.layers,
-      (progress) => {
-        this.#meter.note(progress);
-        this.#onProgress(progress);
-      },
-      signal,
-      patches,
-    );
+    const onProgress = (progress: WriteProgress) => {
+      this.#meter.note(progress);
+      this.#onProgress(progress);
+    };
+    const write = () => this.#slots.writeSlot(target.slot, judged.signed, fetch.layers, onProgress, signal, patches);
+    await withOtherPlaces(judged, write);
     return { event: { type: 'slot-written', atMs: this.#now() } };
   }
 

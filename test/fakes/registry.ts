@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import { promisify } from 'node:util';
 import { type RegistryAuthOptions, RegistryGuard } from './registry-auth.ts';
 import { RegistryContent } from './registry-content.ts';
@@ -17,6 +18,10 @@ export interface RegistryOptions {
   /** Whether blobs are redirected to a second listener, which refuses requests with an Authorization header. */
   readonly isRedirecting?: boolean;
   readonly tls?: { readonly key: string; readonly cert: string };
+  /** Whose certificates clients have to show to the registry itself; the second listener asks for one and takes none, too. */
+  readonly clientCa?: string;
+  /** `127.0.0.1` unless given. */
+  readonly address?: '127.0.0.1' | '::1';
 }
 
 /** A request that the registry saw. */
@@ -27,6 +32,8 @@ export interface SeenRequest {
   readonly path: string;
   readonly authorization: string | undefined;
   readonly range: string | undefined;
+  /** Whether the client showed a certificate. */
+  readonly isCertified: boolean;
 }
 
 function json(status: number, value: unknown, headers: Readonly<Record<string, string>> = {}): Answer {
@@ -68,10 +75,10 @@ function blobAnswer(blob: Buffer, range: string | undefined): Answer {
   };
 }
 
-async function listen(server: Server, port: number): Promise<number> {
+async function listen(server: Server, port: number, address: string): Promise<number> {
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
-    server.listen(port, '127.0.0.1', resolve);
+    server.listen(port, address, resolve);
   });
   return (server.address() as AddressInfo).port;
 }
@@ -103,17 +110,20 @@ export class EmbeddedRegistry {
     this.guard = options.auth === undefined ? undefined : new RegistryGuard(options.auth);
     const front: RequestListener = (request, response) => void this.#serve(request, response, 'registry');
     const back: RequestListener = (request, response) => void this.#serve(request, response, 'storage');
-    this.#server = options.tls === undefined ? createServer(front) : createTlsServer(options.tls, front);
-    this.#storage = options.tls === undefined ? createServer(back) : createTlsServer(options.tls, back);
+    const { tls, clientCa } = options;
+    const asking = clientCa === undefined ? {} : { ca: clientCa, requestCert: true };
+    this.#server = tls === undefined ? createServer(front) : createTlsServer({ ...tls, ...asking }, front);
+    this.#storage =
+      tls === undefined ? createServer(back) : createTlsServer({ ...tls, ...asking, rejectUnauthorized: false }, back);
   }
 
   get port(): number {
     return this.#port;
   }
 
-  /** `127.0.0.1:PORT`, as references name it. */
+  /** `127.0.0.1:PORT`, or `[::1]:PORT`, as references name it. */
   get host(): string {
-    return `127.0.0.1:${this.#port}`;
+    return `${this.#options.address === '::1' ? '[::1]' : '127.0.0.1'}:${this.#port}`;
   }
 
   get url(): string {
@@ -121,8 +131,9 @@ export class EmbeddedRegistry {
   }
 
   async start(): Promise<void> {
-    this.#port = await listen(this.#server, this.#options.port ?? 0);
-    if (this.#options.isRedirecting === true) this.#storagePort = await listen(this.#storage, 0);
+    const { port = 0, address = '127.0.0.1', isRedirecting } = this.#options;
+    this.#port = await listen(this.#server, port, address);
+    if (isRedirecting === true) this.#storagePort = await listen(this.#storage, 0, '127.0.0.1');
   }
 
   /** How many connections are open to the registry itself. */
@@ -143,7 +154,9 @@ export class EmbeddedRegistry {
   async #serve(request: IncomingMessage, response: ServerResponse, at: SeenRequest['at']): Promise<void> {
     const { method = '', url: path = '' } = request;
     const { authorization, range } = request.headers;
-    this.requests.push({ at, method, path, authorization, range });
+    const { socket } = request;
+    const isCertified = socket instanceof TLSSocket && Object.keys(socket.getPeerCertificate()).length > 0;
+    this.requests.push({ at, method, path, authorization, range, isCertified });
     const fault = this.faults.take(`${method} ${path}`);
     const heeded = fault?.kind === 'ignore-range' ? undefined : range;
     const url = new URL(path, this.url);

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { afterEach, describe, expect, it } from 'vitest';
 import { parseReference } from '../../../agent/core/image-format/reference.ts';
 import type { Clock } from '../../../agent/core/ports.ts';
@@ -8,7 +9,7 @@ import { EagerClock } from '../../fakes/eager-clock.ts';
 import { ManualClock } from '../../fakes/manual-clock.ts';
 import type { RegistryAuthOptions } from '../../fakes/registry-auth.ts';
 import { type EmbeddedRegistry, type RegistryOptions, startRegistry } from '../../fakes/registry.ts';
-import { fillRegistry, sampleImage, signatureLayer, signatureObject } from '../../fakes/sample-image.ts';
+import { fillRegistry, sampleImage, sampleIndex, signatureLayer, signatureObject } from '../../fakes/sample-image.ts';
 import { SeededRandom } from '../../fakes/seeded-random.ts';
 
 const endings: (() => Promise<void>)[] = [];
@@ -224,6 +225,90 @@ describe('a layer over a bad line', () => {
     // What fits into the kernel's socket buffers is sent at once; the rest waits for the consumer.
     expect(registry.sentBytes).toBeLessThan(24 * 1024 * 1024);
     await pieces.return?.();
+  });
+});
+
+describe('a registry as teams run it', () => {
+  it('may be an IPv6 address with a port', async () => {
+    const registry = await start({ address: '::1' });
+    expect(registry.host).toMatch(/^\[::1\]:\d+$/);
+    expect((await fetchLayer(sourceFor(registry), registry)).equals(image.layer.bytes)).toBe(true);
+  });
+
+  it('may name everything by sha512', async () => {
+    const registry = await start();
+    const sha512 = (bytes: Uint8Array) => `sha512:${createHash('sha512').update(bytes).digest('hex')}`;
+    const configDigest = sha512(image.configBytes);
+    const value = JSON.parse(image.manifest.bytes.toString()) as { config: object; layers: object[] };
+    const layerDigest = sha512(image.layer.bytes);
+    const bytes = Buffer.from(
+      JSON.stringify({
+        ...value,
+        config: { ...value.config, digest: configDigest },
+        layers: [{ ...value.layers[0], digest: layerDigest }],
+      }),
+    );
+    registry.content.putBlob('os/edge', image.configBytes, configDigest);
+    registry.content.putBlob('os/edge', image.layer.bytes, layerDigest);
+    registry.content.putManifest('os/edge', bytes, image.manifest.mediaType, undefined, sha512(bytes));
+    const source = sourceFor(registry);
+    const resolved = await source.resolve(refer(registry, `@${sha512(bytes)}`), never);
+    expect(resolved.manifestDigest).toBe(sha512(bytes));
+    let sizeBytes = 0;
+    const layer = { digest: layerDigest, sizeBytes: image.layer.sizeBytes };
+    for await (const piece of source.openLayer(resolved, layer, never)) sizeBytes += piece.byteLength;
+    expect(sizeBytes).toBe(image.layer.sizeBytes);
+    registry.content.putBlob('os/edge', Buffer.from('{}'), configDigest);
+    expect(await failureOf(source.resolve(refer(registry, `@${sha512(bytes)}`), never))).toMatchObject({
+      code: 'digest-mismatch',
+    });
+  });
+
+  it('may give images for many machines, and one of them is taken', async () => {
+    const registry = await start();
+    const other = sampleImage([], 4096, 9);
+    const index = sampleIndex(
+      [
+        { image: other.manifest, architecture: 'arm64' },
+        { image: image.manifest, architecture: 'amd64' },
+      ],
+      ['multi'],
+    );
+    fillRegistry(registry.content, 'os/edge', [{ manifests: [index], blobs: [] }]);
+    const resolved = await sourceFor(registry).resolve(refer(registry, ':multi'), never);
+    expect([resolved.resolvedDigest, resolved.manifestDigest]).toEqual([index.digest, image.manifest.digest]);
+  });
+
+  it('may limit how often a layer is asked for, and say for how long', async () => {
+    const registry = await start();
+    const clock = new EagerClock();
+    const busy = { kind: 'answer', status: 429, headers: { 'retry-after': '17' } } as const;
+    registry.faults.add({ request: layerPath, fault: busy, times: 2 });
+    const source = sourceFor(registry, { clock });
+    const resolved = await resolve(source, registry);
+    registry.faults.add({ request: new RegExp(image.layer.digest), fault: busy, times: 2 });
+    for await (const _piece of source.openLayer(resolved, image.layer, never));
+    expect(clock.sleptMs.filter((sleptMs) => sleptMs === 17_000).length).toBeGreaterThanOrEqual(2);
+  });
+
+  it('may let a token end in the middle of a layer', async () => {
+    const registry = await start({ auth: bearer });
+    const source = sourceFor(registry, { credentials: user });
+    const resolved = await resolve(source, registry);
+    registry.faults.add({ request: layerPath, fault: { kind: 'cut', afterBytes: 300_000 }, times: 1 });
+    const pieces: Uint8Array[] = [];
+    for await (const piece of source.openLayer(resolved, image.layer, never)) {
+      if (pieces.length === 0) registry.guard?.revokeTokens();
+      pieces.push(piece);
+    }
+    expect(Buffer.concat(pieces).equals(image.layer.bytes)).toBe(true);
+    expect(registry.guard?.issuedCount).toBe(2);
+    // The rest was asked for with the old token, and again with the new one.
+    expect(layerOf(registry).map(({ range }) => range)).toEqual([
+      undefined,
+      'bytes=300000-1048575',
+      'bytes=300000-1048575',
+    ]);
   });
 });
 

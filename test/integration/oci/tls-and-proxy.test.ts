@@ -91,6 +91,36 @@ describe('a registry over https', () => {
   });
 });
 
+describe('a registry that wants a client certificate', () => {
+  const own = () => ({ ca: tls.cert, client: { cert: tls.cert, key: tls.key } });
+  const startMutual = async () => {
+    const registry = await startRegistry({ tls, clientCa: tls.cert, isRedirecting: true });
+    endings.push(() => registry.close());
+    fillRegistry(registry.content, 'os/edge', [image]);
+    return registry;
+  };
+
+  it('is shown it, and the store that it redirects to is not', async () => {
+    const registry = await startMutual();
+    expect(await fetchSize(registry, own())).toBe(image.layer.sizeBytes);
+    const shown = registry.requests.map(({ at, isCertified }) => `${at} ${isCertified}`);
+    expect(new Set(shown)).toEqual(new Set(['registry true', 'storage false']));
+  });
+
+  it('is shown it through a tunnel as well', async () => {
+    const registry = await startMutual();
+    const { url } = await startProxy();
+    expect(await fetchSize(registry, { ...own(), proxy: { url, except: [] } })).toBe(image.layer.sizeBytes);
+    expect(registry.requests.some(({ at, isCertified }) => at === 'storage' && isCertified)).toBe(false);
+  });
+
+  it('is not reached without one', async () => {
+    const registry = await startMutual();
+    await expect(fetchSize(registry, { ca: tls.cert })).rejects.toMatchObject({ code: 'registry-unreachable' });
+    expect(registry.requests).toHaveLength(0);
+  });
+});
+
 describe('a proxy', () => {
   it('is tunnelled through, for plain http as well', async () => {
     const registry = await startSecure();
