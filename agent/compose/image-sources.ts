@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import type { KaonConfig, RegistryConfig } from '../config/config.ts';
 import { AgentError } from '../core/errors.ts';
 import type { Clock, ImageSourceFactory, Random } from '../core/ports.ts';
@@ -33,23 +33,47 @@ export async function buildImageSources(
 }
 
 async function settingsOf(host: string, registry: RegistryConfig): Promise<RegistrySettings> {
-  const { caFile, isInsecureHttpAllowed, proxy } = registry;
+  const { authHosts, caFile, clientCertFile, clientKeyFile, isInsecureHttpAllowed, proxy, noProxy, mirrors } = registry;
+  const read = (field: string, path: string, mark: PemKind) => readPem(`registries.${host}.${field}`, path, mark);
   return {
-    ...(caFile === undefined ? {} : { ca: await readCa(host, caFile) }),
+    ...(caFile === undefined ? {} : { ca: await read('caFile', caFile, 'CERTIFICATE') }),
+    ...(clientCertFile === undefined || clientKeyFile === undefined
+      ? {}
+      : {
+          client: {
+            cert: await read('clientCertFile', clientCertFile, 'CERTIFICATE'),
+            key: await read('clientKeyFile', clientKeyFile, 'PRIVATE KEY'),
+          },
+        }),
+    authHosts,
     insecureHttp: isInsecureHttpAllowed,
-    ...(proxy === undefined ? {} : { proxy: { url: proxy, except: [] } }),
+    mirrors,
+    ...(proxy === undefined ? {} : { proxy: { url: proxy, except: noProxy } }),
   };
 }
 
-async function readCa(host: string, path: string): Promise<string> {
+const pemLimitBytes = 1024 * 1024;
+
+type PemKind = 'CERTIFICATE' | 'PRIVATE KEY';
+
+async function readPem(field: string, path: string, mark: PemKind): Promise<string> {
   const invalid = (reason: string, cause?: unknown) =>
-    new AgentError('config-invalid', `cannot use registries.${host}.caFile ${path}: ${reason}`, {
+    new AgentError('config-invalid', `cannot use ${field} ${path}: ${reason}`, {
       details: { path },
       ...(cause === undefined ? {} : { cause }),
     });
-  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
+  const { text, mode } = await readText(path).catch((cause: unknown) => {
     throw invalid(cause instanceof Error ? cause.message : String(cause), cause);
   });
-  if (!text.includes('BEGIN CERTIFICATE')) throw invalid('it holds no PEM certificate');
+  // Its group may read a key: the agent is no root, and root's file is shared with it by its group.
+  if (mark === 'PRIVATE KEY' && (mode & 0o037) !== 0) throw invalid(`others may use it; run chmod 640 ${path}`);
+  const isMarked = text.split('\n').some((line) => line.startsWith('-----BEGIN ') && line.includes(mark));
+  if (!isMarked) throw invalid(`it holds no PEM ${mark.toLowerCase()}`);
   return text;
+}
+
+async function readText(path: string): Promise<{ readonly text: string; readonly mode: number }> {
+  const { size, mode } = await stat(path);
+  if (size > pemLimitBytes) throw new Error(`it has ${size} bytes, the limit is ${pemLimitBytes}`);
+  return { text: await readFile(path, 'utf8'), mode };
 }

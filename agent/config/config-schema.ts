@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { bootloader } from './bootloader-schema.ts';
 import { absolutePath, duration, mapOf, name, optional, rate, size, text, yesOrNo } from './config-values.ts';
 import { healthSchema } from './health-schema.ts';
+import { registriesSchema } from './registry-schema.ts';
 
 const hour = 3_600_000;
 
@@ -56,28 +57,6 @@ const trust = z.strictObject({
   keys: mapOf(z.strictObject({ file: absolutePath }), 64).default({}),
   rules: z.array(rule, 'want a list of rules').max(64, 'want at most 64 rules').default([]),
 });
-
-const registry = z
-  .strictObject({
-    authFile: optional(absolutePath),
-    caFile: optional(absolutePath),
-    insecureHttp: yesOrNo(false),
-    proxy: optional(z.url({ protocol: /^https?$/, error: 'want a proxy URL such as http://proxy.acme.io:3128' })),
-    mirrors: notYet(z.array(text, 'want a list').default([]), (mirrors) => mirrors.length === 0),
-  })
-  .transform(({ authFile, caFile, insecureHttp, proxy }) => ({
-    authFile,
-    caFile,
-    isInsecureHttpAllowed: insecureHttp,
-    proxy,
-  }));
-
-const host = z
-  .string()
-  .regex(
-    /^(\[[0-9a-f:.]+\]|[a-z0-9]([a-z0-9.-]*[a-z0-9])?)(:[0-9]{1,5})?$/,
-    'want host[:port] in lower case, without https://',
-  );
 
 const timeOfDay = z
   .string('want a time such as "02:00"')
@@ -151,7 +130,7 @@ export const configSchema = z.strictObject({
   slots: z.strictObject({ a: slot, b: slot }),
   bootloader,
   trust: trust.prefault({}),
-  registries: z.record(host, registry, 'want a map by host').default({}),
+  registries: registriesSchema.default({}),
   health: healthSchema.prefault({}),
   update: update.prefault({}),
   triggers: triggers.prefault({}),

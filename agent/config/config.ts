@@ -123,9 +123,29 @@ export interface TrustRuleConfig {
 /** How one registry is reached. */
 export interface RegistryConfig {
   readonly authFile: string | undefined;
+  /** Hosts beside its own that may be sent its credentials for a token. */
+  readonly authHosts: readonly string[];
   readonly caFile: string | undefined;
+  /** The certificate that the node shows, and its key; both or neither. */
+  readonly clientCertFile: string | undefined;
+  readonly clientKeyFile: string | undefined;
   readonly isInsecureHttpAllowed: boolean;
   readonly proxy: string | undefined;
+  /** Hosts that are reached without the proxy. */
+  readonly noProxy: readonly string[];
+  /** Where its images are fetched before it is asked, in that order. */
+  readonly mirrors: readonly MirrorConfig[];
+}
+
+/** A registry that holds copies of another one's repositories. */
+export interface MirrorConfig {
+  readonly registry: string;
+  /** Stands in the place of `prefix` before the names of its repositories; may be empty. */
+  readonly path: string;
+  /** The repositories that it has, below the original registry; empty: all. */
+  readonly prefix: string;
+  /** Whether it may say what tags mean, and which signatures images have. */
+  readonly isTagged: boolean;
 }
 
 interface CheckBase {

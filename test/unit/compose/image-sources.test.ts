@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -19,9 +19,14 @@ afterEach(() => {
 
 const plain: RegistryConfig = {
   authFile: undefined,
+  authHosts: [],
   caFile: undefined,
+  clientCertFile: undefined,
+  clientKeyFile: undefined,
   isInsecureHttpAllowed: false,
   proxy: undefined,
+  noProxy: [],
+  mirrors: [],
 };
 
 const build = (registry: RegistryConfig = plain) =>
@@ -45,6 +50,21 @@ describe('the sources of images', () => {
     await expect(build({ ...plain, caFile })).rejects.toMatchObject({
       code: 'config-invalid',
       message: expect.stringMatching(message) as string,
+    });
+  });
+
+  it('refuse a client key that others may read, and take one that its group may', async () => {
+    const [clientCertFile, clientKeyFile] = [join(folder, 'node.pem'), join(folder, 'node.key')];
+    writeFileSync(clientCertFile, '-----BEGIN CERTIFICATE-----\n');
+    writeFileSync(clientKeyFile, '-----BEGIN PRIVATE KEY-----\n', { mode: 0o644 });
+    await expect(build({ ...plain, clientCertFile, clientKeyFile })).rejects.toMatchObject({
+      code: 'config-invalid',
+      message: expect.stringMatching(/clientKeyFile .*chmod 640/) as string,
+    });
+    chmodSync(clientKeyFile, 0o640);
+    await expect(build({ ...plain, clientCertFile, clientKeyFile })).resolves.toBeDefined();
+    await expect(build({ ...plain, clientCertFile: clientKeyFile, clientKeyFile })).rejects.toMatchObject({
+      message: expect.stringMatching(/clientCertFile .*no PEM certificate/) as string,
     });
   });
 

@@ -155,7 +155,11 @@ describe('the configuration', () => {
     ['trust', null, 'trust: it is null; want a map'],
     ['trust.nodeMayReplace', true, 'trust.nodeMayReplace: this key is not known'],
     ['registries', { 'https://r.io': {} }, 'registries.https://r.io: want host[:port]'],
-    ['registries', { 'r.io': { mirrors: ['m.io'] } }, 'not supported by this version'],
+    ['registries', { 'r.io': { mirrors: ['https://m.io'] } }, 'registries.r.io.mirrors.0: it is "https://m.io"; want'],
+    ['registries', { 'r.io': { mirrors: [{ location: 'm.io', prefix: 'os/' }] } }, 'registries.r.io.mirrors.0'],
+    ['registries', { 'r.io': { mirrors: Array(17).fill('m.io') } }, 'want at most 16 mirrors'],
+    ['registries', { 'r.io': { clientCertFile: '/c.pem' } }, 'registries.r.io.clientKeyFile: it is missing; want'],
+    ['registries', { 'r.io': { authHosts: ['https://a.io/'] } }, 'registries.r.io.authHosts.0: it is "https://a.io/"'],
     ['registries', { 'r.io': { proxy: 'ftp://x' } }, 'registries.r.io.proxy: it is "ftp://x"; want a proxy URL'],
     ['health.deadline', '10', 'health.deadline: it is "10"; want a duration such as 90s'],
     ['health.deadline', '13m', 'health.deadline: it is "13m"; want a duration such as 90s, 10m or 2h, of 10s to 12m'],
@@ -183,13 +187,27 @@ describe('the configuration', () => {
   });
 
   it('accepts what it does not obey yet where it is switched off', () => {
-    const off = { api: { tcp: null, statusPage: false }, registries: { 'r.io:5000': { mirrors: [] } } };
+    const off = { api: { tcp: null, statusPage: false }, registries: { 'r.io:5000': {} } };
     expect(parseAll(undefined, { ...minimal, ...off }).registries['r.io:5000']).toEqual({
       authFile: undefined,
+      authHosts: [],
       caFile: undefined,
+      clientCertFile: undefined,
+      clientKeyFile: undefined,
       isInsecureHttpAllowed: false,
       proxy: undefined,
+      noProxy: [],
+      mirrors: [],
     });
+  });
+
+  it('takes mirrors by their location, or with what they hold and may say', () => {
+    const mirrors = ['cache.lan:5000/copies/acme', { location: '[::1]:5000', prefix: 'os/edge', tags: true }];
+    const { registries } = parseAll(undefined, { ...minimal, registries: { 'r.io': { mirrors } } });
+    expect(registries['r.io']?.mirrors).toEqual([
+      { registry: 'cache.lan:5000', path: 'copies/acme', prefix: '', isTagged: false },
+      { registry: '[::1]:5000', path: '', prefix: 'os/edge', isTagged: true },
+    ]);
   });
 
   it('tells all problems and shows the first three', () => {
