@@ -33,7 +33,11 @@ function refuse(text: string, reason: string): never {
 function splitHost(text: string, rest: string): { registry: string; name: string } {
   const slash = rest.indexOf('/');
   const first = slash === -1 ? '' : rest.slice(0, slash);
-  const isHost = first === 'localhost' || /[.:[]/.test(first) || first !== first.toLowerCase();
+  const isHost = first.toLowerCase() === 'localhost' || /[.:[]/.test(first);
+  // Written in lower case, as hosts are, it would be a repository of Docker Hub.
+  if (!isHost && first !== first.toLowerCase()) {
+    refuse(text, `${JSON.stringify(first)} is no host: want a dot or a port in it, or a name in lower case`);
+  }
   if (!isHost) {
     return { registry: 'docker.io', name: rest.includes('/') ? rest : `library/${rest}` };
   }

@@ -18,6 +18,7 @@ describe('parseReference', () => {
     ['debian:12', 'docker.io', 'library/debian', '12', undefined],
     ['acme/os', 'docker.io', 'acme/os', undefined, undefined],
     ['Registry.Test/os', 'registry.test', 'os', undefined, undefined],
+    ['LocalHost/os', 'localhost', 'os', undefined, undefined],
     ['registry.test/a__b/c-d.e--f', 'registry.test', 'a__b/c-d.e--f', undefined, undefined],
   ])('reads %s', (text, registry, name, tag, pinned) => {
     const reference = parseReference(text);
@@ -40,6 +41,7 @@ describe('parseReference', () => {
     'registry.test/a___b',
     'registry.test/../etc',
     '-registry.test/os',
+    'Registry/os/edge',
     'registry.test:port/os',
     'registry.test/os@sha256:abcd',
     `registry.test/os@SHA256:${'ab'.repeat(32)}`,
