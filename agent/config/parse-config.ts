@@ -62,11 +62,20 @@ function parseYaml({ path, text }: ConfigText): { readonly map: ConfigMap; reado
   let value: unknown;
   try {
     value = document.toJS({ maxAliasCount: 32 });
+    if (isEndless(value))
+      return { map: {}, problems: [`${path}: an alias stands inside what it stands for; write it out`] };
   } catch (error) {
     return { map: {}, problems: [`${path}: ${error instanceof Error ? error.message : String(error)}`] };
   }
   if (value === null) return { map: {}, problems: [] };
   return isMap(value) ? { map: value, problems: [] } : { map: {}, problems: [`${path}: want a map of settings`] };
+}
+
+/** Whether a value holds itself, as an alias inside its own anchor makes it. */
+function isEndless(value: unknown, above: readonly unknown[] = []): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  if (above.includes(value)) return true;
+  return Object.values(value).some((each) => isEndless(each, [...above, value]));
 }
 
 function describeIssue(issue: z.core.$ZodIssue, config: ConfigMap): readonly string[] {

@@ -223,6 +223,7 @@ describe('the configuration', () => {
     ['just text', 'want a map of settings'],
     ['- 1', 'want a map of settings'],
     [`a: &a [x]\nb: &b [${'*a,'.repeat(50)}]\nc: &c [${'*b,'.repeat(50)}]\nd: [${'*c,'.repeat(50)}]`, 'alias'],
+    ['node: &a { id: x, compatible: *a }', 'alias'],
     ['a: !!js/function "x"', 'known'],
     ['__proto__: {polluted: true}', 'known'],
   ])('that is not sound YAML is config-invalid (%j)', (text) => {
