@@ -28,7 +28,7 @@ async function checkConfig({ config, imageConfig }: KaondOptions): Promise<numbe
     await Promise.all([
       loadTrustPolicy(found.trust),
       loadTriggerKeys(found.triggers),
-      buildImageSources(found.registries, new SystemClock(), new SystemRandom()),
+      buildImageSources(found, new SystemClock(), new SystemRandom()),
     ]);
     process.stdout.write(`${config}: the configuration, its keys and its certificates can be used\n`);
     return 0;

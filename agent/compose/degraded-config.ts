@@ -12,6 +12,7 @@ export function degradedConfig(stateDir: string): KaonConfig {
     bootloader: { type: 'grub', environment: '', shadow: undefined, dialect: 'kaon', tries: 1 },
     trust: { keys: {}, rules: [] },
     registries: {},
+    registriesConf: undefined,
     health: { deadlineMs: 60_000, checks: [] },
     update: {
       metered: { link: 'auto', rule: 'full', limitBytes: undefined },

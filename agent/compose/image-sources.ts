@@ -5,13 +5,17 @@ import type { Clock, ImageSourceFactory, Random } from '../core/ports.ts';
 import { lookupInFiles } from '../oci/credential-files.ts';
 import { LayoutImageSource } from '../oci/layout-source.ts';
 import { parseOfflineLocation } from '../oci/offline-location.ts';
+import { readRegistriesConf } from '../oci/registries-conf-files.ts';
 import { RegistryImageSource } from '../oci/registry-source.ts';
 import { platformOf } from '../oci/resolve-image.ts';
 import { defaultTransferLimits, type RegistrySettings } from '../oci/settings.ts';
 
-/** Registries as the configuration names them, and offline archives. Rejects with `config-invalid`. */
+/**
+ * Registries as the configuration names them, and as a registries.conf does where there is one; and offline archives.
+ * Rejects with `config-invalid`.
+ */
 export async function buildImageSources(
-  registries: KaonConfig['registries'],
+  { registries, registriesConf }: Pick<KaonConfig, 'registries' | 'registriesConf'>,
   clock: Clock,
   random: Random,
 ): Promise<ImageSourceFactory> {
@@ -23,6 +27,7 @@ export async function buildImageSources(
   const platform = platformOf(process.arch);
   const source = new RegistryImageSource({
     registries: Object.fromEntries(settings),
+    rules: registriesConf === undefined ? [] : await readRegistriesConf(registriesConf),
     credentials: lookupInFiles(Object.fromEntries(authFiles) as Record<string, string>),
     platform,
     clock,

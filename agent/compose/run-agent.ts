@@ -105,7 +105,7 @@ async function prepare(
   faults.push(...state.faults);
   const random = new SystemRandom();
   const noTrust = () => new RuleTrustPolicy({ keys: [], rules: [] });
-  const noSources = () => buildImageSources({}, clock, random);
+  const noSources = () => buildImageSources({ registries: {}, registriesConf: undefined }, clock, random);
   const nodeFacts = new NodeFactsReader(
     config.stateDir,
     () => readSystemFacts(around.factsWorker, factsLimitMs),
@@ -116,7 +116,7 @@ async function prepare(
     config,
     state,
     slots: around.slots,
-    sources: await orFault(buildImageSources(config.registries, clock, random), noSources, faults),
+    sources: await orFault(buildImageSources(config, clock, random), noSources, faults),
     trust: await orFault(loadTrustPolicy(config.trust), noTrust, faults),
     triggerKeys: await orFault(loadTriggerKeys(config.triggers), () => [], faults),
     nodeFacts,

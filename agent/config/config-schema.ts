@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { bootloader } from './bootloader-schema.ts';
 import { absolutePath, duration, mapOf, name, optional, rate, size, text, yesOrNo } from './config-values.ts';
 import { healthSchema } from './health-schema.ts';
-import { registriesSchema } from './registry-schema.ts';
+import { registriesConfSchema, registriesSchema } from './registry-schema.ts';
 
 const hour = 3_600_000;
 
@@ -131,6 +131,7 @@ export const configSchema = z.strictObject({
   bootloader,
   trust: trust.prefault({}),
   registries: registriesSchema.default({}),
+  registriesConf: registriesConfSchema,
   health: healthSchema.prefault({}),
   update: update.prefault({}),
   triggers: triggers.prefault({}),

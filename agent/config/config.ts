@@ -16,6 +16,8 @@ export interface KaonConfig {
   readonly trust: TrustConfig;
   /** By `host[:port]`. */
   readonly registries: Readonly<Record<string, RegistryConfig>>;
+  /** The registries.conf that is read where it exists; `undefined`: none. */
+  readonly registriesConf: string | undefined;
   readonly health: { readonly deadlineMs: number; readonly checks: readonly CheckConfig[] };
   readonly update: UpdateConfig;
   readonly triggers: { readonly keys: Readonly<Record<string, TriggerKeyConfig>> };

@@ -55,3 +55,9 @@ const registry = z
 
 /** How registries are reached, by `host[:port]`. */
 export const registriesSchema = z.record(host, registry, 'want a map by host');
+
+/** The registries.conf of containers' tools; `null`: it is not read. */
+export const registriesConfSchema = z
+  .union([absolutePath, z.null()], 'want an absolute path, or null')
+  .default('/etc/containers/registries.conf')
+  .transform((path) => path ?? undefined);

@@ -20,8 +20,8 @@ export interface Place {
   readonly isTagged: boolean;
 }
 
-/** What is left of `name` below `prefix`, or `undefined` where it does not lie there. */
-function below(name: string, prefix: string): string | undefined {
+/** What is left of `name` below `prefix`, which may be empty; `undefined` where it does not lie there. */
+export function below(name: string, prefix: string): string | undefined {
   if (prefix === '') return name;
   if (name === prefix) return '';
   return name.startsWith(`${prefix}/`) ? name.slice(prefix.length + 1) : undefined;

@@ -9,6 +9,7 @@ import { type OpenPlace, PlaceStore } from './place-store.ts';
 import { closedRanges, rangesAfter } from './range.ts';
 import { RegistryClient, type RegistryPorts } from './registry-client.ts';
 import { resolveImage } from './resolve-image.ts';
+import { type ConfRule, placesByConf } from './registries-conf.ts';
 import type { RegistrySettings } from './settings.ts';
 import { collectSignatures } from './signature-store.ts';
 
@@ -16,6 +17,8 @@ import { collectSignatures } from './signature-store.ts';
 export interface RegistrySourceOptions extends RegistryPorts {
   /** By registry, as references name it; mirrors have their own settings there. */
   readonly registries: Readonly<Record<string, RegistrySettings>>;
+  /** What a registries.conf says of registries that have no mirrors in `registries`. */
+  readonly rules?: readonly ConfRule[];
   readonly platform: Platform;
 }
 
@@ -113,10 +116,16 @@ export class RegistryImageSource implements ImageSource {
 
   /** The places of `reference`, those that failed lately behind the others. */
   #places(reference: Reference): readonly OpenPlace[] {
-    const places = placesOf(reference, this.#settings(reference.registry).mirrors ?? []);
+    const places = this.#placesOf(reference);
     const first = places.filter((place) => !this.#isAside(place));
     const last = places.filter((place) => this.#isAside(place));
     return [...first, ...last].map((place) => ({ place, client: this.#client(place) }));
+  }
+
+  #placesOf(reference: Reference): readonly Place[] {
+    const { mirrors = [] } = this.#settings(reference.registry);
+    const byConf = mirrors.length > 0 ? undefined : placesByConf(reference, this.#options.rules ?? []);
+    return byConf ?? placesOf(reference, mirrors);
   }
 
   #isAside(place: Place): boolean {

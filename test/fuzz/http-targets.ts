@@ -2,6 +2,7 @@ import { parseChallenges } from '../../agent/oci/challenge.ts';
 import { findCredentials, parseCredentialFile } from '../../agent/oci/credentials.ts';
 import { parseOfflineLocation } from '../../agent/oci/offline-location.ts';
 import { skipOf } from '../../agent/oci/range.ts';
+import { parseRegistriesConf, placesByConf } from '../../agent/oci/registries-conf.ts';
 import { localityOf, redirectTarget } from '../../agent/oci/redirect.ts';
 import { parseRetryAfter } from '../../agent/oci/retry.ts';
 import { registryErrorCode } from '../../agent/oci/status-error.ts';
@@ -99,6 +100,22 @@ export const httpTargets: readonly FuzzTarget[] = [
       ),
     ],
     parse: (bytes) => findCredentials(parseCredentialFile(textOf(bytes), 'auth.json'), 'registry.test', 'os/edge'),
+  },
+  {
+    name: 'registries-conf',
+    seeds: [
+      bytesOf(
+        '[[registry]]\nprefix = "a.test/os"\nlocation = "b.test:5000/x"\n[[registry.mirror]]\nlocation = "c.test"\npull-from-mirror = "digest-only"\n',
+      ),
+    ],
+    parse: (bytes) => {
+      const rules = parseRegistriesConf([{ path: 'registries.conf', text: textOf(bytes) }]);
+      const places = placesByConf({ registry: 'a.test', name: 'os/edge', repository: 'a.test/os/edge' }, rules) ?? [];
+      promise(
+        places.every(({ name }) => name !== ''),
+        'a place has a name',
+      );
+    },
   },
   {
     name: 'offline-location',

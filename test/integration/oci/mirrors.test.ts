@@ -3,6 +3,7 @@ import { parseReference } from '../../../agent/core/image-format/reference.ts';
 import type { ResolvedImage } from '../../../agent/core/ports.ts';
 import type { CredentialLookup } from '../../../agent/oci/credentials.ts';
 import type { Mirror } from '../../../agent/oci/mirrors.ts';
+import { parseRegistriesConf } from '../../../agent/oci/registries-conf.ts';
 import { RegistryImageSource } from '../../../agent/oci/registry-source.ts';
 import { defaultTransferLimits } from '../../../agent/oci/settings.ts';
 import { EagerClock } from '../../fakes/eager-clock.ts';
@@ -33,14 +34,17 @@ interface Site {
   readonly mirrors: readonly EmbeddedRegistry[];
   readonly change?: Partial<Mirror>;
   readonly credentials?: CredentialLookup;
+  /** A registries.conf. */
+  readonly conf?: string;
 }
 
-function sourceOf({ origin, mirrors, change = {}, credentials }: Site) {
+function sourceOf({ origin, mirrors, change = {}, credentials, conf = '' }: Site) {
   const clock = new EagerClock();
   const listed = mirrors.map(({ host }) => ({ registry: host, path: '', prefix: '', isTagged: false, ...change }));
   const plain = Object.fromEntries(mirrors.map(({ host }) => [host, { insecureHttp: true }]));
   const source = new RegistryImageSource({
-    registries: { ...plain, [origin.host]: { insecureHttp: true, mirrors: listed } },
+    registries: { ...plain, [origin.host]: { insecureHttp: true, mirrors: conf === '' ? listed : [] } },
+    rules: parseRegistriesConf([{ path: 'registries.conf', text: conf }]),
     credentials: credentials ?? (async () => ({ kind: 'none' })),
     platform: { os: 'linux', architecture: 'amd64', variant: undefined },
     clock,
@@ -92,6 +96,20 @@ describe('a mirror', () => {
     await read(await resolve());
     expect(layersOf(origin)).toEqual([]);
     expect(layersOf(mirror).map(({ path }) => path)).toEqual([`/v2/copies/edge/blobs/${image.layer.digest}`]);
+  });
+
+  it('may be named by a registries.conf, and the registry may be moved by it', async () => {
+    const origin = await startRegistry();
+    endings.push(() => origin.close());
+    const [mirror, moved] = [await start({}, 'copies/edge'), await start({}, 'elsewhere/edge')];
+    const table = `[[registry]]\nprefix = "${origin.host}/os"\nlocation = "${moved.host}/elsewhere"\n`;
+    const conf = `${table}mirror-by-digest-only = true\nmirror = [{ location = "${mirror.host}/copies" }]\n`;
+    const { resolve, read } = sourceOf({ origin, mirrors: [mirror, moved], conf });
+    const resolved = await resolve();
+    expect((await read(resolved)).equals(image.layer.bytes)).toBe(true);
+    expect(resolved.reference.repository).toBe(`${origin.host}/os/edge`);
+    expect([origin.requests.length, layersOf(moved).length, layersOf(mirror).length]).toEqual([0, 0, 1]);
+    expect(tagsOf(moved)).toHaveLength(1);
   });
 
   it('that has nothing, is down, or lies, is followed by the next one and then by the registry', async () => {

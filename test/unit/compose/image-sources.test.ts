@@ -30,7 +30,11 @@ const plain: RegistryConfig = {
 };
 
 const build = (registry: RegistryConfig = plain) =>
-  buildImageSources({ 'registry.acme.io': registry }, new ManualClock(), new SeededRandom(1));
+  buildImageSources(
+    { registries: { 'registry.acme.io': registry }, registriesConf: join(folder, 'registries.conf') },
+    new ManualClock(),
+    new SeededRandom(1),
+  );
 
 describe('the sources of images', () => {
   it('are the registries, or the archive or layout that is named', async () => {
@@ -65,6 +69,14 @@ describe('the sources of images', () => {
     await expect(build({ ...plain, clientCertFile, clientKeyFile })).resolves.toBeDefined();
     await expect(build({ ...plain, clientCertFile: clientKeyFile, clientKeyFile })).rejects.toMatchObject({
       message: expect.stringMatching(/clientCertFile .*no PEM certificate/) as string,
+    });
+  });
+
+  it('refuse a registries.conf that is no TOML, and name it', async () => {
+    writeFileSync(join(folder, 'registries.conf'), '[[registry]\n');
+    await expect(build()).rejects.toMatchObject({
+      code: 'config-invalid',
+      message: expect.stringMatching(/registries\.conf/) as string,
     });
   });
 

@@ -92,6 +92,7 @@ describe('the configuration', () => {
       bootloader: { type: 'grub', environment: '/boot/grub/grubenv', shadow: undefined, dialect: 'kaon', tries: 4 },
       trust: { keys: {}, rules: [] },
       registries: {},
+      registriesConf: '/etc/containers/registries.conf',
       health: { deadlineMs: 600_000, checks: [] },
       update: {
         metered: { link: 'auto', rule: 'full', limitBytes: undefined },
