@@ -2,8 +2,8 @@ import type { ByteRange, PatchOffer } from '../../partitions/slot-writer.ts';
 import type { Descriptor } from './image-format/manifest.ts';
 import type { Reference } from './image-format/reference.ts';
 
-/** One signature as it was found beside an image, nothing in it verified. */
-export interface SignatureEvidence {
+/** A simple signing payload with one signature over it. */
+export interface SimpleSignature {
   /** cosign's simple signing payload, the exact bytes that are signed. */
   readonly payload: Uint8Array;
   /** The base64 text of the signature. */
@@ -11,6 +11,29 @@ export interface SignatureEvidence {
   /** Where it was found, for people. */
   readonly source: string;
 }
+
+/** A Sigstore bundle: an envelope with its signature, and what proves when and by whom it was made. */
+export interface SigstoreBundle {
+  /** The exact bytes of its JSON. */
+  readonly bundle: Uint8Array;
+  /** Where it was found, for people. */
+  readonly source: string;
+}
+
+/** One signature as it was found beside an image, nothing in it verified. */
+export type SignatureEvidence = SimpleSignature | SigstoreBundle;
+
+/** What is carried as evidence of one image, over all kinds of it. */
+export const evidenceLimits = {
+  /** Of each kind beside each digest. */
+  tried: 64,
+  /** In all: each kind beside an index and beside its manifest. */
+  count: 256,
+  /** Of one payload or bundle. */
+  itemBytes: 1024 * 1024,
+  /** Of all payloads and bundles. */
+  totalBytes: 8 * 1024 * 1024,
+} as const;
 
 /** An image resolved once to digests, every byte hashed by us, nothing verified. */
 export interface ResolvedImage {

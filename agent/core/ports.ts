@@ -23,7 +23,14 @@ export type {
   WriteProgress,
   WrittenSlot,
 } from '../../partitions/slot-writer.ts';
-export type { ImageSource, ImageSourceFactory, ResolvedImage, SignatureEvidence } from './image-source.ts';
+export type {
+  ImageSource,
+  ImageSourceFactory,
+  ResolvedImage,
+  SignatureEvidence,
+  SigstoreBundle,
+  SimpleSignature,
+} from './image-source.ts';
 export type { BootRecord, Deployment, EventRecord, RollbackRecord, Transfer, UpdateRecord } from './records.ts';
 
 /** Time for the core and the runner. Wall time may jump; deadlines inside one boot use `monotonicMs`. */

@@ -17,7 +17,10 @@ export interface InspectedImage {
   readonly config: ImageConfig;
   readonly layers: readonly PartitionLayer[];
   readonly boot: TrustedBoot | undefined;
-  readonly signatures: readonly { readonly source: string; readonly payloadBytes: number }[];
+  readonly signatures: readonly {
+    readonly source: string;
+    /** Of a payload, or of a whole bundle. */ readonly payloadBytes: number;
+  }[];
 }
 
 /** Reads manifest, config and signatures of an image. Rejects with the codes of its source, or `manifest-invalid`. */
@@ -36,6 +39,9 @@ export async function inspectImage(
     config,
     layers: partitionLayers(manifest, config),
     boot: config.boot && bootOf(manifest, config.boot),
-    signatures: signatures.map((one) => ({ source: one.source, payloadBytes: one.payload.byteLength })),
+    signatures: signatures.map((one) => ({
+      source: one.source,
+      payloadBytes: ('bundle' in one ? one.bundle : one.payload).byteLength,
+    })),
   };
 }

@@ -2,21 +2,19 @@ import { z } from 'zod';
 import { AgentError } from '../core/errors.ts';
 import { isDigest } from '../core/image-format/digest.ts';
 import { manifestLimits, parseJson, parseShape } from '../core/image-format/manifest.ts';
-import type { ResolvedImage, SignatureEvidence } from '../core/ports.ts';
-import { type ImageStore, verifyDigest } from './image-store.ts';
+import { evidenceLimits } from '../core/image-source.ts';
+import type { ResolvedImage, SignatureEvidence, SimpleSignature } from '../core/ports.ts';
+import { bundlesAt } from './bundle-store.ts';
+import { EvidenceReader } from './evidence-reader.ts';
+import type { ImageStore } from './image-store.ts';
 
 /** Media type of a layer that holds a payload of cosign's simple signing. */
 export const signatureMediaType = 'application/vnd.dev.cosign.simplesigning.v1+json';
 /** The layer annotation that holds the base64 of the signature over the payload. */
 export const signatureAnnotation = 'dev.cosignproject.cosign/signature';
 
-/** Bounds on what is read beside an image, before anything is verified. */
-export const signatureLimits = {
-  payloadBytes: 1024 * 1024,
-  tried: 64,
-  listed: 1000,
-  signatureChars: 16 * 1024,
-} as const;
+/** Bounds on the manifest at a tag of signatures. */
+const signatureLimits = { listed: 1000, signatureChars: 16 * 1024 } as const;
 
 /** The tag of an image's signatures (cosign, "Signature Specification"). A tag can't hold a sha512 digest: `undefined`. */
 export function signatureTag(digest: string): string | undefined {
@@ -32,7 +30,7 @@ const manifestSchema = z.object({
 const layerSchema = z.object({
   mediaType: z.literal(signatureMediaType),
   digest: z.string().refine(isDigest, 'want sha256 or sha512 in lower-case hex'),
-  size: z.int().nonnegative().max(signatureLimits.payloadBytes),
+  size: z.int().nonnegative().max(evidenceLimits.itemBytes),
   annotations: z.object({ [signatureAnnotation]: z.string().min(1).max(signatureLimits.signatureChars) }),
 });
 
@@ -40,45 +38,26 @@ function isSignatureLayer(layer: unknown): boolean {
   return typeof layer === 'object' && layer !== null && 'mediaType' in layer && layer.mediaType === signatureMediaType;
 }
 
-async function readLayer(store: ImageStore, layer: unknown, source: string, signal: AbortSignal) {
+async function readLayer(reader: EvidenceReader, layer: unknown, source: string): Promise<SimpleSignature> {
   const { digest, size, annotations } = parseShape(layerSchema, layer, source);
-  const payload = await store.blob(digest, signatureLimits.payloadBytes, signal);
-  if (payload === undefined) throw new AgentError('manifest-invalid', `cannot read ${source}: its payload is missing`);
-  verifyDigest(payload, digest, source);
-  if (payload.byteLength !== size) {
-    throw new AgentError('manifest-invalid', `cannot read ${source}: it has ${payload.byteLength} bytes, not ${size}`);
-  }
+  const payload = await reader.blob(digest, size, source);
   return { payload, signature: annotations[signatureAnnotation], source };
 }
 
-/** What is wrong with the content, as opposed to with reaching it. */
-function isContentProblem(error: unknown): error is AgentError {
-  return (
-    error instanceof AgentError && ['manifest-invalid', 'digest-mismatch', 'response-too-large'].includes(error.code)
-  );
-}
-
-async function signaturesAt(store: ImageStore, tag: string, problems: AgentError[], signal: AbortSignal) {
-  const found: SignatureEvidence[] = [];
+async function signaturesAt(reader: EvidenceReader, tag: string): Promise<readonly SimpleSignature[]> {
+  const { store, signal } = reader;
+  const found: SimpleSignature[] = [];
   const stored = await store.tagged(tag, signal);
   if (stored === undefined) return found;
   const source = `${store.location}:${tag}`;
-  const attempt = async (action: () => Promise<void>) => {
-    try {
-      await action();
-    } catch (error) {
-      if (!isContentProblem(error)) throw error;
-      problems.push(error);
-    }
-  };
-  await attempt(async () => {
+  await reader.attempt(async () => {
     const what = `the signatures at ${source}`;
     const manifest = parseShape(manifestSchema, parseJson(stored.bytes, what, manifestLimits.manifestBytes), what);
     // Signers append: of too many signatures the last ones are by the keys in use now.
-    const layers = manifest.layers.filter(isSignatureLayer).slice(-signatureLimits.tried);
+    const layers = manifest.layers.filter(isSignatureLayer).slice(-evidenceLimits.tried);
     for (const [number, layer] of layers.entries()) {
-      await attempt(async () => {
-        found.push(await readLayer(store, layer, `signature ${number + 1} at ${source}`, signal));
+      await reader.attempt(async () => {
+        found.push(await readLayer(reader, layer, `signature ${number + 1} at ${source}`));
       });
     }
   });
@@ -86,8 +65,8 @@ async function signaturesAt(store: ImageStore, tag: string, problems: AgentError
 }
 
 /**
- * The signatures stored beside `image` in cosign's layout: those of what the reference resolved to, and those of its
- * manifest. An absent tag means none. Malformed ones are passed over as long as there are others; when there are no
+ * The signatures stored beside `image`, in cosign's layout and as Sigstore bundles: those of what the reference resolved
+ * to, and those of its manifest. Malformed ones are passed over as long as there are others; when there are no
  * others, rejects with `signature-invalid` rather than calling the image unsigned. A store that fails rejects.
  */
 export async function collectSignatures(
@@ -96,12 +75,13 @@ export async function collectSignatures(
   signal: AbortSignal,
 ): Promise<readonly SignatureEvidence[]> {
   const found: SignatureEvidence[] = [];
-  const problems: AgentError[] = [];
+  const reader = new EvidenceReader(store, signal);
   for (const digest of new Set([image.resolvedDigest, image.manifestDigest])) {
     const tag = signatureTag(digest);
-    if (tag !== undefined) found.push(...(await signaturesAt(store, tag, problems, signal)));
+    if (tag !== undefined) found.push(...(await signaturesAt(reader, tag)));
+    found.push(...(await bundlesAt(reader, digest)));
   }
-  const problem = problems[0];
+  const problem = reader.problems[0];
   if (found.length > 0 || problem === undefined) return found;
   throw new AgentError('signature-invalid', `cannot use the signatures of the image: ${problem.message}`, {
     cause: problem,

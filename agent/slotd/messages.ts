@@ -2,7 +2,8 @@ import { z } from 'zod';
 import { AgentError, isErrorCode } from '../core/errors.ts';
 import { parseReference } from '../core/image-format/reference.ts';
 import { isDigest } from '../core/image-format/digest.ts';
-import type { SignedImage } from '../core/ports.ts';
+import { evidenceLimits } from '../core/image-source.ts';
+import type { SignatureEvidence, SignedImage } from '../core/ports.ts';
 
 /** Grows when a message changes its meaning; both halves come from one package, so they must be equal. */
 export const protocolVersion = 2;
@@ -10,10 +11,15 @@ export const protocolVersion = 2;
 const slot = z.enum(['a', 'b']);
 const digest = z.string().refine(isDigest, 'want a digest');
 const base64 = z.base64();
-const maxSignatures = 64;
 
 /** Ranges of one `want-layer`; more of them are asked for by several. */
 export const maxRanges = 4096;
+
+const source = z.string().max(1024);
+const evidence = z.union([
+  z.strictObject({ payload: base64, signature: z.string().max(16_384), source }),
+  z.strictObject({ bundle: base64, source }),
+]);
 
 const signedImage = z.strictObject({
   reference: z.string().max(1024),
@@ -22,9 +28,7 @@ const signedImage = z.strictObject({
   manifestDigest: digest,
   manifest: base64,
   config: base64,
-  signatures: z
-    .array(z.strictObject({ payload: base64, signature: z.string().max(16_384), source: z.string().max(1024) }))
-    .max(maxSignatures),
+  signatures: z.array(evidence).max(evidenceLimits.count),
 });
 
 /** Patches of one image, one a partition. */
@@ -156,9 +160,30 @@ export function errorOf(answer: Extract<SlotdAnswer, { type: 'error' }>): AgentE
   return new AgentError(code, answer.message, { details: answer.details ?? {} });
 }
 
+function text(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('base64');
+}
+
+function bytes(text: string): Uint8Array {
+  return new Uint8Array(Buffer.from(text, 'base64'));
+}
+
+function encodeEvidence(found: SignatureEvidence): z.infer<typeof evidence> {
+  const { source } = found;
+  return 'bundle' in found
+    ? { bundle: text(found.bundle), source }
+    : { payload: text(found.payload), signature: found.signature, source };
+}
+
+function decodeEvidence(raw: z.infer<typeof evidence>): SignatureEvidence {
+  const { source } = raw;
+  return 'bundle' in raw
+    ? { bundle: bytes(raw.bundle), source }
+    : { payload: bytes(raw.payload), signature: raw.signature, source };
+}
+
 /** A signed image as a message carries it. */
 export function encodeSignedImage({ image, signatures }: SignedImage): z.infer<typeof signedImage> {
-  const text = (bytes: Uint8Array) => Buffer.from(bytes).toString('base64');
   const { repository, tag, digest: pinned } = image.reference;
   return {
     reference: `${repository}${tag === undefined ? '' : `:${tag}`}${pinned === undefined ? '' : `@${pinned}`}`,
@@ -167,17 +192,12 @@ export function encodeSignedImage({ image, signatures }: SignedImage): z.infer<t
     manifestDigest: image.manifestDigest,
     manifest: text(image.manifestBytes),
     config: text(image.configBytes),
-    signatures: signatures.slice(0, maxSignatures).map((evidence) => ({
-      payload: text(evidence.payload),
-      signature: evidence.signature,
-      source: evidence.source,
-    })),
+    signatures: signatures.slice(0, evidenceLimits.count).map(encodeEvidence),
   };
 }
 
 /** The image of a message; nothing in it is believed yet. Throws `reference-invalid`. */
 export function decodeSignedImage(raw: z.infer<typeof signedImage>): SignedImage {
-  const bytes = (text: string) => new Uint8Array(Buffer.from(text, 'base64'));
   return {
     image: {
       reference: parseReference(raw.reference),
@@ -187,10 +207,6 @@ export function decodeSignedImage(raw: z.infer<typeof signedImage>): SignedImage
       manifestBytes: bytes(raw.manifest),
       configBytes: bytes(raw.config),
     },
-    signatures: raw.signatures.map(({ payload, signature, source }) => ({
-      payload: bytes(payload),
-      signature,
-      source,
-    })),
+    signatures: raw.signatures.map(decodeEvidence),
   };
 }

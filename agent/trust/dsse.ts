@@ -10,7 +10,7 @@ export interface Envelope {
 }
 
 /** Whether `text` is the one spelling of some bytes: Node itself skips what is no base64. */
-function isPlainBase64(text: string): boolean {
+export function isPlainBase64(text: string): boolean {
   return Buffer.from(text, 'base64').toString('base64') === text;
 }
 

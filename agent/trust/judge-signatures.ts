@@ -1,8 +1,8 @@
 import { AgentError } from '../core/errors.ts';
+import { evidenceLimits } from '../core/image-source.ts';
 import type { SignatureEvidence } from '../core/ports.ts';
-import { parseSimpleSigning } from './simple-signing.ts';
+import { openEvidence } from './open-evidence.ts';
 import type { ResolvedRule } from './trust-rules.ts';
-import { decodeSignature, verifySignature } from './verify-signature.ts';
 
 /** What became of one signature. */
 export interface SignatureFinding {
@@ -19,44 +19,36 @@ export interface SignatureFinding {
   readonly text: string;
 }
 
-const maxSignatures = 64;
-
 /** Tries each signature with each key of `rule`; `digests` are those that a signature may be for. */
 export function findSignatures(
   rule: ResolvedRule,
   evidence: readonly SignatureEvidence[],
   digests: readonly string[],
 ): readonly SignatureFinding[] {
-  return evidence.slice(0, maxSignatures).map((one) => examine(rule, one, digests));
+  return evidence.slice(0, evidenceLimits.count).map((one) => examine(rule, one, digests));
 }
 
-function examine(
-  rule: ResolvedRule,
-  { payload, signature, source }: SignatureEvidence,
-  digests: readonly string[],
-): SignatureFinding {
-  const bytes = decodeSignature(signature);
-  if (bytes === undefined) return { source, result: 'unreadable', keyId: undefined, text: 'its text is not base64' };
-  const key = rule.keys.find((candidate) => verifySignature(candidate, payload, bytes));
-  if (key === undefined) return { source, result: 'no-key-fits', keyId: undefined, text: 'no key of the rule made it' };
-  // Parsed only now: what nobody trusted signed is never read.
-  const claim = parseSimpleSigning(payload);
-  if (claim === undefined) {
+function examine(rule: ResolvedRule, evidence: SignatureEvidence, digests: readonly string[]): SignatureFinding {
+  const { source } = evidence;
+  const opened = openEvidence(rule.keys, evidence);
+  if (opened.result !== 'opened') return { source, keyId: undefined, ...opened };
+  const { keyId, claimed } = opened;
+  if (claimed === undefined) {
     return {
       source,
       result: 'not-an-image-signature',
-      keyId: key.id,
-      text: `key ${key.id} signed something else than an image`,
+      keyId,
+      text: `key ${keyId} signed something else than an image`,
     };
   }
-  return digests.includes(claim.digest)
-    ? { source, result: 'verified', keyId: key.id, text: `key ${key.id} signed ${claim.digest}` }
-    : {
-        source,
-        result: 'other-image',
-        keyId: key.id,
-        text: `key ${key.id} signed ${claim.digest.slice(0, 140)}, which is another image`,
-      };
+  const digest = claimed.find((one) => digests.includes(one));
+  return digest === undefined
+    ? { source, result: 'other-image', keyId, text: `key ${keyId} signed ${shown(claimed)}, which is another image` }
+    : { source, result: 'verified', keyId, text: `key ${keyId} signed ${digest}` };
+}
+
+function shown(claimed: readonly string[]): string {
+  return (claimed[0] ?? 'nothing').slice(0, 140);
 }
 
 /** The ids of the keys that verified, once enough of them did. Throws `signature-…` or `signer-untrusted`. */

@@ -7,7 +7,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { mediaTypes } from '../../agent/core/image-format/manifest.ts';
 import { encodePatchManifest, patchBaseAnnotation } from '../../agent/core/image-format/patch-manifest.ts';
 import { parseReference, type Reference } from '../../agent/core/image-format/reference.ts';
-import type { ImageSource } from '../../agent/core/ports.ts';
+import type { ImageSource, SignatureEvidence, SimpleSignature } from '../../agent/core/ports.ts';
 import { LayoutImageSource } from '../../agent/oci/layout-source.ts';
 import { addReferrer, referrersTag } from '../../agent/oci/referrers.ts';
 import { RegistryImageSource } from '../../agent/oci/registry-source.ts';
@@ -15,10 +15,12 @@ import { defaultTransferLimits } from '../../agent/oci/settings.ts';
 import { EagerClock } from '../fakes/eager-clock.ts';
 import { type RegistryOptions, startRegistry } from '../fakes/registry.ts';
 import {
+  bundleObject,
   fillRegistry,
   type SampleContent,
   sampleImage,
   sampleIndex,
+  type SampleManifest,
   sha256,
   signatureLayer,
   signatureObject,
@@ -34,6 +36,16 @@ const never = new AbortController().signal;
 afterEach(async () => {
   for (const end of endings.splice(0).reverse()) await end();
 });
+
+const bundleType = 'application/vnd.dev.sigstore.bundle.v0.3+json';
+
+function textsOf(found: readonly SignatureEvidence[]): readonly string[] {
+  return found.flatMap((one) => ('bundle' in one ? [Buffer.from(one.bundle).toString()] : []));
+}
+
+function simple(found: readonly SignatureEvidence[]): readonly SimpleSignature[] {
+  return found.filter((one) => 'payload' in one);
+}
 
 interface Offer {
   readonly source: ImageSource;
@@ -240,7 +252,7 @@ describe.each(offers)('an image source over %s', (_name, offer) => {
     const onManifest = signatureObject(one.manifest.digest, [signatureLayer(second, 'c2Vjb25k')], [second]);
     const { source, refer } = await offer([one, { manifests: [index], blobs: [] }, onIndex, onManifest]);
     const found = await source.signatures(await source.resolve(refer(':multi'), never), never);
-    expect(found.map(({ payload, signature }) => [Buffer.from(payload).toString(), signature])).toEqual([
+    expect(simple(found).map(({ payload, signature }) => [Buffer.from(payload).toString(), signature])).toEqual([
       ['{"critical":1}', 'Zmlyc3Q='],
       ['{"critical":2}', 'c2Vjb25k'],
     ]);
@@ -262,7 +274,78 @@ describe.each(offers)('an image source over %s', (_name, offer) => {
     const { source, refer } = await offer([one, object]);
     const found = await source.signatures(await source.resolve(refer(':v1'), never), never);
     expect(found).toHaveLength(64);
-    expect(found.at(-1)?.signature).toBe('c2ln69');
+    expect(simple(found).at(-1)?.signature).toBe('c2ln69');
+  });
+
+  it.each([
+    ['by their type', bundleType],
+    ['as an empty artifact', 'application/vnd.oci.empty.v1+json'],
+    ['without any type', null],
+  ])('gives the bundles beside an image that a list calls %s', async (_how, calledType) => {
+    const object = bundleObject(one.manifest, [Buffer.from('{"number":1}'), Buffer.from('{"number":2}')], calledType);
+    const { source, refer } = await offer([one, other, object]);
+    const found = await source.signatures(await source.resolve(refer(':v1'), never), never);
+    expect(textsOf(found).toSorted()).toEqual(['{"number":1}', '{"number":2}']);
+    expect(await source.signatures(await source.resolve(refer(':v2'), never), never)).toEqual([]);
+  });
+
+  it('gives the bundles of the index beside the signatures of the manifest', async () => {
+    const index = sampleIndex([{ image: one.manifest, architecture: 'amd64' }], ['multi']);
+    const payload = Buffer.from('{"critical":1}');
+    const parts = [
+      { manifests: [index], blobs: [] },
+      bundleObject(index, [Buffer.from('{"number":1}')]),
+      signatureObject(one.manifest.digest, [signatureLayer(payload, 'c2ln')], [payload]),
+    ];
+    const { source, refer } = await offer([one, ...parts]);
+    const found = await source.signatures(await source.resolve(refer(':multi'), never), never);
+    expect([textsOf(found), simple(found).length]).toEqual([['{"number":1}'], 1]);
+  });
+
+  it('passes over a bundle with other bytes or for another image, and does not call the image unsigned', async () => {
+    const good = bundleObject(one.manifest, [Buffer.from('{"number":1}')]);
+    const bundle = Buffer.from('{"number":2}');
+    const swapped = bundleObject(one.manifest, [bundle]);
+    const blobs = swapped.blobs.map((blob) =>
+      blob.bytes.equals(bundle) ? { ...blob, bytes: Buffer.from('{}') } : blob,
+    );
+    const strange = bundleObject(other.manifest, [Buffer.from('{"number":3}')]);
+    const listed = [...swapped.manifests.slice(0, -1), ...strange.manifests.slice(0, -1)];
+    const bad = { blobs: [...blobs, ...strange.blobs], manifests: listed };
+    const listOf = (manifests: readonly SampleManifest[]) =>
+      toManifest(
+        {
+          schemaVersion: 2,
+          mediaType: mediaTypes.ociIndex,
+          manifests: manifests.map(({ mediaType, digest, bytes }) => ({ mediaType, digest, size: bytes.byteLength })),
+        },
+        mediaTypes.ociIndex,
+        [referrersTag(one.manifest.digest)],
+      );
+    const both = [...listed, ...good.manifests.slice(0, -1)];
+    const beside = await offer([one, bad, { blobs: good.blobs, manifests: [...both, listOf(both)] }]);
+    const found = await beside.source.signatures(await beside.source.resolve(beside.refer(':v1'), never), never);
+    expect(textsOf(found)).toEqual(['{"number":1}']);
+    const alone = await offer([one, { ...bad, manifests: [...listed, listOf(listed)] }]);
+    const image = await alone.source.resolve(alone.refer(':v1'), never);
+    await expect(alone.source.signatures(image, never)).rejects.toMatchObject({ code: 'signature-invalid' });
+  });
+
+  it('takes no more bundles than may be carried, and no patch for one', async () => {
+    const bundles = Array.from({ length: 70 }, (_, number) => Buffer.from(`{"number":${number}}`));
+    const { source, refer } = await offer([one, bundleObject(one.manifest, bundles)]);
+    const found = await source.signatures(await source.resolve(refer(':v1'), never), never);
+    expect(found).toHaveLength(64);
+    const patched = await offer([one, patchContent().content]);
+    const image = await patched.source.resolve(patched.refer(':v1'), never);
+    expect(await patched.source.signatures(image, never)).toEqual([]);
+  });
+
+  it('reads no more than 8 MiB beside an image', async () => {
+    const bundles = Array.from({ length: 9 }, (_, number) => Buffer.alloc(1024 * 1024, number));
+    const { source, refer } = await offer([one, bundleObject(one.manifest, bundles)]);
+    const found = await source.signatures(await source.resolve(refer(':v1'), never), never);
+    expect(found).toHaveLength(8);
   });
 
   it('gives the bytes of a layer in order and ends after them', async () => {

@@ -112,6 +112,42 @@ export function signatureLayer(payload: Buffer, signature: string | undefined): 
   };
 }
 
+/** The manifest around a bundle for the image `subject`, and the list of referrers that calls it `calledType`. */
+export function bundleObject(
+  subject: SampleManifest,
+  bundles: readonly Uint8Array[],
+  calledType: string | null = bundleType,
+): SampleContent {
+  const config = Buffer.from('{}');
+  const empty = 'application/vnd.oci.empty.v1+json';
+  const manifests = bundles.map((bundle) =>
+    toManifest(
+      {
+        schemaVersion: 2,
+        mediaType: mediaTypes.ociManifest,
+        artifactType: bundleType,
+        config: { mediaType: empty, digest: sha256(config), size: 2 },
+        layers: [{ mediaType: bundleType, digest: sha256(bundle), size: bundle.byteLength }],
+        subject: { mediaType: subject.mediaType, digest: subject.digest, size: subject.bytes.byteLength },
+      },
+      mediaTypes.ociManifest,
+      [],
+    ),
+  );
+  const entries = manifests.map(({ mediaType, digest, bytes }) => ({
+    mediaType,
+    digest,
+    size: bytes.byteLength,
+    ...(calledType === null ? {} : { artifactType: calledType }),
+  }));
+  const list = { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: entries };
+  const index = toManifest(list, mediaTypes.ociIndex, [subject.digest.replace(':', '-')]);
+  const blobs = [config, ...bundles].map((bytes) => ({ digest: sha256(bytes), bytes: Buffer.from(bytes) }));
+  return { manifests: [...manifests, index], blobs };
+}
+
+const bundleType = 'application/vnd.dev.sigstore.bundle.v0.3+json';
+
 /** Puts `parts` into one repository of a registry. */
 export function fillRegistry(content: RegistryContent, name: string, parts: readonly SampleContent[]): void {
   for (const { blobs, manifests } of parts) {

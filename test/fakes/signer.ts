@@ -1,5 +1,5 @@
 import { createHash, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
-import type { SignatureEvidence } from '../../agent/core/ports.ts';
+import type { SigstoreBundle, SimpleSignature } from '../../agent/core/ports.ts';
 
 /** The kinds of key that a trust policy takes. */
 export type SignerKind = 'ed25519' | 'ecdsa-p256' | 'rsa';
@@ -30,14 +30,47 @@ export class TestSigner {
   }
 
   /** A signature of `payload` as it is found beside an image. */
-  evidence(payload: Uint8Array, source = `a signature by ${this.kind}`): SignatureEvidence {
+  evidence(payload: Uint8Array, source = `a signature by ${this.kind}`): SimpleSignature {
     return { payload: new Uint8Array(payload), signature: this.sign(payload).toString('base64'), source };
   }
 
   /** A signature of the image with `digest`. */
-  signImage(digest: string, source?: string): SignatureEvidence {
+  signImage(digest: string, source?: string): SimpleSignature {
     return this.evidence(simpleSigningPayload(digest), source);
   }
+}
+
+/** in-toto statement of cosign's signature of the image with `digest`, as its version 3 writes it. */
+export function signatureStatement(digest: string, changes: object = {}): Buffer {
+  const [algorithm = '', hex = ''] = digest.split(':');
+  const statement = {
+    _type: 'https://in-toto.io/Statement/v1',
+    subject: [{ digest: { [algorithm]: hex } }],
+    predicateType: 'https://sigstore.dev/cosign/sign/v1',
+    predicate: {},
+    ...changes,
+  };
+  return Buffer.from(JSON.stringify(statement));
+}
+
+/** A Sigstore bundle v0.3 by a plain key; `changes` replace fields of it. */
+export function keyBundle(signer: TestSigner, payload: Uint8Array, changes: object = {}): SigstoreBundle {
+  const envelope = dsseEnvelope('application/vnd.in-toto+json', payload, [signer]);
+  const bundle = {
+    mediaType: 'application/vnd.dev.sigstore.bundle.v0.3+json',
+    verificationMaterial: {
+      publicKey: { hint: Buffer.from(signer.fingerprint.slice('sha256:'.length), 'hex').toString('base64') },
+      tlogEntries: [],
+    },
+    dsseEnvelope: { ...envelope, signatures: envelope.signatures.map(({ sig }) => ({ sig, keyid: '' })) },
+    ...changes,
+  };
+  return { bundle: new Uint8Array(Buffer.from(JSON.stringify(bundle))), source: `a bundle by ${signer.kind}` };
+}
+
+/** A bundle that signs the image with `digest`. */
+export function imageBundle(signer: TestSigner, digest: string): SigstoreBundle {
+  return keyBundle(signer, signatureStatement(digest));
 }
 
 /** Makes a key pair; RSA keys have 2048 bits. */

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseReference } from '../../agent/core/image-format/reference.ts';
-import type { SignatureEvidence } from '../../agent/core/ports.ts';
+import type { SimpleSignature } from '../../agent/core/ports.ts';
 import { generateKeyPair } from '../../agent/image/keygen.ts';
 import { parseSigningKey } from '../../agent/image/private-key.ts';
 import { signInLayout } from '../../agent/image/sign-image.ts';
@@ -45,7 +45,7 @@ function makeKey(kind: Kind): void {
 }
 
 /** The signature of `payload` by OpenSSL with `KIND.key`. */
-async function signByOpenssl(kind: Kind, payload: Uint8Array): Promise<SignatureEvidence> {
+async function signByOpenssl(kind: Kind, payload: Uint8Array): Promise<SimpleSignature> {
   await writeFile(join(directory, 'payload'), payload);
   const signature =
     kind === 'ed25519'
@@ -92,7 +92,7 @@ describe.each(kinds)('a key and signature that OpenSSL made, %s', (kind) => {
     makeKey(kind);
     const image = sampleImage(['v1']);
     const policy = await policyOf(kind);
-    const judge = (evidence: SignatureEvidence) =>
+    const judge = (evidence: SimpleSignature) =>
       codeOf(() => policy.judge({ image: resolved(image), signatures: [evidence] }).keyIds);
     const good = await signByOpenssl(kind, simpleSigningPayload(image.manifest.digest));
     expect(judge(good)).toEqual({ returned: [kind] });
@@ -113,7 +113,7 @@ describe.each(['ed25519', 'ecdsa-p256'] as const)('a key and signature that we m
     const key = parseSigningKey('release.key', await readFile(privateKeyFile, 'utf8'));
     await signInLayout(built.layout, undefined, reference, key, never);
     const source = layoutSource(built.layout);
-    const [found] = await source.signatures(await source.resolve(reference, never), never);
+    const [found] = (await source.signatures(await source.resolve(reference, never), never)) as SimpleSignature[];
     const signature = Buffer.from(found!.signature, 'base64');
     expect(Buffer.from(found!.payload).toString()).toContain(built.digest);
     expect(await isVerifiedByOpenssl(kind, found!.payload, signature)).toBe(true);
@@ -164,7 +164,7 @@ describe('a signature that OpenSSL made and skopeo stored in docker-registry', (
   afterAll(() => registry.stop());
 
   /** Pushes the image in `layout` with `evidence`, which skopeo itself puts into cosign's layout. */
-  async function pushBySkopeo(layout: string, evidence: SignatureEvidence, name: string): Promise<void> {
+  async function pushBySkopeo(layout: string, evidence: SimpleSignature, name: string): Promise<void> {
     const folder = await mkdtemp(join(directory, 'push-'));
     const [copy, settings] = [join(folder, 'copy'), join(folder, 'registries.d')];
     run('skopeo', '--insecure-policy', 'copy', `oci:${layout}:v1`, `dir:${copy}`);

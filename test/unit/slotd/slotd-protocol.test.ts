@@ -32,7 +32,10 @@ const signed: SignedImage = {
     manifestBytes: bytes('manifest'),
     configBytes: bytes('{"config":"ü"}'),
   },
-  signatures: [{ payload: bytes('payload'), signature: 'c2ln', source: 'sha256-x.sig' }],
+  signatures: [
+    { payload: bytes('payload'), signature: 'c2ln', source: 'sha256-x.sig' },
+    { bundle: bytes('{"bundle":"ü"}'), source: 'os/edge@sha256:x' },
+  ],
 };
 
 const node: NodeBoot = {
