@@ -13,6 +13,6 @@ export interface Io {
   readonly clock: Clock;
   /** Aborts with Ctrl-C. */
   readonly interrupted: AbortSignal;
-  /** The environment, for `KAON_SOCKET` and nothing that a command hides. */
+  /** The environment, for `KAON_SOCKET` and `COSIGN_PASSWORD`, and nothing that a command hides. */
   readonly environment: Readonly<Record<string, string | undefined>>;
 }

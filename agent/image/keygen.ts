@@ -1,6 +1,7 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { open, rm } from 'node:fs/promises';
 import { AgentError } from '../core/errors.ts';
+import { sealCosignKey } from './cosign-key.ts';
 import { parseTrustKey } from '../trust/keys.ts';
 
 /** Where a new key pair goes. */
@@ -8,21 +9,26 @@ export interface KeygenInput {
   readonly algorithm: 'ed25519' | 'ecdsa-p256';
   readonly privateKeyFile: string;
   readonly publicKeyFile: string;
+  /** Encrypts the private key as cosign does; without it, the key is plain PKCS #8. */
+  readonly password?: string | undefined;
 }
 
 /**
- * Makes a key pair: PKCS #8 PEM of mode 0600, and SPKI PEM. Nothing is ever overwritten. Resolves to the public key's
+ * Makes a key pair: PKCS #8 PEM or a key file of cosign's, of mode 0600, and SPKI PEM. Nothing is ever overwritten. Resolves to the public key's
  * fingerprint. Rejects with `usage-invalid` when a file is there already or can't be made.
  */
 export async function generateKeyPair({
   algorithm,
   privateKeyFile,
   publicKeyFile,
+  password,
 }: KeygenInput): Promise<{ readonly fingerprint: string }> {
   const { privateKey, publicKey } =
     algorithm === 'ed25519' ? generateKeyPairSync('ed25519') : generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
   const publicPem = publicKey.export({ type: 'spki', format: 'pem' });
-  await writeNew(privateKeyFile, privateKey.export({ type: 'pkcs8', format: 'pem' }), 0o600);
+  const privatePem =
+    password === undefined ? privateKey.export({ type: 'pkcs8', format: 'pem' }) : sealCosignKey(privateKey, password);
+  await writeNew(privateKeyFile, privatePem, 0o600);
   try {
     await writeNew(publicKeyFile, publicPem, 0o644);
   } catch (error) {

@@ -9,14 +9,17 @@ function isContentProblem(error: unknown): error is AgentError {
   );
 }
 
+/** The part of a store that holds what lies beside images. */
+export type BesideStore = Pick<ImageStore, 'location' | 'manifest' | 'tagged' | 'blob' | 'referrers'>;
+
 /** Reads small things beside one image, within what may be carried of them, and remembers what was malformed. */
 export class EvidenceReader {
-  readonly store: ImageStore;
+  readonly store: BesideStore;
   readonly signal: AbortSignal;
   readonly problems: AgentError[] = [];
   #remainingBytes: number = evidenceLimits.totalBytes;
 
-  constructor(store: ImageStore, signal: AbortSignal) {
+  constructor(store: BesideStore, signal: AbortSignal) {
     this.store = store;
     this.signal = signal;
   }

@@ -2,6 +2,7 @@ import { Readable } from 'node:stream';
 import { AgentError } from '../core/errors.ts';
 import { digestOf, isDigest } from '../core/image-format/digest.ts';
 import { mediaTypes } from '../core/image-format/manifest.ts';
+import type { BesideStore } from './evidence-reader.ts';
 import { addReferrer, type Referrer, referrersTag } from './referrers.ts';
 import { RegistryClient, type RegistryPorts } from './registry-client.ts';
 import type { StoredManifest } from './image-store.ts';
@@ -111,6 +112,19 @@ export class RegistryPusher {
   /** A manifest that is there, for signing and for adding signatures; `undefined` when there is none. */
   manifest(tagOrDigest: string, signal: AbortSignal): Promise<StoredManifest | undefined> {
     return this.#client.manifest(this.#name, tagOrDigest, signal);
+  }
+
+  /** What lies beside images in the repository, to be looked at before something is added. */
+  get beside(): BesideStore {
+    const client = this.#client;
+    const name = this.#name;
+    return {
+      location: `${client.registry}/${name}`,
+      manifest: (digest, signal) => client.manifest(name, digest, signal),
+      tagged: (tag, signal) => client.manifest(name, tag, signal),
+      referrers: (digest, artifactType, signal) => client.referrers(name, digest, artifactType, signal),
+      blob: (digest, limitBytes, signal) => client.blob(name, digest, limitBytes, signal),
+    };
   }
 
   /** Closes the idle connections. */

@@ -1,16 +1,20 @@
 import { type Command, Option } from 'commander';
 import { buildImage, type BuildInput } from '../../image/build-image.ts';
 import { defaultFrameSizeBytes } from '../../image/build-layer.ts';
-import { parseSigningKey } from '../../image/private-key.ts';
 import { openLayoutSource, openPusher, parseLayoutLocation, pushImage } from '../../image/registry-access.ts';
-import { signInLayout, signInRegistry, type SignedResult } from '../../image/sign-image.ts';
+import {
+  type SignatureFormat,
+  signatureFormats,
+  signInLayout,
+  signInRegistry,
+  type SignedResult,
+} from '../../image/sign-image.ts';
 import { formatBytes, printable, shortDigest } from '../format-values.ts';
 import { addCommand, type CliContext, type Invocation, perform } from '../invocation.ts';
 import { collected, type NamedValue, namedValues, size, wholeNumber } from '../option-values.ts';
-import { readInput } from '../read-input.ts';
+import { type PasswordOptions, passwordOption, readSigningKey } from '../read-signing-key.ts';
 import { accessOf, portsOf, referenceAt, type RegistryOptions, withRegistryOptions } from '../registry-options.ts';
 import { renderBuilt } from '../render-image.ts';
-import { keyLimitBytes } from './trigger.ts';
 
 /** What a node decodes at once. */
 const largestFrameBytes = 8 * 1024 * 1024;
@@ -147,8 +151,9 @@ export function addPush(image: Command, context: CliContext): void {
   });
 }
 
-interface SignOptions extends RegistryOptions {
+interface SignOptions extends RegistryOptions, PasswordOptions {
   readonly key: string;
+  readonly format: 'both' | SignatureFormat;
   readonly layout?: string;
 }
 
@@ -163,27 +168,35 @@ export function addSign(image: Command, context: CliContext): void {
       'image sign --key release-1.key --layout ./edge-v2 registry.acme.io/os/edge:v2',
     ],
   })
-    .requiredOption('--key <file>', 'the private key, PEM')
+    .requiredOption('--key <file>', "the private key: PEM, or a key file of cosign's")
+    .option(...passwordOption)
+    .addOption(
+      new Option('--format <format>', 'the tag of cosign 1 and 2, the bundle of cosign 3, or both')
+        .choices(['both', ...signatureFormats])
+        .default('both'),
+    )
     .option('--layout <dir[:name]>', 'sign the image in this layout, for the repository of the reference');
   perform<SignOptions>(withRegistryOptions(sign), context, async (invocation) => {
     const signed = await signReference(invocation);
-    const text = `signed ${signed.digest} with key ${signed.keyFingerprint}; the signature is at tag ${signed.tag}`;
+    const places = signed.formats.map((format) => (format === 'bundle' ? 'in a bundle' : `at tag ${signed.tag}`));
+    const text = `signed ${signed.digest} with key ${signed.keyFingerprint}; the signature is ${places.join(' and ')}`;
     invocation.print(signed, `${printable(text)}\n`);
     return 0;
   });
 }
 
 async function signReference(invocation: Invocation<SignOptions>): Promise<SignedResult> {
-  const { options, deps, io } = invocation;
+  const { options, io } = invocation;
   const reference = referenceAt(invocation, 0);
-  const key = parseSigningKey(options.key, await readInput(deps, options.key, keyLimitBytes));
+  const formats = options.format === 'both' ? signatureFormats : [options.format];
+  const key = await readSigningKey(invocation, options.key);
   if (options.layout !== undefined) {
     const { directory, refName } = parseLayoutLocation(options.layout);
-    return signInLayout(directory, refName, reference, key, io.interrupted);
+    return signInLayout(directory, refName, reference, key, io.interrupted, formats);
   }
   const pusher = await openPusher(reference, accessOf(invocation), portsOf(invocation));
   try {
-    return await signInRegistry(pusher, reference, key, io.interrupted);
+    return await signInRegistry(pusher, reference, key, io.interrupted, formats);
   } finally {
     pusher.close();
   }

@@ -2,18 +2,16 @@ import type { Command } from 'commander';
 import type { Reference } from '../../core/image-format/reference.ts';
 import { patchImage, type PublishedPatch } from '../../image/patch-image.ts';
 import { layoutTarget, type ReferrerTarget, registryTarget } from '../../image/patch-target.ts';
-import { parseSigningKey } from '../../image/private-key.ts';
 import { openImageSource, openPusher, parseLayoutLocation } from '../../image/registry-access.ts';
 import { signInRegistry } from '../../image/sign-image.ts';
 import { formatBytes, printable, shortDigest } from '../format-values.ts';
 import { CliError } from '../exit-codes.ts';
 import { addCommand, type CliContext, type Invocation, perform } from '../invocation.ts';
 import { wholeNumber } from '../option-values.ts';
-import { readInput } from '../read-input.ts';
+import { type PasswordOptions, passwordOption, readSigningKey } from '../read-signing-key.ts';
 import { accessOf, portsOf, referenceAt, type RegistryOptions, withRegistryOptions } from '../registry-options.ts';
-import { keyLimitBytes } from './trigger.ts';
 
-interface PatchOptions extends RegistryOptions {
+interface PatchOptions extends RegistryOptions, PasswordOptions {
   readonly key?: string;
   readonly level: number;
   readonly layout?: string;
@@ -33,6 +31,7 @@ export function addPatch(image: Command, context: CliContext): void {
     ],
   })
     .option('--key <file>', 'sign the patch as well, for those who want all signed; nodes do not ask for it')
+    .option(...passwordOption)
     .option('--level <n>', 'zstd level', wholeNumber(1, 19), 19)
     .option('--layout <dir[:name]>', 'the newer image lies in this layout, and the patch is put there')
     .option('--old-from <source>', 'read the older image from oci:DIR[:NAME] or oci-archive:FILE[:NAME]');
@@ -44,7 +43,7 @@ export function addPatch(image: Command, context: CliContext): void {
 }
 
 async function makePatch(invocation: Invocation<PatchOptions>): Promise<PublishedPatch> {
-  const { options, io, deps } = invocation;
+  const { options, io } = invocation;
   const { interrupted } = io;
   const [oldReference, newReference] = [referenceAt(invocation, 0), referenceAt(invocation, 1)];
   if (options.key !== undefined && options.layout !== undefined) {
@@ -52,10 +51,7 @@ async function makePatch(invocation: Invocation<PatchOptions>): Promise<Publishe
       fix: 'Leave --key out, or push the layout and make the patch in the registry.',
     });
   }
-  const key =
-    options.key === undefined
-      ? undefined
-      : parseSigningKey(options.key, await readInput(deps, options.key, keyLimitBytes));
+  const key = options.key === undefined ? undefined : await readSigningKey(invocation, options.key);
   const access = accessOf(invocation);
   const ports = portsOf(invocation);
   const newFrom = options.layout === undefined ? undefined : `oci:${options.layout}`;
@@ -72,7 +68,7 @@ async function makePatch(invocation: Invocation<PatchOptions>): Promise<Publishe
     const made = await patchImage(from, to, target, options.level, interrupted);
     if (pusher !== undefined && key !== undefined && made.digest !== undefined) {
       const signed: Reference = { ...newReference, tag: undefined, digest: made.digest };
-      await signInRegistry(pusher, signed, key, interrupted);
+      await signInRegistry(pusher, signed, key, interrupted, ['simple-signing']);
     }
     return made;
   } finally {

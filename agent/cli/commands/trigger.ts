@@ -1,19 +1,18 @@
 import { writeFile } from 'node:fs/promises';
 import { type Command, Option } from 'commander';
 import { parseReference } from '../../core/image-format/reference.ts';
-import { parseSigningKey } from '../../image/private-key.ts';
 import { signTrigger } from '../../image/sign-trigger.ts';
 import { CliError } from '../exit-codes.ts';
 import { printable } from '../format-values.ts';
 import { addCommand, type CliContext, type Invocation, perform } from '../invocation.ts';
 import { durationMs, wholeNumber } from '../option-values.ts';
 import { readInput } from '../read-input.ts';
+import { type PasswordOptions, passwordOption, readSigningKey } from '../read-signing-key.ts';
 
 /** What kaond takes as a body. */
 const envelopeLimitBytes = 64 * 1024;
-export const keyLimitBytes = 16 * 1024;
 
-interface SignOptions {
+interface SignOptions extends PasswordOptions {
   readonly key: string;
   readonly image: string;
   readonly action: 'stage' | 'activate';
@@ -54,6 +53,7 @@ export function addTriggerCommands(program: Command, context: CliContext): void 
     ],
   })
     .requiredOption('--key <file>', 'the private key, PEM')
+    .option(...passwordOption)
     .requiredOption('--image <ref@digest>', 'the image, with its digest')
     .addOption(
       new Option('--action <action>', 'what is asked for').choices(['stage', 'activate']).makeOptionMandatory(),
@@ -67,14 +67,14 @@ export function addTriggerCommands(program: Command, context: CliContext): void 
 }
 
 async function signToOutput(invocation: Invocation<SignOptions>): Promise<number> {
-  const { options, io, deps } = invocation;
+  const { options, io } = invocation;
   const { image, action, sequence, nodeId, compatible } = options;
   if (parseReference(image).digest === undefined) {
     throw new CliError('usage-invalid', 'cannot sign the trigger: --image has no digest', {
       fix: 'Write --image HOST/NAME@sha256:…; a trigger names one image, not a tag.',
     });
   }
-  const key = parseSigningKey(options.key, await readInput(deps, options.key, keyLimitBytes));
+  const key = await readSigningKey(invocation, options.key);
   const node =
     nodeId === undefined && compatible === undefined
       ? undefined

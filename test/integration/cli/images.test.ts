@@ -71,7 +71,7 @@ describe('from partition files to a verified image', () => {
       manifestDigest: built.digest,
       config: { name: 'edge', version: '2', compatible: ['acme-gw-2', 'acme-gw-3'] },
       layers: [{ name: 'root', contentSizeBytes: 300_000, encoding: 'zstd' }],
-      signatures: [{}],
+      signatures: [{}, {}],
     });
     const verified = await done(...verify, '--deep');
     expect(verified).toMatchObject({ digest: built.digest, checkedLayers: [{}, {}] });

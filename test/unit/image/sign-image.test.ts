@@ -11,7 +11,7 @@ import { RuleTrustPolicy } from '../../../agent/trust/trust-policy.ts';
 import { type EmbeddedRegistry, startRegistry } from '../../fakes/registry.ts';
 import { fillRegistry, sampleImage, sampleIndex, writeLayout } from '../../fakes/sample-image.ts';
 import { makeSigner, type TestSigner } from '../../fakes/signer.ts';
-import { trustKey } from '../trust/samples.ts';
+import { resolved, trustKey } from '../trust/samples.ts';
 import { layoutSource, makeFolder, never, pusherFor, registrySource } from './samples.ts';
 
 const [one, two] = [makeSigner('ed25519'), makeSigner('ecdsa-p256')];
@@ -55,7 +55,12 @@ describe('signing in a layout', () => {
   it('makes the image trusted there', async () => {
     await writeLayout(folder.path, [image, other]);
     expect(await verdictOf(layoutSource(folder.path), name)).toMatch(/^signature-missing/);
-    expect(await sign(one)).toEqual({ digest, tag, keyFingerprint: one.fingerprint });
+    expect(await sign(one)).toEqual({
+      digest,
+      tag,
+      formats: ['simple-signing', 'bundle'],
+      keyFingerprint: one.fingerprint,
+    });
     expect(await verdictOf(layoutSource(folder.path), name)).toEqual(['one']);
     expect(await verdictOf(layoutSource(folder.path), 'registry.test/os/edge:v2')).toMatch(/^signature-missing/);
   });
@@ -115,7 +120,12 @@ describe('signing in a registry', () => {
   it('makes the image trusted there, by tag and by digest', async () => {
     fillRegistry(registry.content, 'os/edge', [image, other]);
     expect(await verdict()).toMatch(/^signature-missing/);
-    expect(await sign(one)).toEqual({ digest, tag, keyFingerprint: one.fingerprint });
+    expect(await sign(one)).toEqual({
+      digest,
+      tag,
+      formats: ['simple-signing', 'bundle'],
+      keyFingerprint: one.fingerprint,
+    });
     expect(await verdict()).toEqual(['one']);
     expect(await verdict(`@${digest}`)).toEqual(['one']);
     expect(await verdict(':v2')).toMatch(/^signature-missing/);
@@ -126,18 +136,22 @@ describe('signing in a registry', () => {
     await sign(two);
     await sign(one, `@${digest}`);
     expect(await verdict(':v1', 2)).toEqual(['two', 'one']);
-    const before = registry.content.manifest('os/edge', tag);
+    const names = [tag, digest.replace(':', '-')];
+    const digests = () => names.map((name) => registry.content.manifest('os/edge', name)?.digest);
+    const before = digests();
     await sign(two);
-    expect(registry.content.manifest('os/edge', tag)?.digest).toBe(before?.digest);
+    expect(digests()).toEqual(before);
+    expect(before).not.toContain(undefined);
   });
 
   it('uploads no blob that is there', async () => {
     fillRegistry(registry.content, 'os/edge', [image]);
     await sign(one);
     const uploads = () => registry.requests.filter(({ method }) => method === 'POST').length;
-    expect(uploads()).toBe(2);
+    // An empty config, a payload, a bundle; and then another bundle.
+    expect(uploads()).toBe(3);
     await sign(two);
-    expect(uploads()).toBe(2);
+    expect(uploads()).toBe(4);
   });
 
   it('refuses what is not there, and what has another digest than the reference pins', async () => {
@@ -164,6 +178,22 @@ describe('signing in a registry', () => {
     source.close();
     expect(inspected.signatures).toEqual([
       { source: expect.stringContaining(tag) as string, payloadBytes: expect.any(Number) as number },
+      { source: expect.stringContaining('os/edge@sha256:') as string, payloadBytes: expect.any(Number) as number },
     ]);
+  });
+});
+
+describe.each(['simple-signing', 'bundle'] as const)('signing as %s alone', (format) => {
+  it.each([one, two])('makes the image trusted with a $kind key, and puts nothing else there', async (signer) => {
+    fillRegistry(registry.content, 'os/edge', [image]);
+    const pusher = pusherFor(registry.host, 'os/edge');
+    const reference = parseReference(`${registry.host}/os/edge:v1`);
+    await signInRegistry(pusher, reference, keyOf(signer), never, [format]);
+    pusher.close();
+    const source = registrySource(registry.host);
+    const found = await source.signatures(await source.resolve(reference, never), never);
+    source.close();
+    expect(found.map((evidence) => 'bundle' in evidence)).toEqual([format === 'bundle']);
+    expect(policyFor('registry.test').judge({ image: resolved(image), signatures: found }).keyIds).toHaveLength(1);
   });
 });
