@@ -2,12 +2,12 @@ import { chmod, rm } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { pino } from 'pino';
-import { readAgentVersion } from './compose/agent-version.ts';
+import { readAgentVersion, readBuildTime } from './compose/agent-version.ts';
 import { buildSlotService } from './compose/build-slot-service.ts';
 import { loadNodeConfig } from './compose/load-node-config.ts';
 import { runProgram } from './compose/run-program.ts';
 import { parseSlotdOptions, slotdHelp, type SlotdOptions } from './compose/slotd-options.ts';
-import { readKeyFile } from './config/load-config.ts';
+import { readKeyFile, readTrustedRootFile } from './config/load-config.ts';
 import { AgentError, reportOf } from './core/errors.ts';
 import type { SlotService } from './core/ports.ts';
 import { SystemClock } from './host/system-clock.ts';
@@ -33,6 +33,7 @@ const endLimitMs = 10_000;
 function serviceFactory(options: SlotdOptions): () => Promise<SlotService> {
   const parts = {
     agentVersion,
+    builtAtMs: readBuildTime(import.meta.url),
     // One core is left to what feeds them.
     startWorkers: threadFrameWorkers(frameWorker, availableParallelism() - 1),
     clock: new SystemClock(),
@@ -49,7 +50,11 @@ function serviceFactory(options: SlotdOptions): () => Promise<SlotService> {
     if (config === undefined) {
       throw new AgentError(fault?.code ?? 'config-invalid', fault?.message ?? 'cannot read the configuration');
     }
-    const keys = await Promise.all(Object.values(config.trust.keys).map(({ file }) => keyContent(file)));
+    const { trustedRoot } = config.trust;
+    const keys = await Promise.all([
+      ...Object.values(config.trust.keys).map(({ file }) => contentOf(readKeyFile(file))),
+      ...(trustedRoot === undefined ? [] : [contentOf(readTrustedRootFile(trustedRoot))]),
+    ]);
     const made = JSON.stringify([config, fault?.message, keys]);
     if (last?.made !== made) {
       if (fault !== undefined) log.error({ code: fault.code }, `degraded: ${fault.message}`);
@@ -64,9 +69,9 @@ function serviceFactory(options: SlotdOptions): () => Promise<SlotService> {
   };
 }
 
-/** What tells a key file from its next version. */
-async function keyContent(path: string): Promise<string> {
-  return readKeyFile(path).then(
+/** What tells a file from its next version. */
+async function contentOf(reading: Promise<Uint8Array>): Promise<string> {
+  return reading.then(
     (bytes) => Buffer.from(bytes).toString('base64'),
     (error: unknown) => reportOf(error).code,
   );

@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { pino } from 'pino';
-import { readAgentVersion } from './compose/agent-version.ts';
+import { readAgentVersion, readBuildTime } from './compose/agent-version.ts';
 import { buildImageSources } from './compose/image-sources.ts';
 import { kaondHelp, type KaondOptions, parseKaondOptions } from './compose/kaond-options.ts';
 import { loadTriggerKeys, loadTrustPolicy } from './compose/load-trust.ts';
@@ -14,9 +14,11 @@ import { SystemRandom } from './host/system-random.ts';
 import { SlotdClient } from './slotd/client.ts';
 import { socketConnector, SpawningConnector } from './slotd/connect-slotd.ts';
 import { SystemdNotifier } from './systemd/notifier.ts';
+import { trustTime } from './trust/trust-time.ts';
 
 const log = pino({ name: 'kaond', level: process.env['KAON_LOG_LEVEL'] ?? 'info' }, pino.destination(2));
 const agentVersion = readAgentVersion(import.meta.url);
+const builtAtMs = readBuildTime(import.meta.url);
 /** `.ts` where the sources run, `.js` where they were built. */
 const extension = import.meta.url.slice(import.meta.url.lastIndexOf('.'));
 const slotdEntry = fileURLToPath(new URL(`./kaon-slotd${extension}`, import.meta.url));
@@ -24,11 +26,12 @@ const factsWorker = new URL(`./host/system-facts-worker${extension}`, import.met
 
 async function checkConfig({ config, imageConfig }: KaondOptions): Promise<number> {
   try {
+    const clock = new SystemClock();
     const found = await loadConfig({ mainFile: config, imageFile: imageConfig });
     await Promise.all([
-      loadTrustPolicy(found.trust),
+      loadTrustPolicy(found.trust, () => trustTime(clock.nowMs(), { buildMs: builtAtMs, signedMs: undefined })),
       loadTriggerKeys(found.triggers),
-      buildImageSources(found, new SystemClock(), new SystemRandom()),
+      buildImageSources(found, clock, new SystemRandom()),
     ]);
     process.stdout.write(`${config}: the configuration, its keys and its certificates can be used\n`);
     return 0;
@@ -55,7 +58,16 @@ async function serve(options: KaondOptions): Promise<number> {
   const stopping = new AbortController();
   for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => stopping.abort());
   const clock = new SystemClock();
-  const around = { options, slots: new SlotdClient(connect), clock, log, notifier, agentVersion, factsWorker };
+  const around = {
+    options,
+    slots: new SlotdClient(connect),
+    clock,
+    log,
+    notifier,
+    agentVersion,
+    builtAtMs,
+    factsWorker,
+  };
   try {
     while ((await runAgent(around, stopping.signal)) === 'start-over') continue;
     return 0;

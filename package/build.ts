@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -61,6 +61,12 @@ function licences(): string {
   return texts.join(`\n${'-'.repeat(80)}\n\n`);
 }
 
+/** What a node takes for the earliest time that it can be; SOURCE_DATE_EPOCH (seconds) for builds that are repeated. */
+function builtAt(): string {
+  const seconds = process.env['SOURCE_DATE_EPOCH'];
+  return new Date(seconds === undefined ? Date.now() : Number(seconds) * 1000).toISOString();
+}
+
 /** Makes `dist` anew: each program as one file and what it shares with others, and what they read at run time. */
 async function build(): Promise<number> {
   rmSync(dist, { recursive: true, force: true });
@@ -69,8 +75,10 @@ async function build(): Promise<number> {
     return 1;
   }
   await bundle();
-  // The programs read their version from the package.json one folder above them.
-  copyFileSync(join(root, 'package.json'), join(dist, 'package.json'));
+  // The programs read their version and their age from the package.json one folder above them.
+  const described = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as object;
+  const json = JSON.stringify({ ...described, builtAt: builtAt() }, undefined, 2);
+  writeFileSync(join(dist, 'package.json'), `${json}\n`);
   writeFileSync(join(dist, 'THIRD-PARTY-LICENCES'), licences());
   return 0;
 }

@@ -9,15 +9,18 @@ import { StreamingSlotWriter } from '../../partitions/streaming-slot-writer.ts';
 import { zeroRangeByCommand } from '../../partitions/zero-range.ts';
 import type { KaonConfig } from '../config/config.ts';
 import { AgentError, type ErrorReport, reportOf } from '../core/errors.ts';
-import type { SlotService } from '../core/ports.ts';
+import type { Clock, SignedTime, SlotService } from '../core/ports.ts';
 import { ProcessCommandRunner } from '../host/process-command-runner.ts';
 import { DegradedSlotService } from '../slotd/degraded-slot-service.ts';
 import { LocalSlotService, type MintingPolicy } from '../slotd/local-slot-service.ts';
 import { CheckpointFile } from '../store/checkpoint-file.ts';
 import { IndexCacheFiles } from '../store/index-cache-files.ts';
 import { WrittenRecordsFile } from '../store/written-records-file.ts';
+import { SignedTimeFile } from '../store/signed-time-file.ts';
 import { CommandRebooter } from '../systemd/rebooter.ts';
 import { withoutServiceVariables } from '../host/service-environment.ts';
+import type { RuleTrustPolicy } from '../trust/trust-policy.ts';
+import { trustTime } from '../trust/trust-time.ts';
 import { buildBootloader } from './build-bootloader.ts';
 import { buildSystemdBoot } from './build-systemd-boot.ts';
 import { loadTrustPolicy } from './load-trust.ts';
@@ -27,7 +30,9 @@ import type { SlotdOptions } from './slotd-options.ts';
 export interface SlotServiceParts {
   readonly agentVersion: string;
   readonly startWorkers: StartFrameWorkers;
-  readonly clock: WriterClock;
+  readonly clock: WriterClock & Pick<Clock, 'nowMs'>;
+  /** When this kaon was built, in epoch milliseconds; absent where it runs from its sources. */
+  readonly builtAtMs?: number | undefined;
   /** Hears of what does not keep a write from going on. */
   readonly onFault: (error: unknown) => void;
   /** Hears where an interrupted write goes on, or why it starts over. */
@@ -64,6 +69,16 @@ function rebooterOf({ rebootCommand = ['systemctl', 'reboot'] }: SlotdOptions): 
   return new CommandRebooter(new ProcessCommandRunner(withoutServiceVariables(process.env)), rebootCommand);
 }
 
+/** The trust policy, by the keys as they are now; or why it can't be used. */
+async function openTrust(
+  { trust }: KaonConfig,
+  signedTime: SignedTime,
+  { clock, builtAtMs: buildMs }: SlotServiceParts,
+): Promise<RuleTrustPolicy | ErrorReport> {
+  const time = () => trustTime(clock.nowMs(), { buildMs, signedMs: signedTime.latestMs });
+  return loadTrustPolicy(trust, time).catch((error: unknown) => reportOf(error));
+}
+
 /**
  * The privileged service of this node. With `fault`, or with keys that can't be used, it is degraded: it writes and arms
  * no slot. Rejects with why the booted slot or the loader's files can't be told.
@@ -85,7 +100,8 @@ export async function buildSlotService(
     zeroRange: zeroRangeByCommand,
   });
   await mkdir(options.stateDir, { recursive: true, mode: 0o700 });
-  const trust = await loadTrustPolicy(config.trust).catch((error: unknown) => reportOf(error));
+  const signedTime = await SignedTimeFile.open(options.stateDir);
+  const trust = await openTrust(config, signedTime, parts);
   const keysFault = 'code' in trust ? trust : undefined;
   const checkpoints = new CheckpointFile(options.stateDir);
   const digests = new KeptDigests(new IndexCacheFiles(options.stateDir));
@@ -107,6 +123,7 @@ export async function buildSlotService(
       ...parts,
     }),
     checkpoints,
+    signedTime,
     estimator: new WriteEstimator(devices, digests, parts.onFault),
     policy: 'code' in trust ? refusingPolicy(trust) : trust,
     records: new WrittenRecordsFile(options.stateDir),

@@ -10,7 +10,7 @@ export function degradedConfig(stateDir: string): KaonConfig {
     stateDir,
     slots: { a: slot('A'), b: slot('B') },
     bootloader: { type: 'grub', environment: '', shadow: undefined, dialect: 'kaon', tries: 1 },
-    trust: { keys: {}, rules: [] },
+    trust: { keys: {}, identities: {}, trustedRoot: undefined, revoked: [], rules: [] },
     registries: {},
     registriesConf: undefined,
     health: { deadlineMs: 60_000, checks: [] },

@@ -1,12 +1,27 @@
 import type { KaonConfig } from '../config/config.ts';
-import { readKeyFile } from '../config/load-config.ts';
-import { parseTrustKey, type TrustKey } from '../trust/keys.ts';
+import { readKeyFile, readTrustedRootFile } from '../config/load-config.ts';
+import { type KeyValidity, parseTrustKey, type TrustKey } from '../trust/keys.ts';
+import { loadSigstore } from '../trust/sigstore.ts';
 import type { TriggerKey } from '../trust/trigger-envelope.ts';
 import { RuleTrustPolicy } from '../trust/trust-policy.ts';
+import { needsSigstore } from '../trust/trust-rules.ts';
+import type { TrustTime } from '../trust/trust-time.ts';
 
-/** The trust policy of the configuration, its keys read now. Rejects with `key-invalid` or `config-invalid`. */
-export async function loadTrustPolicy({ keys, rules }: KaonConfig['trust']): Promise<RuleTrustPolicy> {
-  return new RuleTrustPolicy({ keys: await loadKeys(keys), rules });
+/**
+ * The trust policy of the configuration, its keys and its trusted root read now; the root and what verifies by it only
+ * where a rule needs them. Rejects with `key-invalid` or `config-invalid`.
+ */
+export async function loadTrustPolicy(trust: KaonConfig['trust'], time: () => TrustTime): Promise<RuleTrustPolicy> {
+  const { trustedRoot, rules, revoked } = trust;
+  const isRootNeeded = trustedRoot !== undefined && rules.some(needsSigstore);
+  return new RuleTrustPolicy({
+    keys: await loadKeys(trust.keys),
+    identities: Object.entries(trust.identities).map(([id, identity]) => ({ id, ...identity })),
+    revoked,
+    rules,
+    sigstore: isRootNeeded ? await loadSigstore(await readTrustedRootFile(trustedRoot)) : undefined,
+    time,
+  });
 }
 
 /** The controllers' keys, read now. Rejects with `key-invalid`. */
@@ -16,10 +31,10 @@ export async function loadTriggerKeys({ keys }: KaonConfig['triggers']): Promise
   );
 }
 
-async function loadKeys(keys: Readonly<Record<string, { readonly file: string }>>): Promise<readonly TrustKey[]> {
-  return Promise.all(Object.entries(keys).map(([id, { file }]) => loadKey(id, file)));
+async function loadKeys(keys: KaonConfig['trust']['keys']): Promise<readonly TrustKey[]> {
+  return Promise.all(Object.entries(keys).map(([id, { file, validity }]) => loadKey(id, file, validity)));
 }
 
-async function loadKey(id: string, file: string): Promise<TrustKey> {
-  return parseTrustKey(id, await readKeyFile(file));
+async function loadKey(id: string, file: string, validity?: KeyValidity): Promise<TrustKey> {
+  return parseTrustKey(id, await readKeyFile(file), validity);
 }

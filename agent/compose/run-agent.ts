@@ -11,6 +11,7 @@ import { readSystemFacts } from '../host/system-facts.ts';
 import { SystemRandom } from '../host/system-random.ts';
 import type { SystemdNotifier } from '../systemd/notifier.ts';
 import { RuleTrustPolicy } from '../trust/trust-policy.ts';
+import { trustTime } from '../trust/trust-time.ts';
 import { renewMarkers } from '../update/renewal.ts';
 import { type Agent, assembleAgent, standingFault } from './assemble-agent.ts';
 import { degradedConfig } from './degraded-config.ts';
@@ -28,6 +29,8 @@ export interface AgentSurroundings {
   readonly log: Logger;
   readonly notifier: SystemdNotifier;
   readonly agentVersion: string;
+  /** When this kaon was built, in epoch milliseconds; `undefined` where it runs from its sources. */
+  readonly builtAtMs: number | undefined;
   /** The worker that asks for facts of the host. */
   readonly factsWorker: URL;
 }
@@ -104,6 +107,7 @@ async function prepare(
   const state = await openState(config);
   faults.push(...state.faults);
   const random = new SystemRandom();
+  const time = () => trustTime(clock.nowMs(), { buildMs: around.builtAtMs, signedMs: state.facts.data.signedTimeMs });
   const noTrust = () => new RuleTrustPolicy({ keys: [], rules: [] });
   const noSources = () => buildImageSources({ registries: {}, registriesConf: undefined }, clock, random);
   const nodeFacts = new NodeFactsReader(
@@ -117,7 +121,7 @@ async function prepare(
     state,
     slots: around.slots,
     sources: await orFault(buildImageSources(config, clock, random), noSources, faults),
-    trust: await orFault(loadTrustPolicy(config.trust), noTrust, faults),
+    trust: await orFault(loadTrustPolicy(config.trust, time), noTrust, faults),
     triggerKeys: await orFault(loadTriggerKeys(config.triggers), () => [], faults),
     nodeFacts,
     clock,

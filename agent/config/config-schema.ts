@@ -1,8 +1,9 @@
 import { z } from 'zod';
 import { bootloader } from './bootloader-schema.ts';
-import { absolutePath, duration, mapOf, name, optional, rate, size, text, yesOrNo } from './config-values.ts';
+import { absolutePath, duration, mapOf, optional, rate, size, text, yesOrNo } from './config-values.ts';
 import { healthSchema } from './health-schema.ts';
 import { registriesConfSchema, registriesSchema } from './registry-schema.ts';
+import { trustSchema } from './trust-schema.ts';
 
 const hour = 3_600_000;
 
@@ -31,32 +32,6 @@ const slot = z.strictObject({
   partitions: mapOf(partition, 16).refine((map) => Object.keys(map).length > 0, 'want at least one partition'),
 });
 
-const rule = z
-  .strictObject({
-    prefix: text.regex(
-      /^[a-z0-9.:[\]-]+(\/[a-z0-9._-]+)*$/,
-      'want HOST[:PORT] or HOST[:PORT]/PATH in lower case, with no / at its end',
-    ),
-    require: z.strictObject({
-      keys: z
-        .array(name, 'want a list of key ids')
-        .min(1, 'want at least one key')
-        .max(32, 'want at most 32 keys')
-        .refine((keys) => new Set(keys).size === keys.length, 'want each key once'),
-      atLeast: z.int('want a whole number').min(1, 'want 1 or more').default(1),
-    }),
-    allowDowngrade: yesOrNo(false),
-  })
-  .refine(({ require }) => require.atLeast <= require.keys.length, {
-    path: ['require', 'atLeast'],
-    message: 'want no more than the number of keys in the rule',
-  })
-  .transform(({ prefix, require, allowDowngrade }) => ({ prefix, require, isDowngradeAllowed: allowDowngrade }));
-
-const trust = z.strictObject({
-  keys: mapOf(z.strictObject({ file: absolutePath }), 64).default({}),
-  rules: z.array(rule, 'want a list of rules').max(64, 'want at most 64 rules').default([]),
-});
 
 const timeOfDay = z
   .string('want a time such as "02:00"')
@@ -129,7 +104,7 @@ export const configSchema = z.strictObject({
   stateDir: absolutePath.default('/var/lib/kaon'),
   slots: z.strictObject({ a: slot, b: slot }),
   bootloader,
-  trust: trust.prefault({}),
+  trust: trustSchema.prefault({}),
   registries: registriesSchema.default({}),
   registriesConf: registriesConfSchema,
   health: healthSchema.prefault({}),

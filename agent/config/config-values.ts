@@ -35,6 +35,17 @@ export const size = z
   .refine((text) => parseSize(text) !== undefined, 'want a size such as 50MiB')
   .transform((text) => parseSize(text) ?? 0);
 
+/** A time as ISO 8601 with a zone, in epoch milliseconds. */
+export const time = z
+  .string('want a time such as 2026-01-31T06:00:00Z')
+  .refine(
+    (text) =>
+      /^\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d{1,3})?)?(?:Z|[+-]\d\d:\d\d)$/.test(text) &&
+      !Number.isNaN(Date.parse(text)),
+    'want a time such as 2026-01-31T06:00:00Z',
+  )
+  .transform((text) => Date.parse(text));
+
 /** A transfer rate such as `4MiB/s`, as bytes each second. */
 export const rate = z
   .string('want a rate such as 4MiB/s')

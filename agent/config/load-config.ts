@@ -12,6 +12,7 @@ export const nodeConfigFile = '/etc/kaon/kaon.yaml';
 
 const fileLimitBytes = 256 * 1024;
 const keyLimitBytes = 16 * 1024;
+const trustedRootLimitBytes = 1024 * 1024;
 const dropInLimit = 64;
 
 /** The configuration's files. */
@@ -45,6 +46,13 @@ export async function readConfigTexts({ mainFile, imageFile }: ConfigFiles): Pro
 export async function readKeyFile(path: string): Promise<Uint8Array> {
   return readBounded(path, keyLimitBytes).catch((cause: unknown) => {
     throw fileError('key-invalid', `the key ${path}`, path, cause);
+  });
+}
+
+/** The bytes of a file with Sigstore's trusted root, at most 1 MiB. Rejects with `config-invalid`. */
+export async function readTrustedRootFile(path: string): Promise<Uint8Array> {
+  return readBounded(path, trustedRootLimitBytes).catch((cause: unknown) => {
+    throw fileError('config-invalid', `trust.trustedRoot ${path}`, path, cause);
   });
 }
 

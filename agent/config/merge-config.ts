@@ -37,18 +37,26 @@ export function mergeNodeOverImage(image: ConfigMap, node: ConfigMap): MergedCon
     return { config: merged, problems: [] };
   }
   const imageRules = listAt(imageTrust, 'rules');
-  const nodeRules = listAt(nodeTrust, 'rules');
-  const problems = [
-    ...Object.keys(mapAt(nodeTrust, 'keys'))
-      .filter((id) => Object.hasOwn(mapAt(imageTrust, 'keys'), id))
+  const takenOver = (kind: 'keys' | 'identities', one: string) =>
+    Object.keys(mapAt(nodeTrust, kind))
+      .filter((id) => Object.hasOwn(mapAt(imageTrust, kind), id))
       .map(
         (id) =>
-          `trust.keys.${id}: the image has a key of this id; want another id, as the image does not let the node replace its keys`,
-      ),
+          `trust.${kind}.${id}: the image has ${one} of this id; want another id, as the image does not let the node replace its ${kind}`,
+      );
+  const nodeRules = listAt(nodeTrust, 'rules');
+  const problems = [
+    ...takenOver('keys', 'a key'),
+    ...takenOver('identities', 'an identity'),
+    ...(Object.hasOwn(imageTrust, 'trustedRoot') && Object.hasOwn(nodeTrust, 'trustedRoot')
+      ? ['trust.trustedRoot: the image has one; remove it, as the image does not let the node replace it']
+      : []),
     ...nodeRules.flatMap((rule) => coverProblem(rule, imageRules)),
   ];
   const rules = [...imageRules, ...nodeRules];
-  return { config: { ...merged, trust: { ...mapAt(merged, 'trust'), rules } }, problems };
+  // A node may take trust away: what the image revokes stays revoked, and the node adds to it.
+  const revoked = [...listAt(imageTrust, 'revoked'), ...listAt(nodeTrust, 'revoked')];
+  return { config: { ...merged, trust: { ...mapAt(merged, 'trust'), rules, revoked } }, problems };
 }
 
 function coverProblem(rule: unknown, imageRules: readonly unknown[]): readonly string[] {

@@ -3,6 +3,7 @@ import type { z } from 'zod';
 import { AgentError } from '../core/errors.ts';
 import type { KaonConfig } from './config.ts';
 import { configSchema } from './config-schema.ts';
+import { trustContradictions } from './trust-contradictions.ts';
 import { type ConfigMap, isMap, mergeMaps, mergeNodeOverImage } from './merge-config.ts';
 
 /** One configuration file, as read. */
@@ -145,7 +146,7 @@ function contradictions(config: KaonConfig): readonly string[] {
     ...problems,
     ...bootOptionContradictions(config),
     ...proofContradictions(config),
-    ...trustContradictions(config),
+    ...trustContradictions(config.trust),
   ];
 }
 
@@ -175,18 +176,4 @@ function proofContradictions({ bootloader, update }: KaonConfig): readonly strin
   return [
     'update.unprovenLoader: it is refuse; want warn with systemd-boot and entries of type 2, which shows only in a trial that it counts',
   ];
-}
-
-function trustContradictions({ trust: { keys, rules } }: KaonConfig): readonly string[] {
-  const prefixes = new Set<string>();
-  return rules.flatMap(({ prefix, require }, index) => {
-    const unknown = require.keys
-      .filter((id) => !Object.hasOwn(keys, id))
-      .map((id) => `trust.rules.${index}.require.keys: it names ${JSON.stringify(id)}; want an id under trust.keys`);
-    const isTwice = prefixes.has(prefix);
-    prefixes.add(prefix);
-    return isTwice
-      ? [...unknown, `trust.rules.${index}.prefix: it is ${JSON.stringify(prefix)} a second time; want one rule for it`]
-      : unknown;
-  });
 }

@@ -42,6 +42,8 @@ export interface FactsData {
   /** Absent while the loader never showed anything. */
   readonly loaderProof?: LoaderProof | undefined;
   readonly loaderTest?: LoaderTest | undefined;
+  /** The latest attested time of a signature that was verified here, in epoch milliseconds: it is no earlier than that. */
+  readonly signedTimeMs?: number | undefined;
   readonly extra: Readonly<Record<string, unknown>>;
 }
 
@@ -73,4 +75,11 @@ export function clearKnownBad(facts: FactsData, digest: string): FactsData {
 /** `facts` with the floor at least at `rollbackIndex`. */
 export function raiseFloor(facts: FactsData, rollbackIndex: number): FactsData {
   return rollbackIndex > facts.rollbackFloor ? { ...facts, rollbackFloor: rollbackIndex } : facts;
+}
+
+/** `facts` with the attested time at least at `signedAtMs`. */
+export function raiseSignedTime(facts: FactsData, signedAtMs: number | undefined): FactsData {
+  return signedAtMs !== undefined && signedAtMs > (facts.signedTimeMs ?? 0)
+    ? { ...facts, signedTimeMs: signedAtMs }
+    : facts;
 }

@@ -62,7 +62,7 @@ export interface TrustedImage {
   readonly manifestDigest: string;
   /** The prefix of the rule that applied. */
   readonly rule: string;
-  /** The keys whose signatures verified. */
+  /** Ids of the keys and identities whose signatures counted. */
   readonly keyIds: readonly string[];
   readonly isDowngradeAllowed: boolean;
   readonly name: string;
@@ -81,6 +81,8 @@ export interface TrustedImage {
   }[];
   /** What it brings for a loader that cannot read a slot. */
   readonly boot?: TrustedBoot | undefined;
+  /** The latest time that a log or a timestamp authority attests in a signature that counted, if one does. */
+  readonly signedAtMs?: number | undefined;
 }
 
 /** The trust policy. Throws `trust-rule-missing`, `signature-…`, `signer-untrusted`, `manifest-invalid`. */
@@ -179,6 +181,14 @@ export interface WrittenRecords {
   remove(slot: SlotName): Promise<void>;
   /** Durable when it resolves; all of it or nothing. */
   save(slot: SlotName, written: WrittenSlot): Promise<void>;
+}
+
+/** The latest attested time of a signature that this process verified: it is no earlier than that. */
+export interface SignedTime {
+  /** In epoch milliseconds; `undefined` where there was none. */
+  readonly latestMs: number | undefined;
+  /** Durable when it resolves; a time before the latest changes nothing. */
+  raise(atMs: number): Promise<void>;
 }
 
 /** What changes together, durably, or not at all. */

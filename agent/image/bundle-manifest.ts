@@ -5,7 +5,7 @@ import { bundleMediaType } from '../oci/bundle-store.ts';
 import type { Referrer } from '../oci/referrers.ts';
 import { preAuthEncoding } from '../trust/dsse.ts';
 import { openEvidence } from '../trust/open-evidence.ts';
-import { signaturePredicateType, statementPayloadType } from '../trust/statement.ts';
+import { isSignatureStatement, signaturePredicateType, statementPayloadType } from '../trust/statement.ts';
 import type { SigningKey } from './private-key.ts';
 
 /** What is signed: a manifest or index, as a descriptor names it. */
@@ -52,8 +52,10 @@ export function signatureBundle(subjectDigest: string, key: SigningKey): Uint8Ar
 
 /** Whether `bundle` holds a signature of `subjectDigest` by `key`. */
 export function isBundleBy(bundle: Uint8Array, subjectDigest: string, { publicKey }: SigningKey): boolean {
-  const opened = openEvidence([publicKey], { bundle, source: '' });
-  return opened.result === 'opened' && opened.claimed?.includes(subjectDigest) === true;
+  const opened = openEvidence({ keys: [publicKey] }, { bundle, source: '' });
+  if (opened.result !== 'opened' || opened.signed?.kind !== 'statement') return false;
+  const { statement } = opened.signed;
+  return isSignatureStatement(statement) && statement.subjectDigests.includes(subjectDigest);
 }
 
 /** The manifest that carries `bundle` as a referrer of `subject`, laid out as cosign 3 does. */

@@ -1,15 +1,20 @@
 import { AgentError } from '../core/errors.ts';
 import type { Reference } from '../core/image-format/reference.ts';
 import type { ImageSource, ResolvedImage, SignatureEvidence } from '../core/ports.ts';
-import { parseTrustKey } from '../trust/keys.ts';
+import type { TrustIdentity } from '../trust/identities.ts';
+import { type KeyValidity, parseTrustKey } from '../trust/keys.ts';
+import { loadSigstore } from '../trust/sigstore.ts';
 import { RuleTrustPolicy } from '../trust/trust-policy.ts';
-import type { TrustRule } from '../trust/trust-rules.ts';
+import { needsSigstore, type TrustRule } from '../trust/trust-rules.ts';
+import { trustTime } from '../trust/trust-time.ts';
 import { type VerifiedImage, verifyImage } from './verify-image.ts';
 
 /** A public key as it was read. */
 export interface NamedPem {
   readonly id: string;
   readonly pem: Uint8Array;
+  /** When it counts; absent: always. */
+  readonly validity?: KeyValidity | undefined;
 }
 
 /** An image held against a policy, with the coded error that a node would refuse it with. */
@@ -18,15 +23,36 @@ export interface JudgedImage {
   readonly refusal: AgentError | undefined;
 }
 
-/** A policy by the rules of a configuration. Throws `key-invalid` or `config-invalid`. */
-export function policyOfRules(keys: readonly NamedPem[], rules: readonly TrustRule[]): RuleTrustPolicy {
-  return new RuleTrustPolicy({ keys: keys.map(({ id, pem }) => parseTrustKey(id, pem)), rules });
+/** A configuration's trust policy, its files read. */
+export interface PolicyInput {
+  readonly keys: readonly NamedPem[];
+  readonly identities: readonly TrustIdentity[];
+  readonly revoked: readonly string[];
+  readonly rules: readonly TrustRule[];
+  /** Sigstore's trusted root; `undefined` where there is none. */
+  readonly trustedRoot: Uint8Array | undefined;
+  readonly nowMs: () => number;
+}
+
+/** A policy by the rules of a configuration. Rejects with `key-invalid` or `config-invalid`. */
+export async function policyOfRules(input: PolicyInput): Promise<RuleTrustPolicy> {
+  const { keys, trustedRoot, nowMs, ...rest } = input;
+  const isRootNeeded = trustedRoot !== undefined && rest.rules.some(needsSigstore);
+  return new RuleTrustPolicy({
+    ...rest,
+    keys: keys.map(({ id, pem, validity }) => parseTrustKey(id, pem, validity)),
+    sigstore: isRootNeeded ? await loadSigstore(trustedRoot) : undefined,
+    time: () => trustTime(nowMs(), { buildMs: undefined, signedMs: undefined }),
+  });
 }
 
 /** A policy that wants one of `keys` for the repository of `reference`. Throws `key-invalid` or `config-invalid`. */
 export function policyOfKeys(keys: readonly NamedPem[], reference: Reference): RuleTrustPolicy {
   const require = { keys: keys.map(({ id }) => id), atLeast: 1 };
-  return policyOfRules(keys, [{ prefix: reference.repository, require, isDowngradeAllowed: true }]);
+  return new RuleTrustPolicy({
+    keys: keys.map(({ id, pem }) => parseTrustKey(id, pem)),
+    rules: [{ prefix: reference.repository, require, isDowngradeAllowed: true }],
+  });
 }
 
 /** Verifies as `verifyImage` does, and tells a refusal by its code. Rejects as `verifyImage` does. */

@@ -18,6 +18,7 @@ import type {
   Rebooter,
   RebootPurpose,
   SignedImage,
+  SignedTime,
   SlotService,
   TrustedImage,
   WrittenRecords,
@@ -45,6 +46,7 @@ export class LocalSlotService implements SlotService {
   readonly #rebooter: Rebooter;
   readonly #identity: NodeIdentity;
   readonly #payloads: BootPayloads | undefined;
+  readonly #signedTime: SignedTime | undefined;
   readonly #estimator: Pick<WriteEstimator, 'estimate'> | undefined;
   #turn: Promise<unknown> = Promise.resolve();
   #changes = 0;
@@ -58,6 +60,8 @@ export class LocalSlotService implements SlotService {
     records: WrittenRecords;
     /** Where the writer keeps how far it came; not needed once the slot is written. */
     checkpoints?: Pick<CheckpointStore, 'remove'>;
+    /** Where the attested time of what was verified is kept. */
+    signedTime?: SignedTime;
     /** Absent where nothing is known of what the slots hold. */
     estimator?: Pick<WriteEstimator, 'estimate'>;
     rebooter: Rebooter;
@@ -72,6 +76,7 @@ export class LocalSlotService implements SlotService {
     this.#policy = ports.policy;
     this.#records = ports.records;
     this.#checkpoints = ports.checkpoints;
+    this.#signedTime = ports.signedTime;
     this.#estimator = ports.estimator;
     this.#rebooter = ports.rebooter;
     this.#identity = ports.identity;
@@ -114,6 +119,8 @@ export class LocalSlotService implements SlotService {
     const { image, descriptor } = this.#policy.judgeAndMint(signed);
     return this.#inTurn(async () => {
       await this.#refuseWrite(slot, image);
+      // Power lost before: the floor of the time stays where it was. It is never ahead of what was attested.
+      if (image.signedAtMs !== undefined) await this.#signedTime?.raise(image.signedAtMs);
       // Power lost here: the slot still holds what it held, and the loader still says so.
       await this.#records.remove(slot);
       // Marked bad before its first byte changes: power lost in all that follows boots the booted slot.

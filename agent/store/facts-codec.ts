@@ -52,6 +52,8 @@ const loaderTest = z
   .optional()
   .catch(undefined);
 
+const signedTimeMs = z.number().min(0).max(8.64e15).optional().catch(undefined);
+
 const payloadSchema = z.looseObject({
   knownBad: z.array(knownBad),
   rollbackFloor: z.number(),
@@ -69,6 +71,7 @@ const payloadSchema = z.looseObject({
     .nullish(),
   loaderProof,
   loaderTest,
+  signedTimeMs,
 });
 
 /** The bytes of one copy. Throws `RangeError` for facts larger than `factsCopyLimitBytes`. */
@@ -123,7 +126,7 @@ function parsePayload(text: string): FactsData | undefined {
   }
   const result = payloadSchema.safeParse(value);
   if (!result.success) return undefined;
-  const { hold, loaderProof: proof, loaderTest: test, ...known } = result.data;
+  const { hold, loaderProof: proof, loaderTest: test, signedTimeMs: signed, ...known } = result.data;
   const { knownBad, rollbackFloor, triggerSequences, trustGeneration, installSequence, ...extra } = known;
   return {
     knownBad,
@@ -134,6 +137,7 @@ function parsePayload(text: string): FactsData | undefined {
     hold: hold ?? undefined,
     ...(proof === undefined ? {} : { loaderProof: proof }),
     ...(test === undefined ? {} : { loaderTest: test }),
+    ...(signed === undefined ? {} : { signedTimeMs: signed }),
     extra,
   };
 }

@@ -5,6 +5,12 @@ import { isSoundPoint } from './ed25519.ts';
 /** The algorithm of a key decides how its signatures are verified; nothing from a registry does. */
 export type KeyAlgorithm = 'ed25519' | 'ecdsa-p256' | 'rsa';
 
+/** When signatures of a key count, both ends included; epoch milliseconds. */
+export interface KeyValidity {
+  readonly notBeforeMs?: number | undefined;
+  readonly notAfterMs?: number | undefined;
+}
+
 /** A public key that the configuration trusts. */
 export interface TrustKey {
   /** Its name in the configuration. */
@@ -15,6 +21,8 @@ export interface TrustKey {
   /** The 32 bytes of an Ed25519 key. */
   readonly point: Uint8Array | undefined;
   readonly keyObject: KeyObject;
+  /** Absent: always. */
+  readonly validity?: KeyValidity;
 }
 
 const maxPemBytes = 16 * 1024;
@@ -33,7 +41,7 @@ function refuse(id: string, reason: string, cause?: unknown): AgentError {
 }
 
 /** Parses a file of one PEM `PUBLIC KEY` (SPKI, RFC 5280) and nothing else. Throws `key-invalid`. */
-export function parseTrustKey(id: string, pem: Uint8Array): TrustKey {
+export function parseTrustKey(id: string, pem: Uint8Array, validity?: KeyValidity): TrustKey {
   if (pem.byteLength > maxPemBytes) throw refuse(id, `the file has ${pem.byteLength} bytes`);
   const text = Buffer.from(pem).toString('latin1');
   if (text.includes('PRIVATE KEY')) throw refuse(id, 'the file holds a private key, which has no place on a node');
@@ -54,7 +62,8 @@ export function parseTrustKey(id: string, pem: Uint8Array): TrustKey {
   const point = algorithm === 'ed25519' ? new Uint8Array(spki.subarray(spki.byteLength - 32)) : undefined;
   if (point !== undefined && !isSoundPoint(point))
     throw refuse(id, 'its point is of small order, so that one signature would fit everything');
-  return { id, algorithm, fingerprint: `sha256:${createHash('sha256').update(spki).digest('hex')}`, point, keyObject };
+  const fingerprint = `sha256:${createHash('sha256').update(spki).digest('hex')}`;
+  return { id, algorithm, fingerprint, point, keyObject, ...(validity === undefined ? {} : { validity }) };
 }
 
 function algorithmOf(id: string, key: KeyObject): KeyAlgorithm {

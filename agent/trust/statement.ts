@@ -44,3 +44,8 @@ export function parseStatement(payloadType: string, payload: Uint8Array): Statem
   );
   return { type, predicateType, subjectDigests, predicate };
 }
+
+/** Whether `statement` is an image's signature: what else a key states of an image is none. */
+export function isSignatureStatement({ type, predicateType }: Statement): boolean {
+  return type === 'https://in-toto.io/Statement/v1' && predicateType === signaturePredicateType;
+}

@@ -3,26 +3,60 @@ import { AgentError } from '../core/errors.ts';
 import type { ResolvedImage, SignedImage, TrustedImage, TrustPolicy } from '../core/ports.ts';
 import { checkImageBytes, type ImageFacts } from './check-image-bytes.ts';
 import { findSignatures, requireSignatures, type SignatureFinding } from './judge-signatures.ts';
-import type { TrustKey } from './keys.ts';
-import { type ResolvedRule, resolveRules, ruleFor, type TrustRule } from './trust-rules.ts';
+import type { SigstoreVerifier } from './sigstore.ts';
+import {
+  needsSigstore,
+  needsTime,
+  type ResolvedRule,
+  resolveRules,
+  ruleFor,
+  signerIds,
+  type TrustRule,
+  type TrustSigners,
+} from './trust-rules.ts';
+import { describeTime, type TrustTime } from './trust-time.ts';
 
 /** Why an image is trusted or not, signature by signature. */
 export interface TrustExplanation {
   readonly repository: string;
+  /** `keys` are the ids of keys and identities. */
   readonly rule: { readonly prefix: string; readonly keys: readonly string[]; readonly atLeast: number } | undefined;
+  /** Where something depended on it. */
+  readonly time?: string;
   readonly findings: readonly SignatureFinding[];
   readonly verdict:
     | { readonly isTrusted: true; readonly keyIds: readonly string[] }
     | { readonly isTrusted: false; readonly reason: string };
 }
 
+/** What a policy is made of. */
+export interface TrustPolicyParts extends TrustSigners {
+  readonly rules: readonly TrustRule[];
+  /** Needed where a rule names identities or wants entries of a log. */
+  readonly sigstore?: SigstoreVerifier | undefined;
+  /** The time, asked for anew for each image; where it is absent, nothing that depends on it counts. */
+  readonly time?: () => TrustTime;
+}
+
 /** Signatures by configured keys, one rule per repository prefix; no rule means refused. */
 export class RuleTrustPolicy implements TrustPolicy {
   readonly #rules: readonly ResolvedRule[];
+  readonly #sigstore: SigstoreVerifier | undefined;
+  readonly #time: (() => TrustTime) | undefined;
 
-  /** Throws `config-invalid` for a rule that names unknown keys or can never be fulfilled. */
-  constructor({ keys, rules }: { readonly keys: readonly TrustKey[]; readonly rules: readonly TrustRule[] }) {
-    this.#rules = resolveRules(keys, rules);
+  /** Throws `config-invalid` for a rule that names unknown keys, can never be fulfilled, or wants a root that is not there. */
+  constructor({ rules, sigstore, time, ...signers }: TrustPolicyParts) {
+    this.#rules = resolveRules(signers, rules);
+    this.#sigstore = sigstore;
+    this.#time = time;
+    const rootless = rules.find(needsSigstore);
+    if (rootless !== undefined && sigstore === undefined) {
+      throw new AgentError(
+        'config-invalid',
+        `cannot use the rule ${rootless.prefix}: it wants identities or entries of a log; want trust.trustedRoot`,
+        { details: { path: 'trust.trustedRoot' } },
+      );
+    }
   }
 
   judge(signed: SignedImage): TrustedImage {
@@ -54,23 +88,20 @@ export class RuleTrustPolicy implements TrustPolicy {
   explain(signed: SignedImage): TrustExplanation {
     const { repository } = signed.image.reference;
     const rule = ruleFor(this.#rules, repository);
-    const findings = rule === undefined ? [] : findSignatures(rule, signed.signatures, digestsOf(signed.image));
-    const shown = rule && { prefix: rule.prefix, keys: rule.keys.map(({ id }) => id), atLeast: rule.atLeast };
+    const findings = rule === undefined ? [] : this.#find(rule, signed);
+    const shown = rule && { prefix: rule.prefix, keys: signerIds(rule), atLeast: rule.atLeast };
+    const time = rule !== undefined && needsTime(rule) ? this.#time?.() : undefined;
+    const found = { repository, rule: shown, findings, ...(time === undefined ? {} : { time: describeTime(time) }) };
     try {
-      return { repository, rule: shown, findings, verdict: { isTrusted: true, keyIds: this.judge(signed).keyIds } };
+      return { ...found, verdict: { isTrusted: true, keyIds: this.judge(signed).keyIds } };
     } catch (error) {
       if (!(error instanceof AgentError)) throw error;
-      return {
-        repository,
-        rule: shown,
-        findings,
-        verdict: { isTrusted: false, reason: `${error.code}: ${error.message}` },
-      };
+      return { ...found, verdict: { isTrusted: false, reason: `${error.code}: ${error.message}` } };
     }
   }
 
   #judge(signed: SignedImage): { readonly image: TrustedImage; readonly facts: ImageFacts } {
-    const { image, signatures } = signed;
+    const { image } = signed;
     const rule = ruleFor(this.#rules, image.reference.repository);
     if (rule === undefined) {
       throw new AgentError(
@@ -81,11 +112,25 @@ export class RuleTrustPolicy implements TrustPolicy {
         },
       );
     }
-    const keyIds = requireSignatures(rule, findSignatures(rule, signatures, digestsOf(image)));
+    const findings = this.#find(rule, signed);
+    const keyIds = requireSignatures(rule, findings);
     // Only now, and only from bytes that hash to what was signed.
     const facts = checkImageBytes(image);
-    return { image: trustedImage(image, facts, rule, keyIds), facts };
+    return { image: { ...trustedImage(image, facts, rule, keyIds), ...signedAt(findings) }, facts };
   }
+
+  #find(rule: ResolvedRule, { image, signatures }: SignedImage): readonly SignatureFinding[] {
+    const context = { sigstore: this.#sigstore, time: this.#time?.() };
+    return findSignatures(rule, signatures, digestsOf(image), context);
+  }
+}
+
+/** The latest attested time of a signature that counted. */
+function signedAt(findings: readonly SignatureFinding[]): { readonly signedAtMs?: number } {
+  const times = findings.flatMap(({ result, signedAtMs }) =>
+    result === 'verified' && signedAtMs !== undefined ? [signedAtMs] : [],
+  );
+  return times.length === 0 ? {} : { signedAtMs: Math.max(...times) };
 }
 
 /** A signature may cover the index that the tag named, or the manifest in it: both lead to the same bytes by hashes. */

@@ -1,4 +1,4 @@
-import { addKnownBad, raiseFloor } from '../core/facts.ts';
+import { addKnownBad, raiseFloor, raiseSignedTime } from '../core/facts.ts';
 import type { Waiting } from '../core/control.ts';
 import { AgentError } from '../core/errors.ts';
 import { parseReference } from '../core/image-format/reference.ts';
@@ -166,7 +166,10 @@ export class Effects {
         `cannot write slot ${target.slot}: the image is ${judged.trusted.manifestDigest}, want ${target.digest ?? 'none'}`,
       );
     }
-    await this.#facts.change((facts) => ({ ...facts, installSequence: facts.installSequence + 1 }));
+    await this.#facts.change((facts) => ({
+      ...raiseSignedTime(facts, judged.trusted.signedAtMs),
+      installSequence: facts.installSequence + 1,
+    }));
     const patches = await findPatches(judged, memory.deployments, signal, this.#onFault);
     const fetch = new ImageFetch(
       { judged, patches },

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { KaonConfig } from '../../config/config.ts';
-import { imageConfigFile, loadConfig, readKeyFile } from '../../config/load-config.ts';
+import { imageConfigFile, loadConfig, readKeyFile, readTrustedRootFile } from '../../config/load-config.ts';
 import type { Reference } from '../../core/image-format/reference.ts';
 import { inspectImage } from '../../image/inspect-image.ts';
 import { openImageSource, type RegistryAccess } from '../../image/registry-access.ts';
@@ -97,11 +97,28 @@ async function judgementOf(invocation: Invocation<VerifyOptions>, reference: Ref
     return { policy: policyOfKeys(await readKeys(keys), reference), access: accessOf(invocation) };
   }
   const config = await loadConfig({ mainFile: configFile, imageFile: imageConfigFile });
-  const files = Object.entries(config.trust.keys).map(([name, { file }]) => ({ name, value: file }));
   return {
-    policy: policyOfRules(await readKeys(files), config.trust.rules),
+    policy: await policyOfConfig(config, () => invocation.io.clock.nowMs()),
     access: nodeAccess(accessOf(invocation), config, reference.registry),
   };
+}
+
+/** The trust policy of `config`, its files read now. */
+async function policyOfConfig({ trust }: KaonConfig, nowMs: () => number): ReturnType<typeof policyOfRules> {
+  const { trustedRoot, revoked, rules } = trust;
+  const keys = Object.entries(trust.keys).map(async ([id, { file, validity }]) => ({
+    id,
+    pem: await readKeyFile(file),
+    validity,
+  }));
+  return policyOfRules({
+    keys: await Promise.all(keys),
+    identities: Object.entries(trust.identities).map(([id, identity]) => ({ id, ...identity })),
+    revoked,
+    rules,
+    trustedRoot: trustedRoot === undefined ? undefined : await readTrustedRootFile(trustedRoot),
+    nowMs,
+  });
 }
 
 function readKeys(keys: readonly NamedValue[]) {

@@ -10,6 +10,7 @@ import type { ErrorReport } from '../../../agent/core/errors.ts';
 import { parseReference } from '../../../agent/core/image-format/reference.ts';
 import type { SignedImage, SlotService } from '../../../agent/core/ports.ts';
 import { makeSigner } from '../../fakes/signer.ts';
+import { EagerClock } from '../../fakes/eager-clock.ts';
 import { writerParts } from '../../fakes/writer-parts.ts';
 
 let folder: string;
@@ -57,7 +58,7 @@ trust: {keys: {release: {file: ${folder}/release.pub}}, rules: [{prefix: r.io/os
     config,
     fault,
     { ...parsed, ...options },
-    { ...writerParts, agentVersion: '1.0.0', onFault: () => undefined },
+    { ...writerParts, clock: new EagerClock(), agentVersion: '1.0.0', onFault: () => undefined },
   );
 }
 

@@ -22,9 +22,9 @@ describe('the configuration of an agent that has none', () => {
   });
 
   it('trusts no image and no controller, and names no device', async () => {
-    await expect(loadTrustPolicy(config.trust)).resolves.toBeDefined();
+    await expect(loadTrustPolicy(config.trust, () => ({ nowMs: 0, source: 'clock' }))).resolves.toBeDefined();
     await expect(loadTriggerKeys(config.triggers)).resolves.toEqual([]);
-    expect(config.trust).toEqual({ keys: {}, rules: [] });
+    expect(config.trust).toEqual({ keys: {}, identities: {}, trustedRoot: undefined, revoked: [], rules: [] });
     expect([config.slots.a.partitions, config.slots.b.partitions]).toEqual([{}, {}]);
   });
 

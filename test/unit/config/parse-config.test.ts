@@ -90,7 +90,7 @@ describe('the configuration', () => {
         b: { bootName: 'B', partitions: { root: { device: '/dev/b', kind: 'block', keep: false } } },
       },
       bootloader: { type: 'grub', environment: '/boot/grub/grubenv', shadow: undefined, dialect: 'kaon', tries: 4 },
-      trust: { keys: {}, rules: [] },
+      trust: { keys: {}, identities: {}, trustedRoot: undefined, revoked: [], rules: [] },
       registries: {},
       registriesConf: '/etc/containers/registries.conf',
       health: { deadlineMs: 600_000, checks: [] },
@@ -124,6 +124,7 @@ describe('the configuration', () => {
 
   const rule = { prefix: 'r.io/os', require: { keys: ['k'] } };
   const keys = { k: { file: '/k.pub' } };
+  const identities = { ci: { issuer: 'https://issuer.test', subject: 'ci@acme.io' } };
   it.each([
     ['node.compatble', 'x', 'node.compatble: this key is not known'],
     ['extra', 1, 'extra: this key is not known'],
@@ -153,6 +154,35 @@ describe('the configuration', () => {
       { keys, rules: [{ ...rule, require: { keys: ['k'], atLeast: 2 } }] },
       'trust.rules.0.require.atLeast: it is 2; want no more',
     ],
+    [
+      'trust',
+      { rules: [{ prefix: 'r.io/os', require: { identities: ['ci'] } }] },
+      'trust.rules.0.require.identities: it names "ci"; want an id under trust.identities',
+    ],
+    [
+      'trust',
+      { identities, rules: [{ prefix: 'r.io/os', require: { identities: ['ci'] } }] },
+      'want trust.trustedRoot',
+    ],
+    ['trust', { keys, rules: [{ ...rule, requireTransparencyLog: true }] }, 'want trust.trustedRoot'],
+    ['trust', { keys, identities: { k: identities.ci } }, 'trust.identities.k: a key has this id; want another'],
+    ['trust', { keys, rules: [{ ...rule, require: {} }] }, 'want at least one key or identity'],
+    [
+      'trust',
+      { keys, rules: [{ ...rule, require: { keys: ['k'], maxAge: '90d' } }] },
+      'trust.rules.0.require.maxAge: it is "90d"; want requireTransparencyLog: true beside it',
+    ],
+    [
+      'trust.keys.k',
+      { file: '/k', notBefore: '2026-01-01' },
+      'trust.keys.k.notBefore: it is "2026-01-01"; want a time',
+    ],
+    [
+      'trust.keys.k',
+      { file: '/k', notBefore: '2026-02-01T00:00:00Z', notAfter: '2026-02-01T00:00:00Z' },
+      'want a time after notBefore',
+    ],
+    ['trust.revoked', ['no spaces'], 'trust.revoked.0: it is "no spaces"; want an id, or sha256:'],
     ['trust', null, 'trust: it is null; want a map'],
     ['trust.nodeMayReplace', true, 'trust.nodeMayReplace: this key is not known'],
     ['registries', { 'https://r.io': {} }, 'registries.https://r.io: want host[:port]'],
@@ -237,6 +267,8 @@ describe("the image's configuration", () => {
   const image = {
     trust: {
       keys: { release: { file: '/usr/lib/kaon/keys/release.pub' } },
+      identities: { ci: { issuer: 'https://issuer.test', subject: 'ci@acme.io' } },
+      trustedRoot: '/usr/lib/kaon/trusted-root.json',
       rules: [{ prefix: 'r.io/os', require: { keys: ['release'] } }],
     },
     health: { deadline: '3m' },
@@ -261,8 +293,17 @@ describe("the image's configuration", () => {
     ['replaces its rule', { keys: { own }, rules: [ruleOf('r.io/os')] }],
     ['goes below its rule, where the longer prefix would win', { keys: { own }, rules: [ruleOf('r.io/os/gateway')] }],
     ['replaces its key', { keys: { release: own } }],
+    ['replaces its identity', { identities: { ci: { issuer: 'https://evil.test', subject: 'ci' } } }],
+    ['replaces its trusted root', { trustedRoot: '/etc/kaon/trusted-root.json' }],
   ])('is not weakened by a node that %s', (_name, trust) => {
     expect(problemsOf(() => parseAll(image, withTrust(trust)))).toHaveLength(1);
+  });
+
+  it('has what it revokes revoked, and what the node revokes besides', () => {
+    const revoking = { ...image, trust: { ...image.trust, revoked: ['release'] } };
+    const { trust } = parseAll(revoking, withTrust({ revoked: ['own'] }));
+    expect(trust.revoked).toEqual(['release', 'own']);
+    expect(parseAll(revoking, withTrust({ revoked: [] })).trust.revoked).toEqual(['release']);
   });
 
   it('keeps its rules when the node empties the list', () => {
@@ -273,7 +314,12 @@ describe("the image's configuration", () => {
     const open = { ...image, trust: { ...image.trust, nodeMayReplace: true } };
     const { trust } = parseAll(open, withTrust({ keys: { own }, rules: [ruleOf('r.io/os')] }));
     expect(trust.rules).toEqual([
-      { prefix: 'r.io/os', require: { keys: ['own'], atLeast: 1 }, isDowngradeAllowed: false },
+      {
+        prefix: 'r.io/os',
+        require: { keys: ['own'], identities: [], atLeast: 1, maxAgeMs: undefined },
+        isLogEntryRequired: false,
+        isDowngradeAllowed: false,
+      },
     ]);
   });
 });

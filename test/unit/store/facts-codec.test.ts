@@ -34,6 +34,13 @@ describe('a copy of the facts', () => {
     expect(decodeFacts(encodeFacts(odd, 7n))).toEqual({ kind: 'sound', sequence: 7n, data: facts });
   });
 
+  it('keeps the latest attested time, and is sound without one that is no time', () => {
+    const known = { ...facts, signedTimeMs: 1_780_000_000_000 };
+    expect(decodeFacts(encodeFacts(known, 7n))).toEqual({ kind: 'sound', sequence: 7n, data: known });
+    const odd = { ...facts, signedTimeMs: 'soon' } as unknown as FactsData;
+    expect(decodeFacts(encodeFacts(odd, 7n))).toEqual({ kind: 'sound', sequence: 7n, data: facts });
+  });
+
   it('has the layout that its head states', () => {
     const copy = Buffer.from(encodeFacts(facts, 0x0102030405060708n));
     expect(copy.byteLength).toBe(4096);

@@ -17,7 +17,9 @@ const [one, two, three, stranger] = [
 const keys = [trustKey('one', one), trustKey('two', two), trustKey('three', three), trustKey('alias', one)];
 
 function ruleOf(names: readonly string[], atLeast: number) {
-  return resolveRules(keys, [{ prefix: 'r.test', require: { keys: names, atLeast }, isDowngradeAllowed: false }])[0]!;
+  return resolveRules({ keys }, [
+    { prefix: 'r.test', require: { keys: names, atLeast }, isDowngradeAllowed: false },
+  ])[0]!;
 }
 
 function judge(evidence: readonly SignatureEvidence[], atLeast = 1, names = ['one', 'two', 'three']) {

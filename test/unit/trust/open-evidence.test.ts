@@ -15,7 +15,7 @@ const keys = signers.map((signer) => trustKey(signer.kind, signer));
 function judge(evidence: Parameters<typeof findSignatures>[1], atLeast = 1) {
   const names = keys.map(({ id }) => id);
   const rules = [{ prefix: 'r.test', require: { keys: names, atLeast }, isDowngradeAllowed: false }];
-  const rule = resolveRules(keys, rules)[0]!;
+  const rule = resolveRules({ keys }, rules)[0]!;
   return requireSignatures(rule, findSignatures(rule, evidence, [digest]));
 }
 

@@ -13,7 +13,7 @@ const rule = (prefix: string, names: readonly string[] = ['one'], atLeast = 1): 
 const prefixFor = (prefixes: readonly string[], repository: string) =>
   ruleFor(
     resolveRules(
-      keys,
+      { keys },
       prefixes.map((prefix) => rule(prefix)),
     ),
     repository,
@@ -55,7 +55,7 @@ describe('the rule for a repository', () => {
 
 describe('a rule', () => {
   it('has each key once, however many names it has', () => {
-    const [resolved] = resolveRules(keys, [rule('r.test', ['one', 'two', 'one-again', 'one'], 2)]);
+    const [resolved] = resolveRules({ keys }, [rule('r.test', ['one', 'two', 'one-again', 'one'], 2)]);
     expect(resolved?.keys.map(({ fingerprint }) => fingerprint)).toEqual([one.fingerprint, two.fingerprint]);
   });
 
@@ -72,7 +72,7 @@ describe('a rule', () => {
     ['wants two, and names one key twice', rule('r.test', ['one', 'one'], 2)],
     ['wants two, and names one key by two names', rule('r.test', ['one', 'one-again'], 2)],
   ])('is refused when it %s', (_what, wrong) => {
-    const resolving = () => resolveRules(keys, [rule('other.test'), wrong]);
+    const resolving = () => resolveRules({ keys }, [rule('other.test'), wrong]);
     expect(codeOf(resolving)).toBe('config-invalid');
     expect(resolving).toThrow(/trust\.rules\.1 \(r\.test\)/);
   });
