@@ -10,7 +10,13 @@ const from = z
   .max(4096);
 
 /** `POST /v1/updates`. */
-export const updateBody = z.strictObject({ image, from: from.optional(), until: until.default('committed') });
+export const updateBody = z.strictObject({
+  image,
+  from: from.optional(),
+  until: until.default('committed'),
+  /** Lets it go below the rollback floor. */
+  downgradeReason: z.string().trim().min(1).max(256).optional(),
+});
 
 /** `POST /v1/plans`. */
 export const planBody = z.strictObject({ image, from: from.optional() });

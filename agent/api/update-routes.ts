@@ -25,9 +25,10 @@ export function addUpdateRoutes(app: FastifyInstance, control: AgentControl): vo
   });
 
   app.post('/v1/updates', async (request, reply) => {
-    const { image, from, until } = parseRequest(updateBody, request.body, 'body');
+    const { image, from, until, downgradeReason } = parseRequest(updateBody, request.body, 'body');
     const key = keyOf(request.headers['idempotency-key']);
-    const accepted = await control.startUpdate({ image, from, until, requestedBy: 'operator' }, key);
+    const why = downgradeReason === undefined ? {} : { downgradeReason };
+    const accepted = await control.startUpdate({ image, from, until, requestedBy: 'operator', ...why }, key);
     return reply.code(202).header('location', `/v1/updates/${accepted.updateId}`).send(accepted);
   });
 

@@ -29,6 +29,8 @@ export interface UpdateAsk {
   readonly image: string;
   readonly from: string | undefined;
   readonly until: 'staged' | 'activated' | 'committed';
+  /** Lets it go below the rollback floor. */
+  readonly downgradeReason?: string | undefined;
 }
 
 /**
@@ -71,8 +73,13 @@ export class ApiClient {
     return parse(answer, answers.planSchema, '/v1/plans');
   }
 
-  async startUpdate({ image, from, until }: UpdateAsk, idempotencyKey: string) {
-    const body = { image, until, ...(from === undefined ? {} : { from }) };
+  async startUpdate({ image, from, until, downgradeReason }: UpdateAsk, idempotencyKey: string) {
+    const body = {
+      image,
+      until,
+      ...(from === undefined ? {} : { from }),
+      ...(downgradeReason === undefined ? {} : { downgradeReason }),
+    };
     return this.#post('/v1/updates', body, answers.acceptedSchema, { 'idempotency-key': idempotencyKey });
   }
 

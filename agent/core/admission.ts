@@ -1,7 +1,7 @@
 import type { ErrorReport } from './errors.ts';
 import type { FactsData } from './facts.ts';
 import type { Deployment, NodeBoot, PayloadBudget, TrustedImage } from './ports.ts';
-import type { SlotName } from './update-state.ts';
+import type { SlotName, UpdateRequest } from './update-state.ts';
 
 /** What this node is, as far as images care. */
 export interface NodeIdentity {
@@ -71,6 +71,11 @@ export function identityBlockers(
     });
   }
   return blockers;
+}
+
+/** What of `blockers` stands in the way of `update`: an operator may have let it go below the rollback floor. */
+export function blockersOf(update: UpdateRequest, blockers: readonly ErrorReport[]): readonly ErrorReport[] {
+  return update.downgradeReason === undefined ? blockers : blockers.filter(({ code }) => code !== 'downgrade-refused');
 }
 
 function factsBlockers(image: TrustedImage, facts: { data: FactsData; isLost: boolean }): ErrorReport[] {

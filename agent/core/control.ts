@@ -128,6 +128,8 @@ export interface UpdateInput {
   readonly from: string | undefined;
   readonly until: Until;
   readonly requestedBy: 'operator' | 'trigger';
+  /** Why it may go below the rollback floor; absent: it may not. */
+  readonly downgradeReason?: string;
 }
 
 /** An accepted request. */

@@ -20,6 +20,8 @@ export interface UpdateRequest {
   readonly requestedBy: 'operator' | 'trigger';
   /** An operator lets it fetch over a metered link whatever it needs. */
   readonly isMeteredAllowed?: boolean;
+  /** Why an operator lets it go below the rollback floor, in an emergency; absent: it may not. */
+  readonly downgradeReason?: string;
 }
 
 /** What an update puts into a slot. */

@@ -49,6 +49,7 @@ export const requestSchema: z.ZodType<UpdateRequest> = z.looseObject({
   requestedAtMs: timeMs,
   requestedBy: z.enum(['operator', 'trigger']).catch('operator'),
   isMeteredAllowed: z.exactOptional(z.boolean()),
+  downgradeReason: z.exactOptional(z.string()),
 });
 
 /** Reads how an update ended; an unknown code becomes `internal`. */

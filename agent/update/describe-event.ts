@@ -28,6 +28,7 @@ export function describeEvent(
       ...(slot === undefined ? {} : { slot }),
       ...(moved === undefined ? {} : { moved }),
       ...(update === undefined ? {} : { image: update.image }),
+      ...(update?.downgradeReason === undefined ? {} : { downgradeReason: update.downgradeReason }),
       ...(after.phase === 'idle' && after.last?.code !== undefined ? { code: after.last.code } : {}),
     },
   };
@@ -45,7 +46,11 @@ function sentence(before: UpdateState, event: UpdateEvent, after: UpdateState): 
   }
   switch (after.phase) {
     case 'preparing':
-      return `an update to ${after.update.image} was asked for`;
+      return `an update to ${after.update.image} was asked for${
+        after.update.downgradeReason === undefined
+          ? ''
+          : `, below the rollback floor if need be, as an operator says: ${after.update.downgradeReason}`
+      }`;
     case 'writing':
       return `the image is verified; writing slot ${after.target.slot}`;
     case 'staged':

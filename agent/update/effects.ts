@@ -1,3 +1,4 @@
+import { blockersOf } from '../core/admission.ts';
 import { addKnownBad, raiseFloor, raiseSignedTime } from '../core/facts.ts';
 import type { Waiting } from '../core/control.ts';
 import { AgentError } from '../core/errors.ts';
@@ -148,7 +149,7 @@ export class Effects {
     if (judged.isAlreadyRunning) {
       return { event: { type: 'found-running', digest: judged.trusted.manifestDigest, atMs: this.#now() } };
     }
-    const [blocker] = judged.blockers;
+    const [blocker] = blockersOf(update, judged.blockers);
     if (blocker !== undefined) throw new AgentError(blocker.code, blocker.message);
     await this.#metered.admit(update, leastNeed(judged));
     return { event: { type: 'prepared', target: targetOf(judged), atMs: this.#now() } };
@@ -158,7 +159,7 @@ export class Effects {
     const { update, target } = state;
     await this.#metered.admitAgain(update);
     const judged = await this.#judge.judge(pinned(update.image, target), update.from, memory.deployments, signal);
-    const blocker = judged.blockers[0];
+    const [blocker] = blockersOf(update, judged.blockers);
     if (blocker !== undefined) throw new AgentError(blocker.code, blocker.message);
     if (judged.trusted.manifestDigest !== target.digest) {
       throw new AgentError(

@@ -122,8 +122,9 @@ export class ScriptedControl implements AgentControl {
   }
 
   async startUpdate(input: UpdateInput, idempotencyKey: string | undefined): Promise<Accepted> {
+    const why = input.downgradeReason === undefined ? '' : ` below the floor: ${input.downgradeReason}`;
     this.#ask(
-      `update ${input.image} ${input.from ?? 'registry'} ${input.until} ${input.requestedBy} ${idempotencyKey ?? 'no key'}`,
+      `update ${input.image} ${input.from ?? 'registry'} ${input.until} ${input.requestedBy} ${idempotencyKey ?? 'no key'}${why}`,
     );
     const id = `u-${this.#updates.length + 1}`;
     const { image, from, until, requestedBy } = input;

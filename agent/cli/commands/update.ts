@@ -10,6 +10,7 @@ interface UpdateOptions {
   readonly from?: string;
   readonly detach?: boolean;
   readonly until?: 'staged' | 'activated' | 'committed';
+  readonly allowDowngrade?: string;
 }
 
 const fromText = 'read the image from oci:DIR[:NAME] or oci-archive:FILE[:NAME] on the node';
@@ -52,6 +53,7 @@ function addUpdate(program: Command, context: CliContext): void {
   })
     .option('--from <source>', fromText, offlineSource)
     .option('--detach', detachText)
+    .option('--allow-downgrade <reason>', 'let it go below the rollback floor, in an emergency; the reason is recorded')
     .addOption(
       new Option('--until <phase>', 'how far it goes by itself')
         .choices(['staged', 'activated', 'committed'])
@@ -85,7 +87,8 @@ function addRollback(program: Command, context: CliContext): void {
 }
 
 function startUpdate(invocation: Invocation<UpdateOptions>, until: 'staged' | 'activated' | 'committed') {
-  const ask = { image: invocation.argument(0), from: invocation.options.from, until };
+  const { from, allowDowngrade: downgradeReason } = invocation.options;
+  const ask = { image: invocation.argument(0), from, until, downgradeReason };
   return start(invocation, until, (api, key) => api.startUpdate(ask, key));
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { compareVersions, isAlreadyRunning, preflight } from '../../../agent/core/admission.ts';
+import { blockersOf, compareVersions, isAlreadyRunning, preflight } from '../../../agent/core/admission.ts';
 import {
   addKnownBad,
   clearKnownBad,
@@ -76,6 +76,27 @@ describe('the preflight', () => {
     expect(codes({ facts })).toEqual(['downgrade-refused']);
     expect(codes({ facts, image: { isDowngradeAllowed: true } })).toEqual([]);
     expect(codes({ facts: raiseFloor(emptyFacts, 5) })).toEqual([]);
+  });
+
+  it('lets nothing but the floor be passed over by an operator, and only for the update that says so', () => {
+    const update = {
+      id: 'u',
+      kind: 'install',
+      image: 'r.io/os:v1',
+      from: undefined,
+      until: 'staged',
+      requestedAtMs: 0,
+      requestedBy: 'operator',
+    } as const;
+    const blockers = (['known-bad', 'downgrade-refused', 'image-incompatible'] as const).map((code) => ({
+      code,
+      message: code,
+    }));
+    expect(blockersOf(update, blockers)).toEqual(blockers);
+    expect(blockersOf({ ...update, downgradeReason: 'x' }, blockers).map(({ code }) => code)).toEqual([
+      'known-bad',
+      'image-incompatible',
+    ]);
   });
 
   it('starts nothing while the facts are lost', () => {

@@ -387,6 +387,23 @@ describe('a plan', () => {
     expect((await agent.control.plan(wanted('v1'), never)).blockers).toMatchObject([{ code: 'downgrade-refused' }]);
   });
 
+  it('does not keep an update back where an operator says why it goes below the floor, which the events tell', async () => {
+    const node = nodeWith();
+    node.registry.push(testImage('v2', { rollbackIndex: 5 }));
+    node.registry.push(testImage('v1', { rollbackIndex: 4 }));
+    const agent = await node.install('v2');
+    await agent.control.startUpdate(wanted('v1', 'staged'), undefined);
+    await agent.run();
+    expect(agent.phase).toBe('idle');
+    const reason = 'v2 breaks the modems';
+    await agent.control.startUpdate({ ...wanted('v1', 'staged'), downgradeReason: reason }, undefined);
+    await agent.run();
+    expect(agent.phase).toBe('staged');
+    const told = (await node.journal.events(0, 1000)).filter(({ message }) => message.includes(reason));
+    expect(told.map(({ kind }) => kind)).toContain('update-requested');
+    expect((await agent.control.status()).rollbackFloor).toBe(5);
+  });
+
   it('names a booted slot that is no fallback', async () => {
     const node = nodeWith('v2');
     const agent = await node.startAgent();
