@@ -12,6 +12,17 @@ const deployment = z.object({
   image: z.string(),
   version: z.string().optional(),
   rollbackIndex: z.number(),
+  rule: z.string().optional(),
+  keyIds: z.array(z.string()).readonly().optional(),
+  provenance: z
+    .object({
+      builderId: z.string(),
+      sourceRepository: z.string(),
+      sourceRef: z.string().optional(),
+      sourceCommit: z.string().optional(),
+      signerId: z.string(),
+    })
+    .optional(),
   updateId: z.string(),
   writtenAt: z.string(),
   committedAt: z.string().optional(),

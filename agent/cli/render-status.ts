@@ -46,12 +46,24 @@ export function renderStatus(status: StatusAnswer): string {
   return [
     pairs,
     status.slots.length === 0 ? '' : `\n${renderSlots(status.slots)}`,
+    ...listText('trusted', status.slots.flatMap(trustText)),
     ...listText('waiting for', status.waitingFor.map(waitingText)),
     ...listText(
       'degraded',
       status.degraded.map(({ message, code }) => `${message} (${code})`),
     ),
   ].join('');
+}
+
+/** Whose word each slot's image is taken by. */
+function trustText({ name, deployment }: SlotAnswer): readonly string[] {
+  if (deployment?.keyIds === undefined || deployment.keyIds.length === 0) return [];
+  const { keyIds, rule, provenance } = deployment;
+  const by = `slot ${name}: signed with ${keyIds.join(', ')}${rule === undefined ? '' : ` (rule ${rule})`}`;
+  if (provenance === undefined) return [by];
+  const { builderId, sourceRepository, sourceRef, sourceCommit, signerId } = provenance;
+  const source = [sourceRepository, sourceRef, sourceCommit].filter((part) => part !== undefined).join(' ');
+  return [`${by}; built by ${builderId} from ${source}, as ${signerId} vouches`];
 }
 
 function hostText({ host }: StatusAnswer): string | undefined {

@@ -142,6 +142,20 @@ export interface TrustRuleConfig {
   /** Whether a signature by a key counts only with an entry of a transparency log. */
   readonly isLogEntryRequired: boolean;
   readonly isDowngradeAllowed: boolean;
+  /** How images must have been built, and who may vouch for that; `undefined`: however. */
+  readonly provenance: ProvenanceConfig | undefined;
+}
+
+/** What provenance must say, and by whom. All texts are compared exactly. */
+export interface ProvenanceConfig {
+  readonly keys: readonly string[];
+  readonly identities: readonly string[];
+  readonly builderId: string;
+  readonly buildType: string;
+  readonly sourceRepository: string;
+  readonly sourceRef: string | undefined;
+  /** External parameters by their path; any that is not here is refused. */
+  readonly parameters: Readonly<Record<string, string>>;
 }
 
 /** How one registry is reached. */

@@ -24,6 +24,28 @@ const require = z
   })
   .transform(({ maxAge, ...rest }) => ({ ...rest, maxAgeMs: maxAge }));
 
+const exactText = z.string('want text').min(1, 'want some text').max(1024, 'want at most 1024 characters');
+
+const provenance = z
+  .strictObject({
+    keys: ids('key'),
+    identities: ids('identity'),
+    builder: exactText,
+    buildType: exactText,
+    source: z.strictObject({ repository: exactText, ref: optional(exactText) }),
+    parameters: z
+      .record(z.string().max(256), z.string('want text; put numbers in quotes').max(1024), 'want a map')
+      .refine((map) => Object.keys(map).length <= 64, 'want at most 64 parameters')
+      .default({}),
+  })
+  .refine(({ keys, identities }) => keys.length + identities.length > 0, 'want at least one key or identity')
+  .transform(({ builder, source, ...rest }) => ({
+    ...rest,
+    builderId: builder,
+    sourceRepository: source.repository,
+    sourceRef: source.ref,
+  }));
+
 const rule = z
   .strictObject({
     prefix: text.regex(
@@ -32,6 +54,7 @@ const rule = z
     ),
     require,
     requireTransparencyLog: yesOrNo(false),
+    requireProvenance: optional(provenance),
     allowDowngrade: yesOrNo(false),
   })
   .refine(
@@ -42,11 +65,12 @@ const rule = z
       message: 'want requireTransparencyLog: true beside it, as nothing else attests when a key signed',
     },
   )
-  .transform(({ prefix, require: wanted, requireTransparencyLog, allowDowngrade }) => ({
+  .transform(({ prefix, require: wanted, requireTransparencyLog, requireProvenance, allowDowngrade }) => ({
     prefix,
     require: wanted,
     isLogEntryRequired: requireTransparencyLog,
     isDowngradeAllowed: allowDowngrade,
+    provenance: requireProvenance,
   }));
 
 const key = z
@@ -60,8 +84,6 @@ const key = z
     validity:
       notBefore === undefined && notAfter === undefined ? undefined : { notBeforeMs: notBefore, notAfterMs: notAfter },
   }));
-
-const exactText = z.string('want text').min(1, 'want some text').max(1024, 'want at most 1024 characters');
 
 /** The trust policy. */
 export const trustSchema = z.strictObject({

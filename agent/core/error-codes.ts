@@ -35,6 +35,8 @@ export type AgentErrorCode =
   | 'signature-missing'
   /** A signature does not verify, or can't be read. */
   | 'signature-invalid'
+  /** Nothing verified says that the image was built as its rule wants. */
+  | 'provenance-untrusted'
   /** A valid signature of another image was found in place of this image's. */
   | 'signature-mismatch'
   /** Signatures were found, but not enough of them by keys that the rule names. */

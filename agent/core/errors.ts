@@ -42,6 +42,7 @@ export const errorTable = {
   'signature-invalid': row(422, 65, false, 'A signature of the image does not verify', 'Sign the image again with the key that the rule names.'),
   'signature-mismatch': row(422, 65, false, 'The signature belongs to another image', 'Sign this digest; somebody may have copied a signature.'),
   'signer-untrusted': row(422, 65, false, 'The image is not signed by enough trusted keys', 'Sign with the keys of the rule, or add the key to the rule.'),
+  'provenance-untrusted': row(422, 65, false, 'Nobody trusted says that the image was built as its rule wants', 'See kaonctl trust explain; correct the build, or requireProvenance of the rule.'),
   'registry-unreachable': row(502, 69, true, 'The registry does not answer', 'Check the network and the registry; kaon tries again by itself.'),
   'registry-unauthorized': row(502, 77, false, 'The registry refuses the credentials', 'Correct the credentials in registries.<host>.authFile.'),
   'registry-rate-limited': row(502, 75, true, 'The registry asks to come back later', 'Wait; kaon tries again by itself.'),

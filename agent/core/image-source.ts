@@ -20,18 +20,26 @@ export interface SigstoreBundle {
   readonly source: string;
 }
 
-/** One signature as it was found beside an image, nothing in it verified. */
-export type SignatureEvidence = SimpleSignature | SigstoreBundle;
+/** A DSSE envelope with its signatures, as cosign 1 and 2 keep attestations. */
+export interface AttestationEnvelope {
+  /** The exact bytes of its JSON. */
+  readonly envelope: Uint8Array;
+  /** Where it was found, for people. */
+  readonly source: string;
+}
+
+/** One signature or attestation as it was found beside an image, nothing in it verified. */
+export type SignatureEvidence = SimpleSignature | SigstoreBundle | AttestationEnvelope;
 
 /** What is carried as evidence of one image, over all kinds of it. */
 export const evidenceLimits = {
   /** Of each kind beside each digest. */
   tried: 64,
   /** In all: each kind beside an index and beside its manifest. */
-  count: 256,
-  /** Of one payload or bundle. */
+  count: 384,
+  /** Of one payload, bundle or envelope. */
   itemBytes: 1024 * 1024,
-  /** Of all payloads and bundles. */
+  /** Of all of them. */
   totalBytes: 8 * 1024 * 1024,
 } as const;
 
@@ -50,7 +58,7 @@ export interface ResolvedImage {
 export interface ImageSource {
   /** Resolves the tag or digest once; whoever fetches later does so by these digests. */
   resolve(reference: Reference, signal: AbortSignal): Promise<ResolvedImage>;
-  /** The signatures stored beside the image; an empty list when there are none. */
+  /** The signatures and attestations stored beside the image; an empty list when there are none. */
   signatures(image: ResolvedImage, signal: AbortSignal): Promise<readonly SignatureEvidence[]>;
   /**
    * Patches beside the image that lead from the one with the manifest `base`, at most one a partition; an empty list when

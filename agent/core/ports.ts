@@ -12,7 +12,7 @@ import type { ErrorCode, ErrorReport } from './errors.ts';
 import type { FactsData } from './facts.ts';
 import type { BootRecord, Deployment, EventRecord, RollbackRecord, Transfer, UpdateRecord } from './records.ts';
 import type { ResolvedImage, SignatureEvidence } from './image-source.ts';
-import type { EvidenceItem, Outcome, SlotName, UpdateRequest, UpdateState } from './update-state.ts';
+import type { Provenance, EvidenceItem, Outcome, SlotName, UpdateRequest, UpdateState } from './update-state.ts';
 
 export type { Bootloader, BootStatus, SlotBootState } from '../../bootloader/bootloader.ts';
 export type {
@@ -23,7 +23,9 @@ export type {
   WriteProgress,
   WrittenSlot,
 } from '../../partitions/slot-writer.ts';
+export type { Provenance } from './update-state.ts';
 export type {
+  AttestationEnvelope,
   ImageSource,
   ImageSourceFactory,
   ResolvedImage,
@@ -83,6 +85,8 @@ export interface TrustedImage {
   readonly boot?: TrustedBoot | undefined;
   /** The latest time that a log or a timestamp authority attests in a signature that counted, if one does. */
   readonly signedAtMs?: number | undefined;
+  /** How it was built, where its rule wants that proven. */
+  readonly provenance?: Provenance | undefined;
 }
 
 /** The trust policy. Throws `trust-rule-missing`, `signature-…`, `signer-untrusted`, `manifest-invalid`. */
@@ -181,14 +185,6 @@ export interface WrittenRecords {
   remove(slot: SlotName): Promise<void>;
   /** Durable when it resolves; all of it or nothing. */
   save(slot: SlotName, written: WrittenSlot): Promise<void>;
-}
-
-/** The latest attested time of a signature that this process verified: it is no earlier than that. */
-export interface SignedTime {
-  /** In epoch milliseconds; `undefined` where there was none. */
-  readonly latestMs: number | undefined;
-  /** Durable when it resolves; a time before the latest changes nothing. */
-  raise(atMs: number): Promise<void>;
 }
 
 /** What changes together, durably, or not at all. */

@@ -1,4 +1,4 @@
-import type { EvidenceItem, Outcome, RollbackReason, SlotName, UpdateRequest } from './update-state.ts';
+import type { EvidenceItem, Outcome, Provenance, RollbackReason, SlotName, UpdateRequest } from './update-state.ts';
 
 /** An image that was installed in a slot. */
 export interface Deployment {
@@ -9,6 +9,8 @@ export interface Deployment {
   readonly rollbackIndex: number;
   readonly keyIds: readonly string[];
   readonly rule: string | undefined;
+  /** How it was built, where its rule wanted that proven. */
+  readonly provenance?: Provenance | undefined;
   readonly updateId: string;
   readonly writtenAtMs: number;
   /** When it last passed a trial; `undefined` while it never did. */

@@ -24,6 +24,18 @@ export interface UpdateRequest {
   readonly downgradeReason?: string;
 }
 
+/** How an image was built, each fact verified (SLSA provenance v1). */
+export interface Provenance {
+  readonly builderId: string;
+  readonly buildType: string;
+  readonly sourceRepository: string;
+  readonly sourceRef: string | undefined;
+  /** The commit that the builder resolved the source to, where it says so. */
+  readonly sourceCommit: string | undefined;
+  /** The id of the key or identity that vouches for it. */
+  readonly signerId: string;
+}
+
 /** What an update puts into a slot. */
 export interface Target {
   readonly slot: SlotName;
@@ -38,6 +50,8 @@ export interface Target {
   /** Trust facts for the deployment's record. */
   readonly keyIds: readonly string[];
   readonly rule: string | undefined;
+  /** How it was built, where its rule wants that proven. */
+  readonly provenance?: Provenance | undefined;
 }
 
 /** Why an update goes back. */

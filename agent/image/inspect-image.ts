@@ -8,7 +8,7 @@ import {
 } from '../core/image-format/image-config.ts';
 import { parseManifest } from '../core/image-format/manifest.ts';
 import type { Reference } from '../core/image-format/reference.ts';
-import type { ImageSource } from '../core/ports.ts';
+import type { ImageSource, SignatureEvidence } from '../core/ports.ts';
 
 /** What an image says of itself. Nothing of it is verified but the digests. */
 export interface InspectedImage {
@@ -41,7 +41,12 @@ export async function inspectImage(
     boot: config.boot && bootOf(manifest, config.boot),
     signatures: signatures.map((one) => ({
       source: one.source,
-      payloadBytes: ('bundle' in one ? one.bundle : one.payload).byteLength,
+      payloadBytes: documentOf(one).byteLength,
     })),
   };
+}
+
+function documentOf(found: SignatureEvidence): Uint8Array {
+  if ('bundle' in found) return found.bundle;
+  return 'envelope' in found ? found.envelope : found.payload;
 }

@@ -13,13 +13,14 @@ import { openLayoutFiles } from './layout-source.ts';
 import type { OfflineLocation } from './offline-location.ts';
 import type { RegistryPusher } from './registry-pusher.ts';
 import { parseReferrers, referrersTag } from './referrers.ts';
-import { signatureTag } from './signature-store.ts';
+import { attestationTag, signatureTag } from './signature-store.ts';
 import { verifyDigest } from './image-store.ts';
 
 /** What a copy did. */
 export interface CopiedImage {
   /** Of the manifest or index that was named. */
   readonly digest: string;
+  /** Tags of signatures and attestations. */
   readonly signatureTags: readonly string[];
   /** Digests of the manifests that refer to what was copied, patches among them. */
   readonly referrers: readonly string[];
@@ -125,7 +126,7 @@ export async function copyImage(
       if (list !== undefined) referrers.push(...(await copy.copyReferrers(list.bytes, subject)));
     }
     const signatureTags: string[] = [];
-    for (const tag of copy.manifestDigests.map(signatureTag)) {
+    for (const tag of copy.manifestDigests.flatMap((one) => [signatureTag(one), attestationTag(one)])) {
       const signatures = tag === undefined ? undefined : await store.tagged(tag, signal);
       if (tag === undefined || signatures === undefined) continue;
       await copy.copyManifest(signatures.bytes, tag);

@@ -3,7 +3,7 @@ import { AgentError } from '../core/errors.ts';
 import { isDigest } from '../core/image-format/digest.ts';
 import { manifestLimits, parseJson, parseShape } from '../core/image-format/manifest.ts';
 import { evidenceLimits } from '../core/image-source.ts';
-import type { ResolvedImage, SignatureEvidence, SimpleSignature } from '../core/ports.ts';
+import type { AttestationEnvelope, ResolvedImage, SignatureEvidence, SimpleSignature } from '../core/ports.ts';
 import { bundlesAt } from './bundle-store.ts';
 import { EvidenceReader } from './evidence-reader.ts';
 import type { ImageStore } from './image-store.ts';
@@ -16,9 +16,21 @@ export const signatureAnnotation = 'dev.cosignproject.cosign/signature';
 /** Bounds on the manifest at a tag of signatures. */
 const signatureLimits = { listed: 1000, signatureChars: 16 * 1024 } as const;
 
+/** Media type of a layer that holds a DSSE envelope, as cosign attaches attestations. */
+const envelopeMediaType = 'application/vnd.dsse.envelope.v1+json';
+
 /** The tag of an image's signatures (cosign, "Signature Specification"). A tag can't hold a sha512 digest: `undefined`. */
 export function signatureTag(digest: string): string | undefined {
-  return digest.startsWith('sha256:') ? `${digest.replace(':', '-')}.sig` : undefined;
+  return tagBeside(digest, 'sig');
+}
+
+/** The tag of an image's attestations, as cosign 1 and 2 attach them. */
+export function attestationTag(digest: string): string | undefined {
+  return tagBeside(digest, 'att');
+}
+
+function tagBeside(digest: string, ending: string): string | undefined {
+  return digest.startsWith('sha256:') ? `${digest.replace(':', '-')}.${ending}` : undefined;
 }
 
 const manifestSchema = z.object({
@@ -34,30 +46,43 @@ const layerSchema = z.object({
   annotations: z.object({ [signatureAnnotation]: z.string().min(1).max(signatureLimits.signatureChars) }),
 });
 
-function isSignatureLayer(layer: unknown): boolean {
-  return typeof layer === 'object' && layer !== null && 'mediaType' in layer && layer.mediaType === signatureMediaType;
+const envelopeLayerSchema = layerSchema.omit({ annotations: true }).extend({ mediaType: z.literal(envelopeMediaType) });
+
+function hasMediaType(layer: unknown, mediaType: string): boolean {
+  return typeof layer === 'object' && layer !== null && 'mediaType' in layer && layer.mediaType === mediaType;
 }
 
-async function readLayer(reader: EvidenceReader, layer: unknown, source: string): Promise<SimpleSignature> {
+async function readSignature(reader: EvidenceReader, layer: unknown, source: string): Promise<SimpleSignature> {
   const { digest, size, annotations } = parseShape(layerSchema, layer, source);
   const payload = await reader.blob(digest, size, source);
   return { payload, signature: annotations[signatureAnnotation], source };
 }
 
-async function signaturesAt(reader: EvidenceReader, tag: string): Promise<readonly SimpleSignature[]> {
+async function readEnvelope(reader: EvidenceReader, layer: unknown, source: string): Promise<AttestationEnvelope> {
+  const { digest, size } = parseShape(envelopeLayerSchema, layer, source);
+  return { envelope: await reader.blob(digest, size, source), source };
+}
+
+/** What the layers of `mediaType` in the manifest at `tag` hold, each read by `read`. */
+async function layersAt<T>(
+  reader: EvidenceReader,
+  tag: string | undefined,
+  [mediaType, what]: readonly [mediaType: string, what: string],
+  read: (reader: EvidenceReader, layer: unknown, source: string) => Promise<T>,
+): Promise<readonly T[]> {
   const { store, signal } = reader;
-  const found: SimpleSignature[] = [];
-  const stored = await store.tagged(tag, signal);
+  const found: T[] = [];
+  const stored = tag === undefined ? undefined : await store.tagged(tag, signal);
   if (stored === undefined) return found;
-  const source = `${store.location}:${tag}`;
+  const source = `${store.location}:${tag ?? ''}`;
   await reader.attempt(async () => {
-    const what = `the signatures at ${source}`;
-    const manifest = parseShape(manifestSchema, parseJson(stored.bytes, what, manifestLimits.manifestBytes), what);
-    // Signers append: of too many signatures the last ones are by the keys in use now.
-    const layers = manifest.layers.filter(isSignatureLayer).slice(-evidenceLimits.tried);
+    const all = `the ${what}s at ${source}`;
+    const manifest = parseShape(manifestSchema, parseJson(stored.bytes, all, manifestLimits.manifestBytes), all);
+    // Signers append: of too many the last ones are by the keys in use now.
+    const layers = manifest.layers.filter((layer) => hasMediaType(layer, mediaType)).slice(-evidenceLimits.tried);
     for (const [number, layer] of layers.entries()) {
       await reader.attempt(async () => {
-        found.push(await readLayer(reader, layer, `signature ${number + 1} at ${source}`));
+        found.push(await read(reader, layer, `${what} ${number + 1} at ${source}`));
       });
     }
   });
@@ -65,7 +90,7 @@ async function signaturesAt(reader: EvidenceReader, tag: string): Promise<readon
 }
 
 /**
- * The signatures stored beside `image`, in cosign's layout and as Sigstore bundles: those of what the reference resolved
+ * The signatures and attestations stored beside `image`, in cosign's layout and as Sigstore bundles: those of what the reference resolved
  * to, and those of its manifest. Malformed ones are passed over as long as there are others; when there are no
  * others, rejects with `signature-invalid` rather than calling the image unsigned. A store that fails rejects.
  */
@@ -77,9 +102,9 @@ export async function collectSignatures(
   const found: SignatureEvidence[] = [];
   const reader = new EvidenceReader(store, signal);
   for (const digest of new Set([image.resolvedDigest, image.manifestDigest])) {
-    const tag = signatureTag(digest);
-    if (tag !== undefined) found.push(...(await signaturesAt(reader, tag)));
+    found.push(...(await layersAt(reader, signatureTag(digest), [signatureMediaType, 'signature'], readSignature)));
     found.push(...(await bundlesAt(reader, digest)));
+    found.push(...(await layersAt(reader, attestationTag(digest), [envelopeMediaType, 'attestation'], readEnvelope)));
   }
   const problem = reader.problems[0];
   if (found.length > 0 || problem === undefined) return found;

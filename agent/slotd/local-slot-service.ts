@@ -18,11 +18,11 @@ import type {
   Rebooter,
   RebootPurpose,
   SignedImage,
-  SignedTime,
   SlotService,
   TrustedImage,
   WrittenRecords,
 } from '../core/ports.ts';
+import type { SignedTime } from '../core/signed-time.ts';
 import type { SlotName } from '../core/update-state.ts';
 
 import type { BootPayloads } from './boot-payloads.ts';

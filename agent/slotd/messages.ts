@@ -19,6 +19,7 @@ const source = z.string().max(1024);
 const evidence = z.union([
   z.strictObject({ payload: base64, signature: z.string().max(16_384), source }),
   z.strictObject({ bundle: base64, source }),
+  z.strictObject({ envelope: base64, source }),
 ]);
 
 const signedImage = z.strictObject({
@@ -170,15 +171,17 @@ function bytes(text: string): Uint8Array {
 
 function encodeEvidence(found: SignatureEvidence): z.infer<typeof evidence> {
   const { source } = found;
-  return 'bundle' in found
-    ? { bundle: text(found.bundle), source }
+  if ('bundle' in found) return { bundle: text(found.bundle), source };
+  return 'envelope' in found
+    ? { envelope: text(found.envelope), source }
     : { payload: text(found.payload), signature: found.signature, source };
 }
 
 function decodeEvidence(raw: z.infer<typeof evidence>): SignatureEvidence {
   const { source } = raw;
-  return 'bundle' in raw
-    ? { bundle: bytes(raw.bundle), source }
+  if ('bundle' in raw) return { bundle: bytes(raw.bundle), source };
+  return 'envelope' in raw
+    ? { envelope: bytes(raw.envelope), source }
     : { payload: bytes(raw.payload), signature: raw.signature, source };
 }
 

@@ -4,7 +4,14 @@
 import { z } from 'zod';
 import type { BootRecord, Deployment, EventRecord, RollbackRecord, Transfer, UpdateRecord } from '../core/ports.ts';
 import type { Outcome, UpdateRequest } from '../core/update-state.ts';
-import { decodeDocument, evidenceSchema, outcomeSchema, requestSchema, rollbackReasonSchema } from './state-codec.ts';
+import {
+  decodeDocument,
+  evidenceSchema,
+  outcomeSchema,
+  provenanceSchema,
+  requestSchema,
+  rollbackReasonSchema,
+} from './state-codec.ts';
 
 /** Most rows that each table keeps; the oldest go first. */
 export const rowLimits = { updates: 1000, rollbacks: 200, boots: 100, events: 10_000, idempotency: 1000 } as const;
@@ -26,6 +33,7 @@ const deploymentSchema: z.ZodType<Deployment> = z.looseObject({
   rollbackIndex: z.number(),
   keyIds: z.array(z.string()),
   rule: orUndefined(z.string()),
+  provenance: provenanceSchema,
   updateId: z.string(),
   writtenAtMs: z.number(),
   committedAtMs: orUndefined(z.number()),

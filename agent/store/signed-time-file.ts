@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { AgentError } from '../core/errors.ts';
-import type { SignedTime } from '../core/ports.ts';
+import type { SignedTime } from '../core/signed-time.ts';
 import { replaceFile } from './replace-file.ts';
 
 const fileName = 'signed-time.json';

@@ -63,6 +63,19 @@ export const outcomeSchema: z.ZodType<Outcome> = z.looseObject({
   message: z.exactOptional(z.string()),
 });
 
+/** Reads how an image was built; what a newer agent wrote differently is left out. */
+export const provenanceSchema = z
+  .looseObject({
+    builderId: z.string(),
+    buildType: z.string(),
+    sourceRepository: z.string(),
+    sourceRef: orUndefined(z.string()),
+    sourceCommit: orUndefined(z.string()),
+    signerId: z.string(),
+  })
+  .optional()
+  .catch(undefined);
+
 const target = z.looseObject({
   slot,
   previous: slot,
@@ -72,6 +85,7 @@ const target = z.looseObject({
   rollbackIndex: z.number(),
   keyIds: z.array(z.string()),
   rule: orUndefined(z.string()),
+  provenance: provenanceSchema,
 });
 
 const active = {

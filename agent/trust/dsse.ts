@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { AgentError } from '../core/errors.ts';
+import { evidenceLimits } from '../core/image-source.ts';
 
 /** A DSSE envelope, its payload decoded and not yet believed. */
 export interface Envelope {
@@ -15,34 +16,51 @@ export function isPlainBase64(text: string): boolean {
 }
 
 // DSSE v1, "Parsing rules": unrecognized fields are ignored.
-const envelopeSchema = z.object({
-  payloadType: z.string().min(1).max(256),
-  payload: z
-    .string()
-    .max(64 * 1024)
-    .refine(isPlainBase64, 'want base64, standard and padded'),
-  signatures: z
-    .array(z.object({ keyid: z.string().max(256).optional(), sig: z.string().min(1).max(4096) }))
-    .min(1)
-    .max(16),
-});
+const envelopeSchema = (payloadChars: number) =>
+  z.object({
+    payloadType: z.string().min(1).max(256),
+    payload: z.string().max(payloadChars).refine(isPlainBase64, 'want base64, standard and padded'),
+    signatures: z
+      .array(z.object({ keyid: z.string().max(256).optional(), sig: z.string().min(1).max(4096) }))
+      .min(1)
+      .max(16),
+  });
 
-/** Reads an envelope (DSSE v1). Throws `trigger-invalid` that names the field. */
-export function parseEnvelope(value: unknown): Envelope {
-  const result = envelopeSchema.safeParse(value);
-  if (!result.success) {
-    const issue = result.error.issues[0];
-    throw new AgentError(
-      'trigger-invalid',
-      `cannot read the trigger: ${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'invalid'}`,
-    );
-  }
-  const { payloadType, payload, signatures } = result.data;
+const triggerEnvelope = envelopeSchema(64 * 1024);
+const attestationEnvelope = envelopeSchema(evidenceLimits.itemBytes);
+
+function envelopeOf({ payloadType, payload, signatures }: z.infer<typeof triggerEnvelope>): Envelope {
   return {
     payloadType,
     payload: new Uint8Array(Buffer.from(payload, 'base64')),
     signatures: signatures.map(({ sig }) => sig),
   };
+}
+
+/** Reads the envelope of a trigger (DSSE v1). Throws `trigger-invalid` that names the field. */
+export function parseEnvelope(value: unknown): Envelope {
+  const result = triggerEnvelope.safeParse(value);
+  if (result.success) return envelopeOf(result.data);
+  const issue = result.error.issues[0];
+  throw new AgentError(
+    'trigger-invalid',
+    `cannot read the trigger: ${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'invalid'}`,
+  );
+}
+
+/** Reads the envelope of an attestation (DSSE v1), or says what is wrong with it. Never throws. */
+export function parseAttestation(bytes: Uint8Array): { readonly envelope: Envelope } | { readonly problem: string } {
+  if (bytes.byteLength > evidenceLimits.itemBytes) return { problem: `it has ${bytes.byteLength} bytes` };
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch {
+    return { problem: 'it is not JSON in UTF-8' };
+  }
+  const result = attestationEnvelope.safeParse(value);
+  if (result.success) return { envelope: envelopeOf(result.data) };
+  const issue = result.error.issues[0];
+  return { problem: `${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'invalid'}` };
 }
 
 /** The bytes that a DSSE signature covers (DSSE v1, "PAE"): lengths are in bytes. */

@@ -52,7 +52,11 @@ export function findSignatures(
   digests: readonly string[],
   context: JudgeContext = {},
 ): readonly SignatureFinding[] {
-  return evidence.slice(0, evidenceLimits.count).map((one) => examine(rule, one, digests, context));
+  // An envelope alone never holds an image's signature.
+  return evidence
+    .slice(0, evidenceLimits.count)
+    .filter((one) => !('envelope' in one))
+    .map((one) => examine(rule, one, digests, context));
 }
 
 function examine(
@@ -90,11 +94,11 @@ function claimedBy(signed: Signed): readonly string[] | undefined {
 
 /** Why a signature by somebody whom the rule names does not count all the same. */
 export function doubtOf(
-  rule: ResolvedRule,
+  rule: Pick<ResolvedRule, 'revokedIds' | 'maxAgeMs'>,
   { keyId, by, signedAtMs }: Extract<OpenedEvidence, { readonly result: 'opened' }>,
   who: string,
   time: TrustTime | undefined,
-): Pick<SignatureFinding, 'result' | 'text'> | undefined {
+): { readonly result: 'revoked' | 'out-of-time'; readonly text: string } | undefined {
   if (rule.revokedIds.includes(keyId)) return { result: 'revoked', text: `${who} signed it, and is revoked` };
   const { notBeforeMs, notAfterMs } = ('key' in by ? by.key.validity : undefined) ?? {};
   const atMs = signedAtMs ?? time?.nowMs;

@@ -1,6 +1,6 @@
-import type { SignatureEvidence, SigstoreBundle, SimpleSignature } from '../core/ports.ts';
+import type { AttestationEnvelope, SignatureEvidence, SigstoreBundle, SimpleSignature } from '../core/ports.ts';
 import { type Bundle, parseBundle } from './bundle.ts';
-import { preAuthEncoding } from './dsse.ts';
+import { parseAttestation, preAuthEncoding } from './dsse.ts';
 import { isSameIdentity, type TrustIdentity } from './identities.ts';
 import type { TrustKey } from './keys.ts';
 import type { SigstoreVerifier } from './sigstore.ts';
@@ -38,7 +38,8 @@ export type OpenedEvidence =
 
 /** Finds who of `judge` made a signature, and then what it is over: what nobody trusted signed is not read. */
 export function openEvidence(judge: EvidenceJudge, evidence: SignatureEvidence): OpenedEvidence {
-  return 'bundle' in evidence ? openBundle(judge, evidence) : openSimple(judge, evidence);
+  if ('bundle' in evidence) return openBundle(judge, evidence);
+  return 'envelope' in evidence ? openAttestation(judge, evidence) : openSimple(judge, evidence);
 }
 
 function openSimple(judge: EvidenceJudge, { payload, signature }: SimpleSignature): OpenedEvidence {
@@ -56,6 +57,24 @@ function openSimple(judge: EvidenceJudge, { payload, signature }: SimpleSignatur
   const claim = parseSimpleSigning(payload);
   const signed = claim && ({ kind: 'simple-signing', digest: claim.digest } as const);
   return { result: 'opened', keyId: key.id, by: { key }, signedAtMs: undefined, signed };
+}
+
+function openAttestation(judge: EvidenceJudge, { envelope: document }: AttestationEnvelope): OpenedEvidence {
+  const parsed = parseAttestation(document);
+  if ('problem' in parsed) return { result: 'unreadable', text: `its envelope cannot be read: ${parsed.problem}` };
+  const { payloadType, payload, signatures } = parsed.envelope;
+  const message = preAuthEncoding(payloadType, payload);
+  const made = signatures.map(decodeSignature).filter((bytes) => bytes !== undefined);
+  const key = judge.keys.find((candidate) => made.some((bytes) => verifySignature(candidate, message, bytes)));
+  if (key === undefined) return noKeyFits;
+  if (judge.isLogEntryRequired === true) {
+    return {
+      result: 'not-logged',
+      keyId: key.id,
+      text: `key ${key.id} made it; an envelope alone carries no entry of a log`,
+    };
+  }
+  return { result: 'opened', keyId: key.id, by: { key }, signedAtMs: undefined, signed: signedBy(parsed.envelope) };
 }
 
 function openBundle(judge: EvidenceJudge, { bundle: document }: SigstoreBundle): OpenedEvidence {
@@ -104,7 +123,7 @@ function openCertified(judge: EvidenceJudge, document: Uint8Array, bundle: Bundl
 const notBase64 = { result: 'unreadable', text: 'its text is not base64' } as const;
 const noKeyFits = { result: 'no-key-fits', text: 'no key of the rule made it' } as const;
 
-function signedBy({ payloadType, payload }: Bundle): Signed {
+function signedBy({ payloadType, payload }: Pick<Bundle, 'payloadType' | 'payload'>): Signed {
   const statement = parseStatement(payloadType, payload);
   return statement && { kind: 'statement', statement };
 }

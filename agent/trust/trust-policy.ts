@@ -2,11 +2,13 @@ import { TrustedDescriptor } from '../../partitions/trusted-descriptor.ts';
 import { AgentError } from '../core/errors.ts';
 import type { ResolvedImage, SignedImage, TrustedImage, TrustPolicy } from '../core/ports.ts';
 import { checkImageBytes, type ImageFacts } from './check-image-bytes.ts';
-import { findSignatures, requireSignatures, type SignatureFinding } from './judge-signatures.ts';
+import { findProvenance, type ProvenanceFinding, requireProvenance } from './judge-provenance.ts';
+import { findSignatures, type JudgeContext, requireSignatures, type SignatureFinding } from './judge-signatures.ts';
 import type { SigstoreVerifier } from './sigstore.ts';
 import {
   needsSigstore,
   needsTime,
+  type ResolvedProvenance,
   type ResolvedRule,
   resolveRules,
   ruleFor,
@@ -21,6 +23,8 @@ export interface TrustExplanation {
   readonly repository: string;
   /** `keys` are the ids of keys and identities. */
   readonly rule: { readonly prefix: string; readonly keys: readonly string[]; readonly atLeast: number } | undefined;
+  /** What may be provenance, where the rule wants it. */
+  readonly provenance?: readonly ProvenanceFinding[];
   /** Where something depended on it. */
   readonly time?: string;
   readonly findings: readonly SignatureFinding[];
@@ -91,7 +95,15 @@ export class RuleTrustPolicy implements TrustPolicy {
     const findings = rule === undefined ? [] : this.#find(rule, signed);
     const shown = rule && { prefix: rule.prefix, keys: signerIds(rule), atLeast: rule.atLeast };
     const time = rule !== undefined && needsTime(rule) ? this.#time?.() : undefined;
-    const found = { repository, rule: shown, findings, ...(time === undefined ? {} : { time: describeTime(time) }) };
+    const provenance = rule?.provenance && this.#findProvenance(rule.provenance, signed);
+    const about = provenance === undefined ? {} : { provenance };
+    const found = {
+      repository,
+      rule: shown,
+      findings,
+      ...about,
+      ...(time === undefined ? {} : { time: describeTime(time) }),
+    };
     try {
       return { ...found, verdict: { isTrusted: true, keyIds: this.judge(signed).keyIds } };
     } catch (error) {
@@ -114,14 +126,24 @@ export class RuleTrustPolicy implements TrustPolicy {
     }
     const findings = this.#find(rule, signed);
     const keyIds = requireSignatures(rule, findings);
+    const provenance =
+      rule.provenance && requireProvenance(rule.prefix, rule.provenance, this.#findProvenance(rule.provenance, signed));
     // Only now, and only from bytes that hash to what was signed.
     const facts = checkImageBytes(image);
-    return { image: { ...trustedImage(image, facts, rule, keyIds), ...signedAt(findings) }, facts };
+    const proven = { ...trustedImage(image, facts, rule, keyIds), ...signedAt(findings) };
+    return { image: provenance === undefined ? proven : { ...proven, provenance }, facts };
   }
 
   #find(rule: ResolvedRule, { image, signatures }: SignedImage): readonly SignatureFinding[] {
-    const context = { sigstore: this.#sigstore, time: this.#time?.() };
-    return findSignatures(rule, signatures, digestsOf(image), context);
+    return findSignatures(rule, signatures, digestsOf(image), this.#context());
+  }
+
+  #findProvenance(rule: ResolvedProvenance, { image, signatures }: SignedImage): readonly ProvenanceFinding[] {
+    return findProvenance(rule, signatures, digestsOf(image), this.#context());
+  }
+
+  #context(): JudgeContext {
+    return { sigstore: this.#sigstore, time: this.#time?.() };
   }
 }
 

@@ -1,6 +1,7 @@
 import { AgentError } from '../core/errors.ts';
 import { isSameIdentity, type TrustIdentity } from './identities.ts';
 import type { TrustKey } from './keys.ts';
+import type { ProvenanceExpectation } from './provenance.ts';
 
 /** What images below `prefix` must be signed with. */
 export interface TrustRule {
@@ -17,6 +18,14 @@ export interface TrustRule {
   /** Whether signatures by keys count only with an entry of a transparency log. */
   readonly isLogEntryRequired?: boolean;
   readonly isDowngradeAllowed: boolean;
+  /** How its images must have been built, and who vouches for that. */
+  readonly provenance?: ProvenanceRule | undefined;
+}
+
+/** Provenance that images must have: one signer of the builder is enough, and nobody else counts. */
+export interface ProvenanceRule extends ProvenanceExpectation {
+  readonly keys: readonly string[];
+  readonly identities: readonly string[];
 }
 
 /** Whom and what the rules may name. */
@@ -38,6 +47,15 @@ export interface ResolvedRule {
   readonly maxAgeMs: number | undefined;
   readonly isLogEntryRequired: boolean;
   readonly isDowngradeAllowed: boolean;
+  readonly provenance: ResolvedProvenance | undefined;
+}
+
+/** The signers of a builder, and what they must state. */
+export interface ResolvedProvenance extends Pick<
+  ResolvedRule,
+  'keys' | 'identities' | 'revokedIds' | 'maxAgeMs' | 'isLogEntryRequired'
+> {
+  readonly expected: ProvenanceExpectation;
 }
 
 /** The ids of all who can fulfil `rule`. */
@@ -46,13 +64,19 @@ export function signerIds({ keys, identities }: ResolvedRule): readonly string[]
 }
 
 /** Whether the verdict of `rule` depends on the time. */
-export function needsTime({ keys, maxAgeMs }: ResolvedRule): boolean {
-  return maxAgeMs !== undefined || keys.some(({ validity }) => validity !== undefined);
+export function needsTime({ keys, maxAgeMs, provenance }: ResolvedRule): boolean {
+  return (
+    maxAgeMs !== undefined || [...keys, ...(provenance?.keys ?? [])].some(({ validity }) => validity !== undefined)
+  );
 }
 
 /** Whether `rule` can only be judged with a trusted root. */
-export function needsSigstore({ require: { identities = [] }, isLogEntryRequired = false }: TrustRule): boolean {
-  return identities.length > 0 || isLogEntryRequired;
+export function needsSigstore({
+  require: { identities = [] },
+  isLogEntryRequired = false,
+  provenance,
+}: TrustRule): boolean {
+  return identities.length > 0 || isLogEntryRequired || (provenance?.identities.length ?? 0) > 0;
 }
 
 /** Joins rules and those whom they name. Throws `config-invalid` for a rule that can never be, or is always, fulfilled. */
@@ -65,16 +89,8 @@ function resolveRule(signers: TrustSigners, rule: TrustRule, index: number): Res
     new AgentError('config-invalid', `cannot use trust.rules.${index} (${rule.prefix}): ${reason}`, {
       details: { path: `trust.rules.${index}` },
     });
-  const { identities: allIdentities = [], revoked = [] } = signers;
   const { atLeast, maxAgeMs, keys: keyIds, identities: identityIds = [] } = rule.require;
-  const keys = distinctBy(
-    keyIds.map((id) => named(signers.keys, id, () => refuse(`key ${id} is not under trust.keys`))),
-    (one, other) => one.fingerprint === other.fingerprint,
-  );
-  const identities = distinctBy(
-    identityIds.map((id) => named(allIdentities, id, () => refuse(`identity ${id} is not under trust.identities`))),
-    isSameIdentity,
-  );
+  const { keys, identities, revokedIds } = resolveSigners(signers, keyIds, identityIds, refuse);
   const count = keys.length + identities.length;
   if (!Number.isInteger(atLeast) || atLeast < 1) throw refuse(`atLeast is ${atLeast}, want 1 or more`);
   if (atLeast > count) {
@@ -85,6 +101,46 @@ function resolveRule(signers: TrustSigners, rule: TrustRule, index: number): Res
   if (maxAgeMs !== undefined && keys.length > 0 && !isLogEntryRequired) {
     throw refuse('maxAge says nothing of a signature by a key alone; want requireTransparencyLog: true, or no keys');
   }
+  return {
+    prefix: rule.prefix,
+    keys,
+    identities,
+    revokedIds,
+    atLeast,
+    maxAgeMs,
+    isLogEntryRequired,
+    isDowngradeAllowed: rule.isDowngradeAllowed,
+    provenance: rule.provenance && resolveProvenance(signers, rule.provenance, isLogEntryRequired, refuse),
+  };
+}
+
+function resolveProvenance(
+  signers: TrustSigners,
+  { keys, identities, ...expected }: ProvenanceRule,
+  isLogEntryRequired: boolean,
+  refuse: (reason: string) => AgentError,
+): ResolvedProvenance {
+  const resolved = resolveSigners(signers, keys, identities, refuse);
+  if (keys.length + identities.length === 0) throw refuse('its provenance names nobody who may sign it');
+  // The age of provenance is that of the build: it is not what maxAge is about.
+  return { ...resolved, expected, isLogEntryRequired, maxAgeMs: undefined };
+}
+
+function resolveSigners(
+  signers: TrustSigners,
+  keyIds: readonly string[],
+  identityIds: readonly string[],
+  refuse: (reason: string) => AgentError,
+): Pick<ResolvedRule, 'keys' | 'identities' | 'revokedIds'> {
+  const { identities: allIdentities = [], revoked = [] } = signers;
+  const keys = distinctBy(
+    keyIds.map((id) => named(signers.keys, id, () => refuse(`key ${id} is not under trust.keys`))),
+    (one, other) => one.fingerprint === other.fingerprint,
+  );
+  const identities = distinctBy(
+    identityIds.map((id) => named(allIdentities, id, () => refuse(`identity ${id} is not under trust.identities`))),
+    isSameIdentity,
+  );
   // A key that is revoked under one id or by its fingerprint is revoked under all.
   const fingerprints = new Set([
     ...revoked,
@@ -96,16 +152,7 @@ function resolveRule(signers: TrustSigners, rule: TrustRule, index: number): Res
       allIdentities.some((other) => revoked.includes(other.id) && isSameIdentity(one, other)),
     ),
   ].map(({ id }) => id);
-  return {
-    prefix: rule.prefix,
-    keys,
-    identities,
-    revokedIds,
-    atLeast,
-    maxAgeMs,
-    isLogEntryRequired,
-    isDowngradeAllowed: rule.isDowngradeAllowed,
-  };
+  return { keys, identities, revokedIds };
 }
 
 function named<T extends { readonly id: string }>(all: readonly T[], id: string, missing: () => AgentError): T {

@@ -60,6 +60,7 @@ function written(update: UpdateRequest, target: Target, atMs: number): Deploymen
     rollbackIndex: target.rollbackIndex,
     keyIds: target.keyIds,
     rule: target.rule,
+    ...(target.provenance === undefined ? {} : { provenance: target.provenance }),
     updateId: update.id,
     writtenAtMs: atMs,
     committedAtMs: undefined,

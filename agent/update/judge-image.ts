@@ -99,6 +99,7 @@ export function targetOf(judged: JudgedImage): Target {
     rollbackIndex: trusted.rollbackIndex,
     keyIds: trusted.keyIds,
     rule: trusted.rule,
+    ...(trusted.provenance === undefined ? {} : { provenance: trusted.provenance }),
   };
 }
 

@@ -331,6 +331,28 @@ describe.each(offers)('an image source over %s', (_name, offer) => {
     await expect(alone.source.signatures(image, never)).rejects.toMatchObject({ code: 'signature-invalid' });
   });
 
+  it('gives the attestations of index and manifest, and no layer of another type beside them', async () => {
+    const index = sampleIndex([{ image: one.manifest, architecture: 'amd64' }], ['multi']);
+    const attestations = [Buffer.from('{"number":1}'), Buffer.from('{"number":2}')];
+    const parts = [index, one.manifest].map(({ digest }, number) => {
+      const bytes = attestations[number]!;
+      const layer = {
+        mediaType: 'application/vnd.dsse.envelope.v1+json',
+        digest: sha256(bytes),
+        size: bytes.byteLength,
+      };
+      const object = signatureObject(digest, [{ ...layer, mediaType: 'text/plain' }, layer], [bytes]);
+      const manifests = object.manifests.map((one) => ({ ...one, names: [`${digest.replace(':', '-')}.att`] }));
+      return { ...object, manifests };
+    });
+    const { source, refer } = await offer([one, { manifests: [index], blobs: [] }, ...parts]);
+    const found = await source.signatures(await source.resolve(refer(':multi'), never), never);
+    expect(found.map((one) => 'envelope' in one && Buffer.from(one.envelope).toString())).toEqual([
+      '{"number":1}',
+      '{"number":2}',
+    ]);
+  });
+
   it('takes no more bundles than may be carried, and no patch for one', async () => {
     const bundles = Array.from({ length: 70 }, (_, number) => Buffer.from(`{"number":${number}}`));
     const { source, refer } = await offer([one, bundleObject(one.manifest, bundles)]);

@@ -19,10 +19,12 @@ beforeAll(async () => {
   const keys = `keys: { release: { file: ${bench.folder}/release.pub } }`;
   const more = `identities: { ci: { issuer: "${ci.issuer}", subject: "${ci.subject}" } }\n  trustedRoot: ${bench.folder}/trusted-root.json`;
   const byIdentity = `{ prefix: "${bench.registry.host}/os/edge/ci", require: { identities: [ci] } }, `;
+  const built = `{ identities: [ci], builder: "https://forge.test/runner", buildType: "https://forge.test/build", source: { repository: "https://forge.test/acme/os" } }`;
+  const byBuild = `{ prefix: "${bench.registry.host}/os/edge/built", require: { keys: [release] }, requireProvenance: ${built} }, `;
   await bench.node.provision(
     bench.config([
       [keys, `${keys}\n  ${more}`],
-      ['rules: [', `rules: [${byIdentity}`],
+      ['rules: [', `rules: [${byIdentity}${byBuild}`],
     ]),
   );
   await bench.powerOn();
@@ -67,6 +69,34 @@ describe('a node, both halves of it', { timeout: 60_000 }, () => {
     putBundles(image, repository, [stranger.bundle, (await authority.sign(statement, ci, { log: 'v2' })).bundle]);
     expect(await stageAndCancel(image)).toMatchObject({ exitCode: 0 });
     expect((await bench.slot('b')).subarray(0, image.content.byteLength).equals(image.content)).toBe(true);
+  });
+
+  it('installs an image whose builder vouches for its source, shows by whom, and takes no other source', async () => {
+    const repository = 'os/edge/built';
+    const image = bench.push({ repository, signer: 'nobody', seed: 43 });
+    const signature = imageBundle(bench.release, image.digest).bundle;
+    const provenanceFrom = async (source: string) => {
+      const predicate = {
+        buildDefinition: { buildType: 'https://forge.test/build', externalParameters: { source } },
+        runDetails: { builder: { id: 'https://forge.test/runner' } },
+      };
+      const predicateType = 'https://slsa.dev/provenance/v1';
+      return (await authority.sign(signatureStatement(image.digest, { predicateType, predicate }), ci)).bundle;
+    };
+    putBundles(image, repository, [signature, await provenanceFrom('git+https://forge.test/evil/os@refs/heads/main')]);
+    const refused = await stageAndCancel(image);
+    expect(refused.stderr).toContain('provenance-untrusted');
+    expect(refused.stderr).toContain('https://forge.test/evil/os');
+    putBundles(image, repository, [signature, await provenanceFrom('git+https://forge.test/acme/os@refs/heads/main')]);
+    expect(await bench.kaonctl('stage', image.reference)).toMatchObject({ exitCode: 0 });
+    const { slots } = (await bench.node.read('/v1/status')) as { readonly slots: readonly { deployment?: object }[] };
+    expect(slots[1]?.deployment).toMatchObject({
+      keyIds: ['release'],
+      provenance: { builderId: 'https://forge.test/runner', sourceRef: 'refs/heads/main', signerId: 'ci' },
+    });
+    const vouched = /slot b: signed with release .*; built by https:\/\/forge\.test\/runner from .*, as ci vouches/;
+    expect((await bench.kaonctl('status')).stdout).toMatch(vouched);
+    await bench.kaonctl('cancel');
   });
 
   it('keeps the attested time in both halves, as what the time is not before', async () => {

@@ -24,6 +24,7 @@ const rule = {
   prefix: 'r.io/os',
   require: { keys: ['one', 'two'], identities: [] as readonly string[], atLeast: 2, maxAgeMs: undefined },
   isLogEntryRequired: false,
+  provenance: undefined,
   isDowngradeAllowed: false,
 };
 

@@ -124,6 +124,7 @@ describe('the configuration', () => {
 
   const rule = { prefix: 'r.io/os', require: { keys: ['k'] } };
   const keys = { k: { file: '/k.pub' } };
+  const built = { builder: 'b', buildType: 't', source: { repository: 'r' } };
   const identities = { ci: { issuer: 'https://issuer.test', subject: 'ci@acme.io' } };
   it.each([
     ['node.compatble', 'x', 'node.compatble: this key is not known'],
@@ -181,6 +182,16 @@ describe('the configuration', () => {
       'trust.keys.k',
       { file: '/k', notBefore: '2026-02-01T00:00:00Z', notAfter: '2026-02-01T00:00:00Z' },
       'want a time after notBefore',
+    ],
+    [
+      'trust',
+      { keys, rules: [{ ...rule, requireProvenance: { ...built, keys: ['x'] } }] },
+      'trust.rules.0.requireProvenance.keys: it names "x"; want an id under trust.keys',
+    ],
+    [
+      'trust',
+      { keys, rules: [{ ...rule, requireProvenance: built }] },
+      'trust.rules.0.requireProvenance: it is {"builder":"b","buildType":"t","source":{"repository":"r"}}; want at least one',
     ],
     ['trust.revoked', ['no spaces'], 'trust.revoked.0: it is "no spaces"; want an id, or sha256:'],
     ['trust', null, 'trust: it is null; want a map'],
@@ -319,6 +330,7 @@ describe("the image's configuration", () => {
         require: { keys: ['own'], identities: [], atLeast: 1, maxAgeMs: undefined },
         isLogEntryRequired: false,
         isDowngradeAllowed: false,
+        provenance: undefined,
       },
     ]);
   });
