@@ -10,6 +10,7 @@ import { addKeygenCommand } from './commands/keygen.ts';
 import { addStatusCommands } from './commands/status.ts';
 import { addStepCommands } from './commands/steps.ts';
 import { addTriggerCommands } from './commands/trigger.ts';
+import { addTrustCommands } from './commands/trust.ts';
 import { addUpdateCommands } from './commands/update.ts';
 import { CliError, type Failure, failureOf, interruptedExitCode } from './exit-codes.ts';
 import { printable } from './format-values.ts';
@@ -18,7 +19,10 @@ import type { Io } from './io.ts';
 
 const groups = [
   ['On the node, over the daemon:', [addStatusCommands, addUpdateCommands, addStepCommands, addHistoryCommands]],
-  ['Operating:', [addHoldCommands, addEventsCommand, addDoctorCommand, addBootloaderCommands, addExplainCommand]],
+  [
+    'Operating:',
+    [addHoldCommands, addEventsCommand, addDoctorCommand, addBootloaderCommands, addTrustCommands, addExplainCommand],
+  ],
   ['Making images and triggers, anywhere:', [addKeygenCommand, addImageCommands, addTriggerCommands]],
 ] as const;
 

@@ -2,6 +2,7 @@ import { TrustedDescriptor } from '../../partitions/trusted-descriptor.ts';
 import { AgentError } from '../core/errors.ts';
 import type { ResolvedImage, SignedImage, TrustedImage, TrustPolicy } from '../core/ports.ts';
 import { checkImageBytes, type ImageFacts } from './check-image-bytes.ts';
+import { describeRule } from './describe-rule.ts';
 import { findProvenance, type ProvenanceFinding, requireProvenance } from './judge-provenance.ts';
 import { findSignatures, type JudgeContext, requireSignatures, type SignatureFinding } from './judge-signatures.ts';
 import type { SigstoreVerifier } from './sigstore.ts';
@@ -22,7 +23,15 @@ import { describeTime, type TrustTime } from './trust-time.ts';
 export interface TrustExplanation {
   readonly repository: string;
   /** `keys` are the ids of keys and identities. */
-  readonly rule: { readonly prefix: string; readonly keys: readonly string[]; readonly atLeast: number } | undefined;
+  readonly rule:
+    | {
+        readonly prefix: string;
+        readonly keys: readonly string[];
+        readonly atLeast: number;
+        /** All that it wants, in words. */
+        readonly wants: readonly string[];
+      }
+    | undefined;
   /** What may be provenance, where the rule wants it. */
   readonly provenance?: readonly ProvenanceFinding[];
   /** Where something depended on it. */
@@ -93,7 +102,12 @@ export class RuleTrustPolicy implements TrustPolicy {
     const { repository } = signed.image.reference;
     const rule = ruleFor(this.#rules, repository);
     const findings = rule === undefined ? [] : this.#find(rule, signed);
-    const shown = rule && { prefix: rule.prefix, keys: signerIds(rule), atLeast: rule.atLeast };
+    const shown = rule && {
+      prefix: rule.prefix,
+      keys: signerIds(rule),
+      atLeast: rule.atLeast,
+      wants: describeRule(rule),
+    };
     const time = rule !== undefined && needsTime(rule) ? this.#time?.() : undefined;
     const provenance = rule?.provenance && this.#findProvenance(rule.provenance, signed);
     const about = provenance === undefined ? {} : { provenance };

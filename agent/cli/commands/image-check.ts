@@ -1,12 +1,12 @@
 import type { Command } from 'commander';
-import type { KaonConfig } from '../../config/config.ts';
-import { imageConfigFile, loadConfig, readKeyFile, readTrustedRootFile } from '../../config/load-config.ts';
+import { imageConfigFile, loadConfig, readKeyFile } from '../../config/load-config.ts';
 import type { Reference } from '../../core/image-format/reference.ts';
 import { inspectImage } from '../../image/inspect-image.ts';
-import { openImageSource, type RegistryAccess } from '../../image/registry-access.ts';
-import { judgeImage, policyOfKeys, policyOfRules } from '../../image/trust-access.ts';
+import { openImageSource } from '../../image/registry-access.ts';
+import { judgeImage, policyOfKeys } from '../../image/trust-access.ts';
 import { CliError } from '../exit-codes.ts';
 import { addCommand, type CliContext, type Invocation, perform } from '../invocation.ts';
+import { nodeAccess, policyOfConfig } from '../node-policy.ts';
 import { type NamedValue, namedValues } from '../option-values.ts';
 import { accessOf, portsOf, referenceAt, type RegistryOptions, withRegistryOptions } from '../registry-options.ts';
 import { renderInspected, renderVerified } from '../render-image.ts';
@@ -103,35 +103,6 @@ async function judgementOf(invocation: Invocation<VerifyOptions>, reference: Ref
   };
 }
 
-/** The trust policy of `config`, its files read now. */
-async function policyOfConfig({ trust }: KaonConfig, nowMs: () => number): ReturnType<typeof policyOfRules> {
-  const { trustedRoot, revoked, rules } = trust;
-  const keys = Object.entries(trust.keys).map(async ([id, { file, validity }]) => ({
-    id,
-    pem: await readKeyFile(file),
-    validity,
-  }));
-  return policyOfRules({
-    keys: await Promise.all(keys),
-    identities: Object.entries(trust.identities).map(([id, identity]) => ({ id, ...identity })),
-    revoked,
-    rules,
-    trustedRoot: trustedRoot === undefined ? undefined : await readTrustedRootFile(trustedRoot),
-    nowMs,
-  });
-}
-
 function readKeys(keys: readonly NamedValue[]) {
   return Promise.all(keys.map(async ({ name, value }) => ({ id: name, pem: await readKeyFile(value) })));
-}
-
-/** What the node knows of the registry, where the options say nothing. */
-function nodeAccess(given: RegistryAccess, { registries }: KaonConfig, registry: string): RegistryAccess {
-  const known = Object.hasOwn(registries, registry) ? registries[registry] : undefined;
-  return {
-    authFile: given.authFile ?? known?.authFile,
-    caFile: given.caFile ?? known?.caFile,
-    isInsecureHttp: given.isInsecureHttp || known?.isInsecureHttpAllowed === true,
-    proxy: known?.proxy,
-  };
 }

@@ -219,8 +219,27 @@ describe('from partition files to a verified image', () => {
     const verify = ['image', 'verify', reference, '--from', `oci:${at('layout')}`, '--config', config];
     await writeFile(config, text('registry.acme.io/os'));
     expect(await done(...verify)).toMatchObject({ explanation: { verdict: { keyIds: ['release-1'] } } });
+    const explain = ['trust', 'explain', reference, '--from', `oci:${at('layout')}`, '--config', config];
+    const explained = await run(...explain);
+    expect(explained.exitCode).toBe(0);
+    expect(explained.io.stdout).toMatch(/^rule: +registry\.acme\.io\/os$/m);
+    expect(explained.io.stdout).toMatch(/^wants: +signatures of 1 of: release-1 \(key, ed25519\)$/m);
+    expect(explained.io.stdout).toMatch(/^verified +simple-signing +release-1 +key release-1 signed sha256:/m);
+    expect(explained.io.stdout).toMatch(/^verified +bundle +release-1 +key release-1 signed sha256:/m);
+    expect(explained.io.stdout).toMatch(/^trusted: signed with release-1$/m);
+    await writeFile(config, text('registry.acme.io/os').replace('trust:', 'trust:\n  revoked: [release-1]'));
+    const revoked = await run(...explain);
+    expect(revoked.exitCode).toBe(65);
+    expect(revoked.io.stdout).toMatch(/^revoked +bundle +release-1 +key release-1 signed it, and is revoked/m);
+    expect(revoked.io.stdout).toMatch(/^not trusted: signer-untrusted: /m);
+    expect(revoked.io.stderr).toContain('code: signer-untrusted');
+    const json = await run(...explain, '--json');
+    expect(JSON.parse(json.io.stdout)).toMatchObject({
+      error: { details: { explanation: { findings: [{ result: 'revoked' }, { result: 'revoked' }] } } },
+    });
     await writeFile(config, text('registry.acme.io/other'));
     expect((await run(...verify)).io.stderr).toContain('code: trust-rule-missing');
+    expect((await run(...explain)).io.stdout).toMatch(/^rule: +none/m);
     expect((await run(...verify, '--key', `x=${at('release.pub')}`)).exitCode).toBe(64);
   });
 

@@ -39,7 +39,7 @@ describe('help', () => {
       ...['rollback', 'slots', 'mark good'],
       ...['mark bad', 'history', 'rollbacks', 'health', 'known-bad', 'known-bad clear', 'hold', 'hold set'],
       ...['hold clear', 'events', 'trigger send', 'trigger sign', 'doctor', 'explain', 'keygen', 'image build'],
-      ...['image push', 'image sign', 'image inspect', 'image verify'],
+      ...['trust explain', 'image push', 'image sign', 'image inspect', 'image verify'],
     ]) {
       expect(names).toContain(name);
     }

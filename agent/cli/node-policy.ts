@@ -1,0 +1,33 @@
+import type { KaonConfig } from '../config/config.ts';
+import { readKeyFile, readTrustedRootFile } from '../config/load-config.ts';
+import type { RegistryAccess } from '../image/registry-access.ts';
+import { policyOfRules } from '../image/trust-access.ts';
+
+/** The trust policy of `config`, its files read now. Rejects with `key-invalid` or `config-invalid`. */
+export async function policyOfConfig({ trust }: KaonConfig, nowMs: () => number): ReturnType<typeof policyOfRules> {
+  const { trustedRoot, revoked, rules } = trust;
+  const keys = Object.entries(trust.keys).map(async ([id, { file, validity }]) => ({
+    id,
+    pem: await readKeyFile(file),
+    validity,
+  }));
+  return policyOfRules({
+    keys: await Promise.all(keys),
+    identities: Object.entries(trust.identities).map(([id, identity]) => ({ id, ...identity })),
+    revoked,
+    rules,
+    trustedRoot: trustedRoot === undefined ? undefined : await readTrustedRootFile(trustedRoot),
+    nowMs,
+  });
+}
+
+/** What the node knows of the registry, where the options say nothing. */
+export function nodeAccess(given: RegistryAccess, { registries }: KaonConfig, registry: string): RegistryAccess {
+  const known = Object.hasOwn(registries, registry) ? registries[registry] : undefined;
+  return {
+    authFile: given.authFile ?? known?.authFile,
+    caFile: given.caFile ?? known?.caFile,
+    isInsecureHttp: given.isInsecureHttp || known?.isInsecureHttpAllowed === true,
+    proxy: known?.proxy,
+  };
+}
