@@ -34,8 +34,8 @@ async function publish(version: string, content: Uint8Array): Promise<string> {
   return reference;
 }
 
-/** More than the manifests, signatures and lists of an image and its patch. */
-const listBytes = 8192;
+/** More than the manifests, signatures in both forms and lists of an image and its patch, asked for twice in an update. */
+const listBytes = 16_384;
 
 const slotBytes = 2 * 1024 * 1024;
 const before = patternBytes(1024 * 1024, 5);

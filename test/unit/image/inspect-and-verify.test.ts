@@ -53,7 +53,7 @@ describe('inspecting an image', () => {
       built.partitions.map(({ name, contentDigest }) => [name, contentDigest]),
     );
     await sign(built.layout);
-    expect((await inspectImage(layoutSource(built.layout), reference, never)).signatures).toHaveLength(1);
+    expect((await inspectImage(layoutSource(built.layout), reference, never)).signatures).toHaveLength(2);
   });
 
   it('is judged with every layer that a node fetches of it, block indexes among them', async () => {
