@@ -200,7 +200,20 @@ interface CheckBase {
 /** One health check. */
 export type CheckConfig =
   | (CheckBase & { readonly kind: 'command'; readonly command: readonly string[] })
-  | (CheckBase & { readonly kind: 'http'; readonly url: string; readonly status: number })
+  | (CheckBase & {
+      readonly kind: 'http';
+      readonly url: string;
+      readonly status: number;
+      /** Text that has to stand in the body. */
+      readonly bodyContains: string | undefined;
+      /** Trusted in place of the public roots. */
+      readonly caFile: string | undefined;
+      readonly clientCertificateFile: string | undefined;
+      readonly clientKeyFile: string | undefined;
+      /** Takes any certificate. */
+      readonly isInsecure: boolean;
+    })
+  | (CheckBase & { readonly kind: 'tcp'; readonly host: string; readonly port: number })
   | (CheckBase & {
       readonly kind: 'systemd-unit';
       readonly unit: string;

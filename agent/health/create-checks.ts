@@ -1,7 +1,8 @@
 import { CommandCheck } from './command-check.ts';
 import type { CommandRunner, HealthCheck, ScheduledCheck } from './health-check.ts';
-import { HttpCheck } from './http-check.ts';
+import { HttpCheck, type HttpSettings } from './http-check.ts';
 import { SystemdUnitCheck } from './systemd-unit-check.ts';
+import { TcpCheck } from './tcp-check.ts';
 
 interface Common extends Omit<ScheduledCheck, 'check'> {
   readonly name: string;
@@ -11,7 +12,8 @@ interface Common extends Omit<ScheduledCheck, 'check'> {
 /** A check as the configuration names it. */
 export type CheckSettings =
   | (Common & { readonly kind: 'command'; readonly command: readonly string[] })
-  | (Common & { readonly kind: 'http'; readonly url: string; readonly status: number })
+  | (Common & { readonly kind: 'http' } & HttpSettings)
+  | (Common & { readonly kind: 'tcp'; readonly host: string; readonly port: number })
   | (Common & { readonly kind: 'systemd-unit'; readonly unit: string; readonly maxRestarts: number | undefined });
 
 /** The checks that `settings` name. */
@@ -28,7 +30,9 @@ function createCheck(setting: CheckSettings, commands: CommandRunner): HealthChe
     case 'command':
       return new CommandCheck(name, isRequired, setting.command, commands);
     case 'http':
-      return new HttpCheck(name, isRequired, setting.url, setting.status);
+      return new HttpCheck(name, isRequired, setting);
+    case 'tcp':
+      return new TcpCheck(name, isRequired, setting.host, setting.port);
     case 'systemd-unit':
       return new SystemdUnitCheck(name, isRequired, setting.unit, setting.maxRestarts, commands);
   }

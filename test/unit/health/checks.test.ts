@@ -1,9 +1,8 @@
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { afterEach, describe, expect, it } from 'vitest';
+import { type AddressInfo, createServer } from 'node:net';
+import { describe, expect, it } from 'vitest';
 import { createChecks } from '../../../agent/health/create-checks.ts';
 import type { CommandOutcome, CommandRunner } from '../../../agent/health/health-check.ts';
-import { HttpCheck } from '../../../agent/health/http-check.ts';
+import { TcpCheck } from '../../../agent/health/tcp-check.ts';
 
 const never = new AbortController().signal;
 
@@ -86,47 +85,21 @@ describe('a systemd-unit check', () => {
   });
 });
 
-describe('an http check', () => {
-  let server: Server | undefined;
-  afterEach(() => {
-    server?.closeAllConnections();
-    server?.close();
-  });
-
-  async function serve(status: number, body: string, headers: Record<string, string> = {}): Promise<string> {
-    server = createServer((_request, response) => response.writeHead(status, headers).end(body));
-    await new Promise<void>((resolve) => server!.listen(0, '127.0.0.1', resolve));
-    return `http://127.0.0.1:${(server.address() as AddressInfo).port}/ready`;
-  }
-
-  it('passes on the wanted status', async () => {
-    expect(await new HttpCheck('web', true, await serve(200, 'hello'), 200).run(never)).toEqual({
-      isPassed: true,
-      output: '200 OK',
+describe('a tcp check', () => {
+  it('passes where somebody takes the connection, and fails once nobody does', async () => {
+    const server = createServer((socket) => socket.end());
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as AddressInfo;
+    const check = new TcpCheck('db', true, '127.0.0.1', port);
+    expect(await check.run(never)).toEqual({ isPassed: true, output: `127.0.0.1:${port} takes connections` });
+    await new Promise((resolve) => server.close(resolve));
+    expect(await check.run(never)).toMatchObject({
+      isPassed: false,
+      output: expect.stringContaining('ECONNREFUSED') as string,
     });
-    server!.close();
-    expect((await new HttpCheck('web', true, await serve(204, ''), 204).run(never)).isPassed).toBe(true);
   });
 
-  it('fails on another status and shows the start of the body', async () => {
-    const { isPassed, output } = await new HttpCheck('web', true, await serve(503, 'x'.repeat(99_999)), 200).run(never);
-    expect(isPassed).toBe(false);
-    expect(output).toMatch(/^503 Service Unavailable, want 200: x+$/);
-    expect(output.length).toBeLessThanOrEqual(4096);
-  });
-
-  it('does not follow redirects', async () => {
-    const url = await serve(302, '', { location: 'http://127.0.0.1:1/' });
-    expect((await new HttpCheck('web', true, url, 200).run(never)).output).toContain('302');
-  });
-
-  it('fails where nobody listens, and when it is aborted', async () => {
-    expect((await new HttpCheck('web', true, 'http://127.0.0.1:1/', 200).run(never)).isPassed).toBe(false);
-    server = createServer(() => undefined);
-    await new Promise<void>((resolve) => server!.listen(0, '127.0.0.1', resolve));
-    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
-    const controller = new AbortController();
-    server.once('request', () => controller.abort());
-    expect((await new HttpCheck('web', true, url, 200).run(controller.signal)).isPassed).toBe(false);
+  it('fails when it is aborted', async () => {
+    expect((await new TcpCheck('db', true, '127.0.0.1', 1).run(AbortSignal.abort())).isPassed).toBe(false);
   });
 });

@@ -1,0 +1,85 @@
+import { z } from 'zod';
+import { absolutePath, duration, name, optional, yesOrNo } from './config-values.ts';
+
+const minute = 60_000;
+
+const common = {
+  name,
+  required: yesOrNo(true),
+  timeout: duration(100, 10 * minute, 'of 100ms to 10m').default(10_000),
+  interval: duration(100, 10 * minute, 'of 100ms to 10m').default(5000),
+  retries: z.int('want a whole number').min(0, 'want 0 or more').max(1000, 'want 1000 or fewer').optional(),
+};
+
+const argument = z.string('want text; put numbers in quotes').max(4096, 'want at most 4096 characters');
+
+const command = z.strictObject({
+  kind: z.literal('command'),
+  ...common,
+  command: z
+    .array(argument, 'want a list: the program and its arguments, with no shell')
+    .min(1, 'want the program')
+    .max(64, 'want at most 64 arguments')
+    .refine((argv) => argv[0]?.startsWith('/') === true, 'want the program with its absolute path'),
+});
+
+const http = z
+  .strictObject({
+    kind: z.literal('http'),
+    ...common,
+    url: z.url({ protocol: /^https?$/, error: 'want an http:// or https:// URL' }),
+    status: z.int('want a status code').min(100, 'want 100 or more').max(599, 'want 599 or less').default(200),
+    bodyContains: optional(z.string('want text').min(1, 'want some text').max(1024, 'want at most 1024 characters')),
+    caFile: optional(absolutePath),
+    clientCertificateFile: optional(absolutePath),
+    clientKeyFile: optional(absolutePath),
+    insecure: yesOrNo(false),
+  })
+  .refine(
+    ({ clientCertificateFile: certificate, clientKeyFile: key }) => (certificate === undefined) === (key === undefined),
+    { path: ['clientKeyFile'], message: 'want it together with clientCertificateFile, or neither' },
+  )
+  .refine(({ insecure, caFile }) => !insecure || caFile === undefined, {
+    path: ['insecure'],
+    message: 'want false beside caFile: any certificate would be taken',
+  })
+  .refine(
+    ({ url, caFile, clientKeyFile, insecure }) =>
+      url.startsWith('https:') || (caFile === undefined && clientKeyFile === undefined && !insecure),
+    { path: ['url'], message: 'want an https:// URL, or no settings of TLS' },
+  )
+  .transform(({ insecure, ...rest }) => ({ ...rest, isInsecure: insecure }));
+
+const tcp = z.strictObject({
+  kind: z.literal('tcp'),
+  ...common,
+  host: z
+    .string('want a host name or an address')
+    .regex(/^[A-Za-z0-9.:_-]{1,255}$/, 'want a host name or an address, an IPv6 one without brackets'),
+  port: z.int('want a port').min(1, 'want 1 or more').max(65535, 'want 65535 or less'),
+});
+
+const systemdUnit = z
+  .strictObject({
+    kind: z.literal('systemd-unit'),
+    ...common,
+    unit: z
+      .string('want the name of a unit')
+      .regex(
+        /^[A-Za-z0-9:_.\\@][A-Za-z0-9:_.\\@-]{0,254}\.(service|socket|target|mount|timer|path|device|scope|slice|swap|automount)$/,
+        'want a unit with its suffix, such as web.service',
+      ),
+    maxRestarts: z.int('want a whole number').min(0, 'want 0 or more').optional(),
+  })
+  .transform((settings) => ({ ...settings, maxRestarts: settings.maxRestarts }));
+
+/** The shape of one health check. */
+export const check = z
+  .discriminatedUnion('kind', [command, http, tcp, systemdUnit], 'want kind: command, http, tcp or systemd-unit')
+  .transform(({ required, timeout, interval, retries, ...kind }) => ({
+    ...kind,
+    isRequired: required,
+    timeoutMs: timeout,
+    intervalMs: interval,
+    retries,
+  }));

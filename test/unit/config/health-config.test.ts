@@ -1,0 +1,43 @@
+import { describe, expect, it } from 'vitest';
+import { healthSchema } from '../../../agent/config/health-schema.ts';
+
+function parse(health: unknown) {
+  return healthSchema.safeParse(health);
+}
+
+/** `path: what to write` of each problem of one check. */
+function problemsOf(check: unknown): readonly string[] {
+  const { error } = parse({ checks: [check] });
+  return (error?.issues ?? []).map(({ path, message }) => `${path.slice(2).join('.')}: ${message}`);
+}
+
+function checkOf(check: unknown) {
+  return parse({ checks: [check] }).data?.checks[0];
+}
+
+const web = { name: 'web', kind: 'http', url: 'https://127.0.0.1/' };
+
+describe('the configuration of health checks', () => {
+  it('fills in what an http check leaves out', () => {
+    expect(checkOf(web)).toMatchObject({ status: 200, isInsecure: false, isRequired: true, timeoutMs: 10_000 });
+  });
+
+  it.each([
+    [{ ...web, clientKeyFile: '/key.pem' }, 'clientKeyFile: want it together with clientCertificateFile, or neither'],
+    [
+      { ...web, insecure: true, caFile: '/ca.pem' },
+      'insecure: want false beside caFile: any certificate would be taken',
+    ],
+    [{ ...web, url: 'http://127.0.0.1/', caFile: '/ca.pem' }, 'url: want an https:// URL, or no settings of TLS'],
+    [{ ...web, bodyContains: '' }, 'bodyContains: want some text'],
+    [{ ...web, caFile: 'ca.pem' }, 'caFile: want an absolute path, beginning with /'],
+    [{ name: 'db', kind: 'tcp', host: '127.0.0.1' }, 'port: want a port'],
+    [{ name: 'db', kind: 'tcp', host: '127.0.0.1', port: 65_536 }, 'port: want 65535 or less'],
+    [
+      { name: 'db', kind: 'tcp', host: '[::1]', port: 1 },
+      'host: want a host name or an address, an IPv6 one without brackets',
+    ],
+  ])('refuses %j', (check, problem) => {
+    expect(problemsOf(check)).toEqual([problem]);
+  });
+});
