@@ -59,6 +59,21 @@ const tcp = z.strictObject({
   port: z.int('want a port').min(1, 'want 1 or more').max(65535, 'want 65535 or less'),
 });
 
+const kubelet = z.strictObject({
+  kind: z.literal('kubelet'),
+  ...common,
+  url: z
+    .url({ protocol: /^http$/, error: 'want the http:// URL of its health endpoint' })
+    .default('http://127.0.0.1:10248/healthz'),
+});
+
+const kubernetesNode = z.strictObject({
+  kind: z.literal('kubernetes-node'),
+  ...common,
+  kubeconfig: absolutePath.default('/etc/kubernetes/kubelet.conf'),
+  node: optional(z.string('want the name of a node').regex(/^[a-z0-9.-]{1,253}$/, 'want the name of a node')),
+});
+
 const systemdUnit = z
   .strictObject({
     kind: z.literal('systemd-unit'),
@@ -73,9 +88,11 @@ const systemdUnit = z
   })
   .transform((settings) => ({ ...settings, maxRestarts: settings.maxRestarts }));
 
+const kinds = 'command, http, tcp, systemd-unit, kubelet or kubernetes-node';
+
 /** The shape of one health check. */
 export const check = z
-  .discriminatedUnion('kind', [command, http, tcp, systemdUnit], 'want kind: command, http, tcp or systemd-unit')
+  .discriminatedUnion('kind', [command, http, tcp, systemdUnit, kubelet, kubernetesNode], `want kind: ${kinds}`)
   .transform(({ required, timeout, interval, retries, ...kind }) => ({
     ...kind,
     isRequired: required,

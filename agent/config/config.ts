@@ -214,6 +214,14 @@ export type CheckConfig =
       readonly isInsecure: boolean;
     })
   | (CheckBase & { readonly kind: 'tcp'; readonly host: string; readonly port: number })
+  /** Its own health endpoint; whether the cluster takes the node for Ready is `kubernetes-node`. */
+  | (CheckBase & { readonly kind: 'kubelet'; readonly url: string })
+  | (CheckBase & {
+      readonly kind: 'kubernetes-node';
+      readonly kubeconfig: string;
+      /** Its name in the cluster; `undefined`: the host's name in lower case. */
+      readonly node: string | undefined;
+    })
   | (CheckBase & {
       readonly kind: 'systemd-unit';
       readonly unit: string;

@@ -1,6 +1,7 @@
 import { CommandCheck } from './command-check.ts';
 import type { CommandRunner, HealthCheck, ScheduledCheck } from './health-check.ts';
 import { HttpCheck, type HttpSettings } from './http-check.ts';
+import { KubernetesNodeCheck } from './kubernetes-node-check.ts';
 import { SystemdUnitCheck } from './systemd-unit-check.ts';
 import { TcpCheck } from './tcp-check.ts';
 
@@ -14,6 +15,8 @@ export type CheckSettings =
   | (Common & { readonly kind: 'command'; readonly command: readonly string[] })
   | (Common & { readonly kind: 'http' } & HttpSettings)
   | (Common & { readonly kind: 'tcp'; readonly host: string; readonly port: number })
+  | (Common & { readonly kind: 'kubelet'; readonly url: string })
+  | (Common & { readonly kind: 'kubernetes-node'; readonly kubeconfig: string; readonly node: string | undefined })
   | (Common & { readonly kind: 'systemd-unit'; readonly unit: string; readonly maxRestarts: number | undefined });
 
 /** The checks that `settings` name. */
@@ -33,6 +36,10 @@ function createCheck(setting: CheckSettings, commands: CommandRunner): HealthChe
       return new HttpCheck(name, isRequired, setting);
     case 'tcp':
       return new TcpCheck(name, isRequired, setting.host, setting.port);
+    case 'kubelet':
+      return new HttpCheck(name, isRequired, { url: setting.url, status: 200, bodyContains: 'ok' });
+    case 'kubernetes-node':
+      return new KubernetesNodeCheck(name, isRequired, setting.kubeconfig, setting.node);
     case 'systemd-unit':
       return new SystemdUnitCheck(name, isRequired, setting.unit, setting.maxRestarts, commands);
   }

@@ -31,6 +31,8 @@ describe('the configuration of health checks', () => {
     [{ ...web, url: 'http://127.0.0.1/', caFile: '/ca.pem' }, 'url: want an https:// URL, or no settings of TLS'],
     [{ ...web, bodyContains: '' }, 'bodyContains: want some text'],
     [{ ...web, caFile: 'ca.pem' }, 'caFile: want an absolute path, beginning with /'],
+    [{ name: 'k', kind: 'kubelet', url: 'https://x/' }, 'url: want the http:// URL of its health endpoint'],
+    [{ name: 'k', kind: 'kubernetes-node', node: 'GW' }, 'node: want the name of a node'],
     [{ name: 'db', kind: 'tcp', host: '127.0.0.1' }, 'port: want a port'],
     [{ name: 'db', kind: 'tcp', host: '127.0.0.1', port: 65_536 }, 'port: want 65535 or less'],
     [
