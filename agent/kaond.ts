@@ -22,7 +22,10 @@ const builtAtMs = readBuildTime(import.meta.url);
 /** `.ts` where the sources run, `.js` where they were built. */
 const extension = import.meta.url.slice(import.meta.url.lastIndexOf('.'));
 const slotdEntry = fileURLToPath(new URL(`./kaon-slotd${extension}`, import.meta.url));
-const factsWorker = new URL(`./host/system-facts-worker${extension}`, import.meta.url);
+const workers = {
+  factsWorker: new URL(`./host/system-facts-worker${extension}`, import.meta.url),
+  readingsWorker: new URL(`./host/host-readings-worker${extension}`, import.meta.url),
+};
 
 async function checkConfig({ config, imageConfig }: KaondOptions): Promise<number> {
   try {
@@ -66,7 +69,7 @@ async function serve(options: KaondOptions): Promise<number> {
     notifier,
     agentVersion,
     builtAtMs,
-    factsWorker,
+    ...workers,
   };
   try {
     while ((await runAgent(around, stopping.signal)) === 'start-over') continue;

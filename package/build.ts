@@ -15,6 +15,7 @@ const entries = [
   'agent/kaon-slotd',
   'agent/kaonctl',
   'agent/host/system-facts-worker',
+  'agent/host/host-readings-worker',
   'partitions/frames/frame-worker',
 ];
 

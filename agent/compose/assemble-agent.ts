@@ -19,6 +19,7 @@ import type { UpdateState } from '../core/update-state.ts';
 import { BootEvidence } from '../evidence/boot-evidence.ts';
 import { createChecks } from '../health/create-checks.ts';
 import { HealthRunner } from '../health/health-runner.ts';
+import { SystemHostProbe } from '../host/host-readings.ts';
 import { NetworkManagerLink, StatedLink } from '../host/link-meters.ts';
 import type { NodeFactsReader } from '../host/node-facts.ts';
 import { ProcessCommandRunner } from '../host/process-command-runner.ts';
@@ -48,6 +49,8 @@ export interface AgentParts {
   readonly trust: TrustPolicy;
   readonly triggerKeys: readonly TriggerKey[];
   readonly nodeFacts: NodeFactsReader;
+  /** The worker that measures the host for health checks. */
+  readonly readingsWorker: URL;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -92,7 +95,7 @@ export async function assembleAgent(parts: AgentParts): Promise<Agent> {
     judge,
     slots,
     facts: state.facts,
-    health: healthOf(config, clock),
+    health: healthOf(parts),
     gates: [degradedGate(faults), holdGate(state.facts, clock)],
     clock,
     tries: rules.tries,
@@ -199,9 +202,10 @@ function evidenceOf({ config, state, slots, bootId }: AgentParts): BootEvidence 
   });
 }
 
-function healthOf({ health }: KaonConfig, clock: Clock): HealthRunner {
+function healthOf({ config, clock, readingsWorker }: AgentParts): HealthRunner {
   const commands = new ProcessCommandRunner(withoutServiceVariables(process.env));
-  return new HealthRunner(createChecks(health.checks, commands), clock);
+  const host = new SystemHostProbe(readingsWorker, commands);
+  return new HealthRunner(createChecks(config.health.checks, { commands, host }), clock);
 }
 
 /** A trial in which there is no trace of any state: its data partition is not there, and a rollback could not explain itself. */

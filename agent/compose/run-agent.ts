@@ -33,6 +33,8 @@ export interface AgentSurroundings {
   readonly builtAtMs: number | undefined;
   /** The worker that asks for facts of the host. */
   readonly factsWorker: URL;
+  /** The worker that measures the host for health checks. */
+  readonly readingsWorker: URL;
 }
 
 const slotdWaitMs = 20_000;
@@ -124,6 +126,7 @@ async function prepare(
     trust: await orFault(loadTrustPolicy(config.trust, time), noTrust, faults),
     triggerKeys: await orFault(loadTriggerKeys(config.triggers), () => [], faults),
     nodeFacts,
+    readingsWorker: around.readingsWorker,
     clock,
     random,
     log,

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { absolutePath, duration, name, optional, yesOrNo } from './config-values.ts';
+import { absolutePath, duration, name, optional, size, yesOrNo } from './config-values.ts';
 
 const minute = 60_000;
 
@@ -74,6 +74,33 @@ const kubernetesNode = z.strictObject({
   node: optional(z.string('want the name of a node').regex(/^[a-z0-9.-]{1,253}$/, 'want the name of a node')),
 });
 
+const host = z
+  .strictObject({
+    kind: z.literal('host'),
+    ...common,
+    freeDisk: z
+      .array(z.strictObject({ path: absolutePath, min: size }), 'want a list of {path, min}')
+      .max(16, 'want at most 16 paths')
+      .default([]),
+    memory: optional(size),
+    temperature: optional(z.number('want degrees Celsius').min(1, 'want 1 or more').max(150, 'want 150 or less')),
+    timeSynchronised: yesOrNo(false),
+    defaultRoute: yesOrNo(false),
+  })
+  .refine(
+    ({ freeDisk, memory, temperature, timeSynchronised, defaultRoute }) =>
+      freeDisk.length > 0 || memory !== undefined || temperature !== undefined || timeSynchronised || defaultRoute,
+    'want at least one of freeDisk, memory, temperature, timeSynchronised and defaultRoute',
+  )
+  .transform(({ freeDisk, memory, temperature, timeSynchronised, defaultRoute, ...rest }) => ({
+    ...rest,
+    freeDisk: freeDisk.map(({ path, min }) => ({ path, minBytes: min })),
+    memoryMinBytes: memory,
+    temperatureMaxCelsius: temperature,
+    isTimeSynchronised: timeSynchronised,
+    hasDefaultRoute: defaultRoute,
+  }));
+
 const systemdUnit = z
   .strictObject({
     kind: z.literal('systemd-unit'),
@@ -88,11 +115,11 @@ const systemdUnit = z
   })
   .transform((settings) => ({ ...settings, maxRestarts: settings.maxRestarts }));
 
-const kinds = 'command, http, tcp, systemd-unit, kubelet or kubernetes-node';
+const kinds = 'command, http, tcp, systemd-unit, kubelet, kubernetes-node or host';
 
 /** The shape of one health check. */
 export const check = z
-  .discriminatedUnion('kind', [command, http, tcp, systemdUnit, kubelet, kubernetesNode], `want kind: ${kinds}`)
+  .discriminatedUnion('kind', [command, http, tcp, systemdUnit, kubelet, kubernetesNode, host], `want kind: ${kinds}`)
   .transform(({ required, timeout, interval, retries, ...kind }) => ({
     ...kind,
     isRequired: required,

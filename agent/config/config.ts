@@ -223,6 +223,14 @@ export type CheckConfig =
       readonly node: string | undefined;
     })
   | (CheckBase & {
+      readonly kind: 'host';
+      readonly freeDisk: readonly { readonly path: string; readonly minBytes: number }[];
+      readonly memoryMinBytes: number | undefined;
+      readonly temperatureMaxCelsius: number | undefined;
+      readonly isTimeSynchronised: boolean;
+      readonly hasDefaultRoute: boolean;
+    })
+  | (CheckBase & {
       readonly kind: 'systemd-unit';
       readonly unit: string;
       /** More restarts than this since the boot are a failure; `undefined`: restarts are not looked at. */

@@ -33,6 +33,7 @@ export type {
   SigstoreBundle,
   SimpleSignature,
 } from './image-source.ts';
+export type { CheckResult, HealthChecks, HostProbe, HostReadings } from './health-ports.ts';
 export type { BootRecord, Deployment, EventRecord, RollbackRecord, Transfer, UpdateRecord } from './records.ts';
 
 /** Time for the core and the runner. Wall time may jump; deadlines inside one boot use `monotonicMs`. */
@@ -253,30 +254,6 @@ export interface Gate {
   readonly name: string;
   readonly at: readonly ('download' | 'reboot')[];
   ask(update: UpdateRequest): Promise<GateAnswer>;
-}
-
-/** One health check's result. */
-export interface CheckResult {
-  readonly name: string;
-  readonly isRequired: boolean;
-  readonly status: 'passed' | 'failed';
-  readonly attempts: number;
-  readonly durationMs: number;
-  /** What it said, bounded to 4 KiB. */
-  readonly output: string;
-}
-
-/** Runs the node's health checks to their verdict. */
-export interface HealthChecks {
-  /**
-   * Runs all checks once each to a pass or, by `deadlineMs` from now, to a fail. Never rejects for a failing check.
-   * `onResult` hears each result as it changes.
-   */
-  run(
-    deadlineMs: number,
-    onResult: (result: CheckResult) => void,
-    signal: AbortSignal,
-  ): Promise<readonly CheckResult[]>;
 }
 
 /** Collects why earlier boots ended; bounded, never rejects. */

@@ -1,5 +1,7 @@
+import type { HostProbe } from '../core/ports.ts';
 import { CommandCheck } from './command-check.ts';
 import type { CommandRunner, HealthCheck, ScheduledCheck } from './health-check.ts';
+import { HostCheck, type HostSettings } from './host-check.ts';
 import { HttpCheck, type HttpSettings } from './http-check.ts';
 import { KubernetesNodeCheck } from './kubernetes-node-check.ts';
 import { SystemdUnitCheck } from './systemd-unit-check.ts';
@@ -17,17 +19,24 @@ export type CheckSettings =
   | (Common & { readonly kind: 'tcp'; readonly host: string; readonly port: number })
   | (Common & { readonly kind: 'kubelet'; readonly url: string })
   | (Common & { readonly kind: 'kubernetes-node'; readonly kubeconfig: string; readonly node: string | undefined })
+  | (Common & { readonly kind: 'host' } & HostSettings)
   | (Common & { readonly kind: 'systemd-unit'; readonly unit: string; readonly maxRestarts: number | undefined });
 
+/** What the kinds of checks work with. */
+export interface CheckPorts {
+  readonly commands: CommandRunner;
+  readonly host: HostProbe;
+}
+
 /** The checks that `settings` name. */
-export function createChecks(settings: readonly CheckSettings[], commands: CommandRunner): readonly ScheduledCheck[] {
+export function createChecks(settings: readonly CheckSettings[], ports: CheckPorts): readonly ScheduledCheck[] {
   return settings.map((setting) => {
     const { timeoutMs, intervalMs, retries } = setting;
-    return { check: createCheck(setting, commands), timeoutMs, intervalMs, retries };
+    return { check: createCheck(setting, ports), timeoutMs, intervalMs, retries };
   });
 }
 
-function createCheck(setting: CheckSettings, commands: CommandRunner): HealthCheck {
+function createCheck(setting: CheckSettings, { commands, host }: CheckPorts): HealthCheck {
   const { name, isRequired } = setting;
   switch (setting.kind) {
     case 'command':
@@ -40,6 +49,8 @@ function createCheck(setting: CheckSettings, commands: CommandRunner): HealthChe
       return new HttpCheck(name, isRequired, { url: setting.url, status: 200, bodyContains: 'ok' });
     case 'kubernetes-node':
       return new KubernetesNodeCheck(name, isRequired, setting.kubeconfig, setting.node);
+    case 'host':
+      return new HostCheck(name, isRequired, setting, host);
     case 'systemd-unit':
       return new SystemdUnitCheck(name, isRequired, setting.unit, setting.maxRestarts, commands);
   }

@@ -22,6 +22,16 @@ describe('the configuration of health checks', () => {
     expect(checkOf(web)).toMatchObject({ status: 200, isInsecure: false, isRequired: true, timeoutMs: 10_000 });
   });
 
+  it('has the host in bytes and degrees', () => {
+    const host = { name: 'host', kind: 'host', freeDisk: [{ path: '/var', min: '512MiB' }], defaultRoute: true };
+    expect(checkOf(host)).toMatchObject({
+      freeDisk: [{ path: '/var', minBytes: 512 * 1024 * 1024 }],
+      memoryMinBytes: undefined,
+      hasDefaultRoute: true,
+      isTimeSynchronised: false,
+    });
+  });
+
   it.each([
     [{ ...web, clientKeyFile: '/key.pem' }, 'clientKeyFile: want it together with clientCertificateFile, or neither'],
     [
@@ -31,6 +41,16 @@ describe('the configuration of health checks', () => {
     [{ ...web, url: 'http://127.0.0.1/', caFile: '/ca.pem' }, 'url: want an https:// URL, or no settings of TLS'],
     [{ ...web, bodyContains: '' }, 'bodyContains: want some text'],
     [{ ...web, caFile: 'ca.pem' }, 'caFile: want an absolute path, beginning with /'],
+    [
+      { name: 'h', kind: 'host' },
+      ': want at least one of freeDisk, memory, temperature, timeSynchronised and defaultRoute',
+    ],
+    [{ name: 'h', kind: 'host', temperature: '90' }, 'temperature: want degrees Celsius'],
+    [
+      { name: 'h', kind: 'host', freeDisk: [{ path: 'var', min: '1' }] },
+      'freeDisk.0.path: want an absolute path, beginning with /',
+      'freeDisk.0.min: want a size such as 50MiB',
+    ],
     [{ name: 'k', kind: 'kubelet', url: 'https://x/' }, 'url: want the http:// URL of its health endpoint'],
     [{ name: 'k', kind: 'kubernetes-node', node: 'GW' }, 'node: want the name of a node'],
     [{ name: 'db', kind: 'tcp', host: '127.0.0.1' }, 'port: want a port'],
@@ -39,7 +59,7 @@ describe('the configuration of health checks', () => {
       { name: 'db', kind: 'tcp', host: '[::1]', port: 1 },
       'host: want a host name or an address, an IPv6 one without brackets',
     ],
-  ])('refuses %j', (check, problem) => {
-    expect(problemsOf(check)).toEqual([problem]);
+  ])('refuses %j', (check, ...problems) => {
+    expect(problemsOf(check)).toEqual(problems);
   });
 });

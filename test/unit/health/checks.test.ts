@@ -1,6 +1,8 @@
 import { type AddressInfo, createServer } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { createChecks } from '../../../agent/health/create-checks.ts';
+import type { HostProbe, HostReadings } from '../../../agent/core/ports.ts';
+import { HostCheck, type HostSettings } from '../../../agent/health/host-check.ts';
 import type { CommandOutcome, CommandRunner } from '../../../agent/health/health-check.ts';
 import { TcpCheck } from '../../../agent/health/tcp-check.ts';
 
@@ -21,12 +23,17 @@ class FixedCommands implements CommandRunner {
   }
 }
 
+const noHost: HostProbe = { read: async () => Promise.reject(new Error('there is no host')) };
+
 const common = { name: 'one', isRequired: true, timeoutMs: 1000, intervalMs: 1000, retries: undefined };
 
 describe('a command check', () => {
   const run = async (outcome: CommandOutcome) => {
     const commands = new FixedCommands(outcome);
-    const [made] = createChecks([{ kind: 'command', ...common, command: ['/bin/check', '$HOME; rm'] }], commands);
+    const [made] = createChecks([{ kind: 'command', ...common, command: ['/bin/check', '$HOME; rm'] }], {
+      commands,
+      host: noHost,
+    });
     return { attempt: await made!.check.run(never), ran: commands.ran };
   };
 
@@ -50,7 +57,7 @@ describe('a systemd-unit check', () => {
   const run = async (outcome: CommandOutcome, maxRestarts?: number) => {
     const commands = new FixedCommands(outcome);
     const settings = { kind: 'systemd-unit', ...common, unit: 'web.service', maxRestarts } as const;
-    const [made] = createChecks([settings], commands);
+    const [made] = createChecks([settings], { commands, host: noHost });
     return { ...(await made!.check.run(never)), ran: commands.ran };
   };
   const shown = (active: string, restarts: number) => ({
@@ -101,5 +108,58 @@ describe('a tcp check', () => {
 
   it('fails when it is aborted', async () => {
     expect((await new TcpCheck('db', true, '127.0.0.1', 1).run(AbortSignal.abort())).isPassed).toBe(false);
+  });
+});
+
+describe('a host check', () => {
+  const wanted: HostSettings = {
+    freeDisk: [{ path: '/var', minBytes: 100 * 1024 ** 2 }],
+    memoryMinBytes: 50 * 1024 ** 2,
+    temperatureMaxCelsius: 85,
+    isTimeSynchronised: true,
+    hasDefaultRoute: true,
+  };
+  const well: HostReadings = {
+    disks: { '/var': { availableBytes: 200 * 1024 ** 2 } },
+    memoryAvailableBytes: 60 * 1024 ** 2,
+    temperatureCelsius: 61,
+    timeSynchronised: true,
+    hasDefaultRoute: true,
+  };
+  const run = (found: Partial<HostReadings>, settings: Partial<HostSettings> = {}) =>
+    new HostCheck('host', true, { ...wanted, ...settings }, { read: async () => ({ ...well, ...found }) }).run(never);
+
+  it('passes for a host that has all that is wanted, and says what it has', async () => {
+    expect(await run({})).toEqual({
+      isPassed: true,
+      output:
+        '200 MiB free at /var; 60 MiB of memory available; 61 °C; the clock follows a time source; there is a default route',
+    });
+  });
+
+  it.each([
+    [{ disks: { '/var': { availableBytes: 1 } } }, '0 MiB free at /var, want 100 MiB'],
+    [{ disks: { '/var': 'ENOENT' } }, 'the room at /var is not known: ENOENT'],
+    [{ memoryAvailableBytes: 1024 ** 2 }, '1 MiB of memory available, want 50 MiB'],
+    [{ temperatureCelsius: 85.5 }, '85.5 °C, want at most 85 °C'],
+    [{ temperatureCelsius: undefined }, 'no sensor tells the temperature'],
+    [{ timeSynchronised: false }, 'the clock follows no time source'],
+    [{ timeSynchronised: 'timedatectl does not answer' }, 'timedatectl does not answer'],
+    [{ hasDefaultRoute: false }, 'there is no default route'],
+  ])('fails for %j and says that alone', async (found, output) => {
+    expect(await run(found)).toEqual({ isPassed: false, output });
+  });
+
+  it('looks at nothing that is not wanted', async () => {
+    const nothing = { memoryMinBytes: undefined, temperatureMaxCelsius: undefined, isTimeSynchronised: false };
+    const found = { temperatureCelsius: 300, timeSynchronised: false, memoryAvailableBytes: 0 };
+    expect((await run(found, nothing)).isPassed).toBe(true);
+  });
+
+  it('fails where the host cannot be read', async () => {
+    expect(await new HostCheck('host', true, wanted, noHost).run(never)).toEqual({
+      isPassed: false,
+      output: 'cannot read the host: there is no host',
+    });
   });
 });
