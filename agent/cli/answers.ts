@@ -101,6 +101,10 @@ const check = z.object({
   attempts: z.number(),
   durationMs: z.number(),
   output: z.string(),
+  /** Of newer agents. */
+  sinceAt: z.string().optional(),
+  waitsFor: z.string().optional(),
+  excuse: z.string().optional(),
 });
 
 const host = z.object({

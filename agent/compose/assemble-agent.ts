@@ -205,7 +205,8 @@ function evidenceOf({ config, state, slots, bootId }: AgentParts): BootEvidence 
 function healthOf({ config, clock, readingsWorker }: AgentParts): HealthRunner {
   const commands = new ProcessCommandRunner(withoutServiceVariables(process.env));
   const host = new SystemHostProbe(readingsWorker, commands);
-  return new HealthRunner(createChecks(config.health.checks, { commands, host }), clock);
+  const { checks, deadlineMs, hardDeadlineMs } = config.health;
+  return new HealthRunner(createChecks(checks, { commands, host }), clock, hardDeadlineMs - deadlineMs);
 }
 
 /** A trial in which there is no trace of any state: its data partition is not there, and a rollback could not explain itself. */

@@ -9,6 +9,10 @@ const common = {
   timeout: duration(100, 10 * minute, 'of 100ms to 10m').default(10_000),
   interval: duration(100, 10 * minute, 'of 100ms to 10m').default(5000),
   retries: z.int('want a whole number').min(0, 'want 0 or more').max(1000, 'want 1000 or fewer').optional(),
+  startDelay: duration(0, 10 * minute, 'of 0s to 10m').default(0),
+  passes: z.int('want a whole number').min(1, 'want 1 or more').max(100, 'want 100 or fewer').default(1),
+  after: z.array(name, 'want a list of names of checks').max(32, 'want at most 32 names').default([]),
+  baseline: yesOrNo(false),
 };
 
 const argument = z.string('want text; put numbers in quotes').max(4096, 'want at most 4096 characters');
@@ -120,8 +124,10 @@ const kinds = 'command, http, tcp, systemd-unit, kubelet, kubernetes-node or hos
 /** The shape of one health check. */
 export const check = z
   .discriminatedUnion('kind', [command, http, tcp, systemdUnit, kubelet, kubernetesNode, host], `want kind: ${kinds}`)
-  .transform(({ required, timeout, interval, retries, ...kind }) => ({
+  .transform(({ required, timeout, interval, retries, startDelay, baseline, ...kind }) => ({
     ...kind,
+    baseline: baseline ? ('excuse' as const) : ('none' as const),
+    startDelayMs: startDelay,
     isRequired: required,
     timeoutMs: timeout,
     intervalMs: interval,

@@ -18,7 +18,7 @@ export interface KaonConfig {
   readonly registries: Readonly<Record<string, RegistryConfig>>;
   /** The registries.conf that is read where it exists; `undefined`: none. */
   readonly registriesConf: string | undefined;
-  readonly health: { readonly deadlineMs: number; readonly checks: readonly CheckConfig[] };
+  readonly health: HealthConfig;
   readonly update: UpdateConfig;
   readonly triggers: { readonly keys: Readonly<Record<string, TriggerKeyConfig>> };
   readonly api: { readonly socket: string };
@@ -186,6 +186,15 @@ export interface MirrorConfig {
   readonly isTagged: boolean;
 }
 
+/** How a trial is judged. */
+export interface HealthConfig {
+  /** How long a trial has for its verdict. */
+  readonly deadlineMs: number;
+  /** How long with a check that says that it still works. */
+  readonly hardDeadlineMs: number;
+  readonly checks: readonly CheckConfig[];
+}
+
 interface CheckBase {
   readonly name: string;
   readonly isRequired: boolean;
@@ -193,8 +202,16 @@ interface CheckBase {
   readonly timeoutMs: number;
   /** Wait between two attempts. */
   readonly intervalMs: number;
-  /** Attempts after the first one; `undefined`: until the deadline. */
+  /** Failed attempts after the first one; `undefined`: until the deadline. */
   readonly retries: number | undefined;
+  /** Wait before the first attempt, once the checks that come before it passed. */
+  readonly startDelayMs: number;
+  /** So many passes in a row make it pass. */
+  readonly passes: number;
+  /** Checks that have to pass before it is tried. */
+  readonly after: readonly string[];
+  /** How it is held against what it said before the update. */
+  readonly baseline: 'none' | 'excuse' | 'prove';
 }
 
 /** One health check. */

@@ -1,21 +1,75 @@
 import { z } from 'zod';
-import { duration } from './config-values.ts';
 import { check } from './check-schema.ts';
+import { duration } from './config-values.ts';
 
 const minute = 60_000;
+/** What the trial guard leaves: it reboots 15 minutes after the boot, the agent is up in one and commits in another. */
+const longest = 12 * minute;
+const range = 'of 10s to 12m, as the trial guard reboots 15 minutes after the boot';
 
-/** The shape of `health`. The deadline leaves room before the trial guard, which reboots 15 minutes after the boot. */
+type Checks = readonly z.output<typeof check>[];
+
+const checks = z
+  .array(check, 'want a list of checks')
+  .max(32, 'want at most 32 checks')
+  .refine((found) => new Set(found.map((one) => one.name)).size === found.length, 'want each name once')
+  .default([]);
+
+/** The shape of `health`. The deadlines leave room before the trial guard. */
 export const healthSchema = z
   .strictObject({
-    deadline: duration(
-      10_000,
-      12 * minute,
-      'of 10s to 12m, as the trial guard reboots 15 minutes after the boot',
-    ).default(10 * minute),
-    checks: z
-      .array(check, 'want a list of checks')
-      .max(32, 'want at most 32 checks')
-      .refine((checks) => new Set(checks.map((one) => one.name)).size === checks.length, 'want each name once')
-      .default([]),
+    deadline: duration(10_000, longest, range).default(10 * minute),
+    hardDeadline: duration(10_000, longest, range).default(longest),
+    checks,
   })
-  .transform(({ deadline, checks }) => ({ deadlineMs: deadline, checks }));
+  .refine(({ deadline, hardDeadline }) => deadline <= hardDeadline, {
+    path: ['hardDeadline'],
+    message: 'want at least what deadline says',
+  })
+  .transform(({ deadline, hardDeadline, ...rest }, context) => {
+    const problems = [...orderProblems(rest.checks), ...delayProblems(rest.checks, deadline)];
+    for (const { path, message } of problems) context.addIssue({ code: 'custom', path: ['checks', ...path], message });
+    return { ...rest, deadlineMs: deadline, hardDeadlineMs: hardDeadline };
+  });
+
+interface Problem {
+  readonly path: readonly (string | number)[];
+  readonly message: string;
+}
+
+/** What is wrong with the order of `checks`: names that are not there, cycles, and an advisory check that would decide. */
+function orderProblems(found: Checks): readonly Problem[] {
+  const byName = new Map(found.map((one) => [one.name, one]));
+  return found.flatMap(({ name, isRequired, after }, index) => {
+    const path = [index, 'after'];
+    const unknown = after.find((other) => !byName.has(other));
+    if (unknown !== undefined) return [{ path, message: `want names of checks; there is no ${unknown}` }];
+    if (isBefore(name, name, byName, new Set()))
+      return [{ path, message: 'want an order: this check comes after itself' }];
+    const advisory = after.find((other) => byName.get(other)?.isRequired === false);
+    return isRequired && advisory !== undefined
+      ? [{ path, message: `want required checks: the failure of ${advisory}, which is advisory, would decide` }]
+      : [];
+  });
+}
+
+/** Whether `name` stands somewhere before `start`. */
+function isBefore(
+  name: string,
+  start: string,
+  byName: ReadonlyMap<string, Checks[number]>,
+  seen: Set<string>,
+): boolean {
+  return (byName.get(start)?.after ?? []).some((other) => {
+    if (other === name) return true;
+    if (seen.has(other)) return false;
+    seen.add(other);
+    return isBefore(name, other, byName, seen);
+  });
+}
+
+function delayProblems(found: Checks, deadlineMs: number): readonly Problem[] {
+  return found.flatMap(({ startDelayMs }, index) =>
+    startDelayMs < deadlineMs ? [] : [{ path: [index, 'startDelay'], message: 'want less than health.deadline' }],
+  );
+}

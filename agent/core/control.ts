@@ -3,7 +3,7 @@ import type { ErrorCode, ErrorReport } from './errors.ts';
 import type { KnownBad, LoaderProof } from './facts.ts';
 import type { LinkState } from './metered.ts';
 import type {
-  CheckResult,
+  CheckProgress,
   Deployment,
   EventRecord,
   PartitionWays,
@@ -150,7 +150,7 @@ export interface HealthView {
   /** `unknown`: no check ran in this boot. */
   readonly verdict: 'unknown' | 'running' | 'passed' | 'failed';
   readonly updateId: string | undefined;
-  readonly checks: readonly CheckResult[];
+  readonly checks: readonly CheckProgress[];
 }
 
 /** A trigger that was accepted. */

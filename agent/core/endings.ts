@@ -1,3 +1,4 @@
+import type { Baseline } from './baseline.ts';
 import type { ErrorCode, ErrorReport } from './errors.ts';
 import type { UpdateEvent, UpdateRules } from './update-events.ts';
 import type { EvidenceItem, InPhase as In, Outcome, Retry, RollbackReason, UpdateState } from './update-state.ts';
@@ -134,6 +135,11 @@ export function triedForever<S extends In<'activated' | 'rolling-back'>>(
 ): S {
   const attempts = (state.retry?.attempts ?? 0) + 1;
   return { ...state, retry: retryOf(rules, attempts, event.error, event.atMs) };
+}
+
+/** What the checks said before the update, to be handed on. */
+export function baselineOf(state: UpdateState): { readonly baseline?: Baseline } {
+  return 'baseline' in state && state.baseline !== undefined ? { baseline: state.baseline } : {};
 }
 
 /** The same state, its effect due at once. */

@@ -1,25 +1,44 @@
+import type { Baseline, BaselineCheck } from './baseline.ts';
+
 /** One health check's result. */
 export interface CheckResult {
   readonly name: string;
   readonly isRequired: boolean;
-  readonly status: 'passed' | 'failed';
+  /** `skipped`: what the checks come to was clear before it had its turn. */
+  readonly status: 'passed' | 'failed' | 'skipped';
   readonly attempts: number;
   readonly durationMs: number;
   /** What it said, bounded to 4 KiB. */
   readonly output: string;
+  /** Why its failure does not count, in words: what was broken before the update fails no new image. */
+  readonly excuse?: string;
+}
+
+/** Where a check stands while they run. */
+export interface CheckProgress extends Omit<CheckResult, 'status'> {
+  /** `waiting`: not tried yet. `trying`: tried, and it is not clear yet what comes of it. */
+  readonly status: CheckResult['status'] | 'waiting' | 'trying';
+  /** Since when it has this status. */
+  readonly sinceAtMs?: number;
+  /** What it waits for, in words; absent where it is done. */
+  readonly waitsFor?: string;
 }
 
 /** Runs the node's health checks to their verdict. */
 export interface HealthChecks {
   /**
-   * Runs all checks once each to a pass or, by `deadlineMs` from now, to a fail. Never rejects for a failing check.
-   * `onResult` hears each result as it changes.
+   * Runs all checks, each to a pass or, by `deadlineMs` from now, to a fail; a check that says that it still works may take
+   * longer, up to the hard deadline. What `baseline` excuses is not waited for. Never rejects for a failing check.
+   * `onProgress` hears of each as it changes.
    */
   run(
     deadlineMs: number,
-    onResult: (result: CheckResult) => void,
+    onProgress: (progress: CheckProgress) => void,
     signal: AbortSignal,
+    baseline?: Baseline,
   ): Promise<readonly CheckResult[]>;
+  /** Tries the checks that are held against what they said before an update, for two minutes at most. Never rejects. */
+  takeBaseline(signal: AbortSignal): Promise<readonly BaselineCheck[]>;
 }
 
 /** What a health check of the host may look at, as it is now. */

@@ -33,7 +33,8 @@ export type {
   SigstoreBundle,
   SimpleSignature,
 } from './image-source.ts';
-export type { CheckResult, HealthChecks, HostProbe, HostReadings } from './health-ports.ts';
+export type { Baseline, BaselineCheck } from './baseline.ts';
+export type { CheckProgress, CheckResult, HealthChecks, HostProbe, HostReadings } from './health-ports.ts';
 export type { BootRecord, Deployment, EventRecord, RollbackRecord, Transfer, UpdateRecord } from './records.ts';
 
 /** Time for the core and the runner. Wall time may jump; deadlines inside one boot use `monotonicMs`. */

@@ -1,5 +1,5 @@
 import type { BootStatus } from '../../bootloader/bootloader.ts';
-import { rollingBack } from './endings.ts';
+import { baselineOf, rollingBack } from './endings.ts';
 import type { Deployment } from './ports.ts';
 import type { UpdateRules } from './update-events.ts';
 import type { EvidenceItem, InPhase, Outcome, RollbackReason, SlotName, Target, UpdateState } from './update-state.ts';
@@ -80,6 +80,7 @@ function inTrial(rules: UpdateRules, state: TargetedState, found: BootFacts): Up
     isRearmed,
     bootId: found.bootId,
     deadlineMonotonicMs: found.monotonicMs + rules.trialDeadlineMs,
+    ...baselineOf(state),
   };
 }
 

@@ -1,5 +1,6 @@
 import {
   atLoader,
+  baselineOf,
   cancelled,
   ended,
   retried,
@@ -52,7 +53,7 @@ export function effectOf(state: UpdateState): Effect | undefined {
     case 'staged':
       return state.update.until === 'staged' ? undefined : 'open-gates';
     case 'activating':
-      return 'arm';
+      return state.baseline === undefined ? 'take-baseline' : 'arm';
     case 'activated':
       return state.update.until === 'committed' || state.isRebootAsked ? 'reboot' : undefined;
     case 'trial':
@@ -147,8 +148,10 @@ function fromStaged(state: In<'staged'>, event: UpdateEvent): UpdateState {
 function fromActivating(rules: UpdateRules, state: In<'activating'>, event: UpdateEvent): UpdateState {
   const { update, target, isRearmed } = state;
   switch (event.type) {
+    case 'baseline-taken':
+      return { ...withoutRetry(state), baseline: { atMs: event.atMs, checks: event.checks } };
     case 'armed':
-      return { phase: 'activated', update, target, isRearmed, isRebootAsked: false };
+      return { phase: 'activated', update, target, isRearmed, isRebootAsked: false, ...baselineOf(state) };
     case 'cancel-asked':
       return rollingBack(state, 'operator', 'an operator cancelled the update', false);
     case 'effect-failed':

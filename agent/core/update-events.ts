@@ -1,3 +1,4 @@
+import type { BaselineCheck } from './baseline.ts';
 import type { ErrorReport } from './errors.ts';
 import type { EvidenceItem, Target, Until, UpdateRequest } from './update-state.ts';
 
@@ -22,6 +23,8 @@ export type UpdateEvent =
   | { readonly type: 'activation-asked'; readonly until: Until; readonly atMs: number }
   /** Every gate at the reboot is open. */
   | { readonly type: 'gates-opened'; readonly atMs: number }
+  /** What the checks say before the loader is armed is known. */
+  | { readonly type: 'baseline-taken'; readonly checks: readonly BaselineCheck[]; readonly atMs: number }
   /** The loader is armed. */
   | { readonly type: 'armed'; readonly atMs: number }
   /** Somebody wants the reboot into the activated slot. */
@@ -61,6 +64,7 @@ export type Effect =
   | 'prepare' /** resolve, verify, preflight → `prepared`, `found-running` */
   | 'write-slot' /** mark bad, write, read back → `slot-written` */
   | 'open-gates' /** ask what the reboot waits for → `gates-opened` */
+  | 'take-baseline' /** ask the checks how the node is before the update → `baseline-taken` */
   | 'arm' /** make the slot primary with tries → `armed` */
   | 'reboot' /** → a new boot */
   | 'check-health' /** → `verdict-reached` */

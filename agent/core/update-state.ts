@@ -1,4 +1,5 @@
 import type { SlotName } from '../../bootloader/bootloader.ts';
+import type { Baseline } from './baseline.ts';
 import type { ErrorCode, ErrorReport } from './errors.ts';
 
 export type { SlotName } from '../../bootloader/bootloader.ts';
@@ -116,13 +117,18 @@ interface Targeted extends Active {
   readonly isRearmed: boolean;
 }
 
+interface Armable extends Targeted {
+  /** What the checks said in the old slot; absent until they were asked, and where an agent that never asked armed it. */
+  readonly baseline?: Baseline | undefined;
+}
+
 /**
  * Where the agent stands. Saved durably before the effect that it implies is performed.
  * - `idle`: nothing is under way; `last` says how the latest update ended.
  * - `preparing`: resolving, verifying and the preflight; nothing on the node has changed.
  * - `writing`: the inactive slot is marked bad at the loader and being written.
  * - `staged`: written and read back; not bootable; waits for its activation.
- * - `activating`: the loader is being armed.
+ * - `activating`: the checks say how the node is now, and then the loader is being armed.
  * - `activated`: the slot is primary with tries; waits for the reboot.
  * - `trial`: the slot is booted and not yet good; its health is being checked.
  * - `committing`: the verdict is positive; the loader is being told.
@@ -134,9 +140,9 @@ export type UpdateState =
   | ({ readonly phase: 'preparing' } & Active & Pausable)
   | ({ readonly phase: 'writing' } & Targeted & Pausable)
   | ({ readonly phase: 'staged' } & Targeted & Pausable)
-  | ({ readonly phase: 'activating' } & Targeted)
-  | ({ readonly phase: 'activated'; readonly isRebootAsked: boolean } & Targeted)
-  | ({ readonly phase: 'trial' } & Targeted & Trial)
+  | ({ readonly phase: 'activating' } & Armable)
+  | ({ readonly phase: 'activated'; readonly isRebootAsked: boolean } & Armable)
+  | ({ readonly phase: 'trial' } & Armable & Trial)
   | ({ readonly phase: 'committing' } & Targeted)
   | ({ readonly phase: 'cancelling'; readonly target: Target | undefined } & Active)
   | ({ readonly phase: 'rolling-back' } & Targeted & RollingBack);

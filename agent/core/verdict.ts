@@ -12,16 +12,17 @@ export interface Verdict {
 const maxOutputCharacters = 2048;
 
 /**
- * A trial passes when every required check passed. That the agent came up, could read its state and reached this line is
+ * A trial passes when every required check passed whose failure nothing excuses. That the agent came up, could read its state and reached this line is
  * itself what a node without configured checks proves.
  */
 export function verdictOf(results: readonly CheckResult[]): Verdict {
-  const failed = results.filter(({ isRequired, status }) => isRequired && status === 'failed');
-  const warned = results.filter(({ isRequired, status }) => !isRequired && status === 'failed');
+  const lost = results.filter(({ status }) => status === 'failed');
+  const failed = lost.filter(({ isRequired, excuse }) => isRequired && excuse === undefined);
+  const warned = lost.filter((result) => !failed.includes(result));
   const evidence = [...failed, ...warned].map((result): EvidenceItem => ({
     kind: 'health-check',
     name: result.name,
-    text: `${result.isRequired ? 'required' : 'advisory'}, failed after ${result.attempts} attempts in ${result.durationMs} ms: ${result.output.slice(0, maxOutputCharacters)}`,
+    text: `${kindOf(result)}, failed after ${result.attempts} attempts in ${result.durationMs} ms: ${result.output.slice(0, maxOutputCharacters)}`,
   }));
   if (failed.length > 0) {
     const names = failed.map(({ name }) => name).join(', ');
@@ -32,10 +33,20 @@ export function verdictOf(results: readonly CheckResult[]): Verdict {
       evidence,
     };
   }
-  const passed = results.length - warned.length;
+  const passed = results.filter(({ status }) => status === 'passed').length;
+  const excused = warned.filter(({ isRequired }) => isRequired);
   return {
     isPassed: true,
-    message: `${passed} of ${results.length} health checks passed, every required one among them`,
+    message: `${passed} of ${results.length} health checks passed, ${excused.length === 0 ? 'every required one among them' : `every one that counts among them; not counted: ${excused.map(excuseText).join(', ')}`}`,
     evidence,
   };
+}
+
+function kindOf({ isRequired, excuse }: CheckResult): string {
+  if (!isRequired) return 'advisory';
+  return excuse === undefined ? 'required' : `required and not counted, as ${excuse}`;
+}
+
+function excuseText({ name, excuse }: CheckResult): string {
+  return `${name} (${excuse ?? ''})`;
 }

@@ -1,6 +1,9 @@
 import type { CheckAttempt, CommandRunner, HealthCheck } from './health-check.ts';
 
-/** Passes when a program exits with 0. */
+/** EX_TEMPFAIL of sysexits.h: what the program waits for makes progress and needs more time. */
+const workingExitCode = 75;
+
+/** Passes when a program exits with 0; 75 says that it is not done and makes progress. */
 export class CommandCheck implements HealthCheck {
   readonly name: string;
   readonly isRequired: boolean;
@@ -18,6 +21,7 @@ export class CommandCheck implements HealthCheck {
     const { exitCode, output } = await this.#commands.run(this.#argv, signal);
     if (exitCode === 0) return { isPassed: true, output };
     const ending = exitCode === undefined ? '' : `exit code ${exitCode}`;
-    return { isPassed: false, output: [ending, output].filter((part) => part !== '').join(': ') };
+    const working = exitCode === workingExitCode ? { isWorking: true } : {};
+    return { isPassed: false, ...working, output: [ending, output].filter((part) => part !== '').join(': ') };
   }
 }

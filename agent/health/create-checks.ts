@@ -31,8 +31,9 @@ export interface CheckPorts {
 /** The checks that `settings` name. */
 export function createChecks(settings: readonly CheckSettings[], ports: CheckPorts): readonly ScheduledCheck[] {
   return settings.map((setting) => {
-    const { timeoutMs, intervalMs, retries } = setting;
-    return { check: createCheck(setting, ports), timeoutMs, intervalMs, retries };
+    const { timeoutMs, intervalMs, retries, startDelayMs, passes, after, baseline } = setting;
+    const check = createCheck(setting, ports);
+    return { check, timeoutMs, intervalMs, retries, startDelayMs, passes, after, baseline };
   });
 }
 

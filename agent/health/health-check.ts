@@ -1,8 +1,14 @@
+import type { BaselineRule } from '../core/baseline.ts';
+
 /** What one attempt of a check found. */
 export interface CheckAttempt {
   readonly isPassed: boolean;
   /** What the check said, at most 4 KiB. */
   readonly output: string;
+  /** It failed, and says that what it waits for makes progress: it may take longer than the deadline. */
+  readonly isWorking?: boolean;
+  /** What it found wrong, by name; absent of checks that can't tell. */
+  readonly faults?: readonly string[];
 }
 
 /** One kind of check, set up: it reports, the core decides. */
@@ -20,8 +26,15 @@ export interface ScheduledCheck {
   readonly timeoutMs: number;
   /** Wait between two attempts. */
   readonly intervalMs: number;
-  /** Attempts after the first one; `undefined`: until the deadline. */
+  /** Failed attempts after the first one; `undefined`: until the deadline. */
   readonly retries: number | undefined;
+  /** Wait before the first attempt, once the checks that come before it passed. */
+  readonly startDelayMs: number;
+  /** So many passes in a row make it pass. */
+  readonly passes: number;
+  /** Names of checks that have to pass before it is tried; without cycles. */
+  readonly after: readonly string[];
+  readonly baseline: BaselineRule;
 }
 
 /** Runs a program with no shell. */

@@ -1,38 +1,62 @@
-import type { CheckResult, Clock, HealthChecks } from '../core/ports.ts';
-import { type CheckAttempt, outputLimit, type ScheduledCheck } from './health-check.ts';
+import type { Baseline, BaselineCheck } from '../core/baseline.ts';
+import type { CheckProgress, CheckResult, Clock, HealthChecks } from '../core/ports.ts';
+import { attemptWithin, sleepUnless } from './attempt.ts';
+import { CheckRun, type RunShared } from './check-run.ts';
+import type { CheckAttempt, ScheduledCheck } from './health-check.ts';
 import { Turnstile } from './turnstile.ts';
 
 const attemptsAtOnce = 8;
+const baselineAttempts = 3;
+const baselineIntervalMs = 5000;
+const baselineLimitMs = 120_000;
 
 /**
- * Runs all checks side by side, each until it passes, its retries are used up, or the deadline comes. Once every required
- * check passed, or one of them failed for good, the others end with the attempt that runs: an advisory check holds the
- * verdict up for one attempt at most. A check that ignores its time-out counts as failed and is not waited for.
+ * Runs all checks side by side, each in its order until it passes, its retries are used up, or the deadline comes. Once
+ * every check that counts passed, or one of them failed for good, the others end with the attempt that runs: an advisory
+ * check holds the verdict up for one attempt at most.
  */
 export class HealthRunner implements HealthChecks {
   readonly #checks: readonly ScheduledCheck[];
   readonly #clock: Clock;
+  readonly #extensionMs: number;
 
-  constructor(checks: readonly ScheduledCheck[], clock: Clock) {
+  /** `extensionMs`: so much longer than the deadline a check may take that says that it still works. */
+  constructor(checks: readonly ScheduledCheck[], clock: Clock, extensionMs: number) {
     this.#checks = checks;
     this.#clock = clock;
+    this.#extensionMs = extensionMs;
   }
 
   /** Rejects only with the reason of `signal`. */
   async run(
     deadlineMs: number,
-    onResult: (result: CheckResult) => void,
+    onProgress: (progress: CheckProgress) => void,
     signal: AbortSignal,
+    baseline?: Baseline,
   ): Promise<readonly CheckResult[]> {
-    const startMs = this.#clock.monotonicMs();
-    const run = new HealthRun(this.#clock, startMs, startMs + deadlineMs, onResult, signal);
-    let requiredLeft = this.#checks.filter(({ check }) => check.isRequired).length;
+    const endMs = this.#clock.monotonicMs() + deadlineMs;
+    const settling = new AbortController();
+    const runs = new Map<string, CheckRun>();
+    const shared: RunShared = {
+      clock: this.#clock,
+      endMs,
+      hardEndMs: endMs + this.#extensionMs,
+      baseline,
+      turnstile: new Turnstile(attemptsAtOnce),
+      signal,
+      settled: settling.signal,
+      onProgress,
+      comesTo: (name) => runs.get(name)?.standing,
+    };
+    for (const scheduled of this.#checks) runs.set(scheduled.check.name, new CheckRun(scheduled, shared));
+    let countedLeft = [...runs.values()].filter(({ isCounted }) => isCounted).length;
+    if (countedLeft === 0) settling.abort();
     const results = await Promise.all(
-      this.#checks.map(async (scheduled) => {
-        const result = await run.runCheck(scheduled);
-        if (result.isRequired) {
-          requiredLeft -= 1;
-          if (requiredLeft === 0 || result.status === 'failed') run.settle();
+      [...runs.values()].map(async (run) => {
+        const result = await run.run();
+        if (run.isCounted) {
+          countedLeft -= 1;
+          if (countedLeft === 0 || result.status === 'failed') settling.abort();
         }
         return result;
       }),
@@ -40,85 +64,35 @@ export class HealthRunner implements HealthChecks {
     signal.throwIfAborted();
     return results;
   }
-}
 
-/** One run of all checks against one deadline. */
-class HealthRun {
-  readonly #clock: Clock;
-  readonly #startMs: number;
-  readonly #endMs: number;
-  readonly #onResult: (result: CheckResult) => void;
-  readonly #signal: AbortSignal;
-  readonly #settled = new AbortController();
-  readonly #turnstile = new Turnstile(attemptsAtOnce);
+  async takeBaseline(signal: AbortSignal): Promise<readonly BaselineCheck[]> {
+    const endMs = this.#clock.monotonicMs() + baselineLimitMs;
+    const turnstile = new Turnstile(attemptsAtOnce);
+    const compared = this.#checks.filter(({ baseline }) => baseline !== 'none');
+    const taken = await Promise.all(compared.map((scheduled) => this.#tryBefore(scheduled, endMs, turnstile, signal)));
+    return taken.filter((found) => found !== undefined);
+  }
 
-  constructor(
-    clock: Clock,
-    startMs: number,
+  /** What a check says before an update; one failed attempt may be chance. `undefined`: it never had its turn. */
+  async #tryBefore(
+    { check, timeoutMs }: ScheduledCheck,
     endMs: number,
-    onResult: (result: CheckResult) => void,
+    turnstile: Turnstile,
     signal: AbortSignal,
-  ) {
-    this.#clock = clock;
-    this.#startMs = startMs;
-    this.#endMs = endMs;
-    this.#onResult = onResult;
-    this.#signal = signal;
-  }
-
-  /** The verdict can no longer change: no check is tried again. */
-  settle(): void {
-    this.#settled.abort();
-  }
-
-  async runCheck(scheduled: ScheduledCheck): Promise<CheckResult> {
-    const { check, intervalMs, retries } = scheduled;
-    const waitSignal = AbortSignal.any([this.#signal, this.#settled.signal]);
-    for (let attempts = 1; ; attempts++) {
-      const { isPassed, output } = await this.#turnstile.pass(() => this.#attempt(scheduled));
-      const result: CheckResult = {
-        name: check.name,
-        isRequired: check.isRequired,
-        status: isPassed ? 'passed' : 'failed',
-        attempts,
-        durationMs: this.#clock.monotonicMs() - this.#startMs,
-        output: output.length > outputLimit ? output.slice(-outputLimit) : output,
-      };
-      this.#onResult(result);
-      const isLast = retries !== undefined && attempts > retries;
-      if (isPassed || isLast || waitSignal.aborted || this.#leftMs() <= intervalMs) return result;
-      if (!(await this.#wait(intervalMs, waitSignal))) return result;
+  ): Promise<BaselineCheck | undefined> {
+    let last: CheckAttempt | undefined;
+    for (let count = 1; count <= baselineAttempts; count += 1) {
+      const attempt = await turnstile.pass(async () => {
+        const limitMs = Math.min(timeoutMs, endMs - this.#clock.monotonicMs());
+        return limitMs <= 0 ? undefined : attemptWithin(this.#clock, check, limitMs, signal);
+      });
+      if (signal.aborted || attempt === undefined) break;
+      last = attempt;
+      if (attempt.isPassed || endMs - this.#clock.monotonicMs() <= baselineIntervalMs) break;
+      if (count < baselineAttempts && !(await sleepUnless(this.#clock, baselineIntervalMs, signal))) break;
     }
-  }
-
-  #leftMs(): number {
-    return this.#endMs - this.#clock.monotonicMs();
-  }
-
-  /** Whether the whole time went by before `signal`. */
-  async #wait(durationMs: number, signal: AbortSignal): Promise<boolean> {
-    return this.#clock.sleep(durationMs, signal).then(
-      () => true,
-      () => false,
-    );
-  }
-
-  async #attempt({ check, timeoutMs }: ScheduledCheck): Promise<CheckAttempt> {
-    const limitMs = Math.min(timeoutMs, this.#leftMs());
-    if (limitMs <= 0) return { isPassed: false, output: 'the deadline came before this check had its turn' };
-    const end = new AbortController();
-    const signal = AbortSignal.any([this.#signal, end.signal]);
-    const ranOut = this.#wait(limitMs, signal).then((isOver): CheckAttempt => ({
-      isPassed: false,
-      output: isOver ? `no answer within ${limitMs} ms` : 'the checks were ended',
-    }));
-    const answered = check
-      .run(signal)
-      .catch((error: unknown): CheckAttempt => ({ isPassed: false, output: String(error) }));
-    try {
-      return await Promise.race([answered, ranOut]);
-    } finally {
-      end.abort();
-    }
+    if (last === undefined) return undefined;
+    const { isPassed, faults } = last;
+    return { name: check.name, isPassed, ...(faults === undefined ? {} : { faults }) };
   }
 }

@@ -102,16 +102,28 @@ const active = {
 const pause = z.exactOptional(z.looseObject({ atMs: timeMs }));
 const targeted = { ...active, target, isRearmed: z.boolean() };
 
+/** Not worth the state: without it every check counts as it is configured. */
+const baseline = z
+  .looseObject({
+    atMs: timeMs,
+    checks: z.array(
+      z.looseObject({ name: z.string(), isPassed: z.boolean(), faults: z.exactOptional(z.array(z.string())) }),
+    ),
+  })
+  .optional()
+  .catch(undefined);
+
 const stateSchema: z.ZodType<UpdateState> = z.discriminatedUnion('phase', [
   z.looseObject({ phase: z.literal('idle'), last: z.exactOptional(outcomeSchema) }),
   z.looseObject({ phase: z.literal('preparing'), ...active, pause }),
   z.looseObject({ phase: z.literal('writing'), ...targeted, pause }),
   z.looseObject({ phase: z.literal('staged'), ...targeted, pause }),
-  z.looseObject({ phase: z.literal('activating'), ...targeted }),
-  z.looseObject({ phase: z.literal('activated'), isRebootAsked: z.boolean(), ...targeted }),
+  z.looseObject({ phase: z.literal('activating'), ...targeted, baseline }),
+  z.looseObject({ phase: z.literal('activated'), isRebootAsked: z.boolean(), ...targeted, baseline }),
   z.looseObject({
     phase: z.literal('trial'),
     ...targeted,
+    baseline,
     bootId: z.string(),
     deadlineMonotonicMs: z.number(),
   }),

@@ -1,4 +1,4 @@
-import type { EventRecord, Transfer } from '../core/ports.ts';
+import type { BaselineCheck, EventRecord, Transfer } from '../core/ports.ts';
 import { transferText } from '../core/transfer.ts';
 import type { UpdateEvent } from '../core/update-events.ts';
 import type { UpdateState } from '../core/update-state.ts';
@@ -44,6 +44,7 @@ function sentence(before: UpdateState, event: UpdateEvent, after: UpdateState): 
     const link = event.isMeteredAllowed === true ? ', over a metered link, too' : '';
     return `an operator lets the update go on, which is ${after.phase}${link}`;
   }
+  if (event.type === 'baseline-taken') return baselineText(event.checks);
   switch (after.phase) {
     case 'preparing':
       return `an update to ${after.update.image} was asked for${
@@ -72,4 +73,11 @@ function sentence(before: UpdateState, event: UpdateEvent, after: UpdateState): 
         ? 'the loader is turned back; rebooting'
         : `rolling back: ${after.reason}: ${after.message}`;
   }
+}
+
+function baselineText(checks: readonly BaselineCheck[]): string {
+  const failed = checks.filter(({ isPassed }) => !isPassed).map(({ name }) => name);
+  const passed = checks.length - failed.length;
+  const broken = failed.length === 0 ? '' : `; broken before the update: ${failed.join(', ')}`;
+  return `the node before the update: ${passed} of ${checks.length} compared health checks pass${broken}`;
 }

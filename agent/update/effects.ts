@@ -4,7 +4,7 @@ import type { Waiting } from '../core/control.ts';
 import { AgentError } from '../core/errors.ts';
 import { parseReference } from '../core/image-format/reference.ts';
 import type {
-  CheckResult,
+  CheckProgress,
   Clock,
   Gate,
   HealthChecks,
@@ -46,7 +46,7 @@ export class Effects {
   readonly #meter: TransferMeter;
   readonly #metered: MeteredLink;
   readonly #onProgress: (progress: WriteProgress) => void;
-  readonly #onCheck: (result: CheckResult) => void;
+  readonly #onCheck: (progress: CheckProgress) => void;
   readonly #onFault: (error: unknown) => void;
 
   constructor(ports: {
@@ -60,7 +60,7 @@ export class Effects {
     meter: TransferMeter;
     metered: MeteredLink;
     onProgress: (progress: WriteProgress) => void;
-    onCheck: (result: CheckResult) => void;
+    onCheck: (progress: CheckProgress) => void;
     /** Hears of what an update goes on without. */
     onFault: (error: unknown) => void;
   }) {
@@ -100,7 +100,7 @@ export class Effects {
       case 'staged':
         return (await this.#askGates('reboot', state)) ?? { event: { type: 'gates-opened', atMs: this.#now() } };
       case 'activating':
-        return this.#arm(state);
+        return state.baseline === undefined ? this.#takeBaseline(state, signal) : this.#arm(state);
       case 'activated':
         return (await this.#askGates('reboot', state)) ?? this.#reboot(state.target.slot);
       case 'trial':
@@ -187,6 +187,13 @@ export class Effects {
     return { event: { type: 'slot-written', atMs: this.#now() } };
   }
 
+  async #takeBaseline(state: InPhase<'activating'>, signal: AbortSignal): Promise<EffectResult> {
+    const closed = await this.#askGates('reboot', state);
+    if (closed !== undefined) return closed;
+    const checks = await this.#health.takeBaseline(signal);
+    return { event: { type: 'baseline-taken', checks, atMs: this.#now() } };
+  }
+
   async #arm(state: InPhase<'activating'>): Promise<EffectResult> {
     // An operator's rollback comes here without having been staged; arming waits for the reboot's gates all the same.
     const closed = await this.#askGates('reboot', state);
@@ -203,7 +210,10 @@ export class Effects {
 
   async #checkHealth(state: InPhase<'trial'>, memory: UpdateMemory, signal: AbortSignal): Promise<EffectResult> {
     const leftMs = Math.max(0, state.deadlineMonotonicMs - this.#clock.monotonicMs());
-    const results = [...memory.standingFaults, ...(await this.#health.run(leftMs, this.#onCheck, signal))];
+    const results = [
+      ...memory.standingFaults,
+      ...(await this.#health.run(leftMs, this.#onCheck, signal, state.baseline)),
+    ];
     const verdict = verdictOf(results);
     return { event: { type: 'verdict-reached', ...verdict, atMs: this.#now() } };
   }

@@ -1,16 +1,16 @@
 import type { HealthView } from '../core/control.ts';
-import type { CheckResult } from '../core/ports.ts';
+import type { CheckProgress } from '../core/ports.ts';
 import type { UpdateState } from '../core/update-state.ts';
 
 /** The latest health results of this boot, for the status. */
 export class HealthBoard {
-  readonly #checks = new Map<string, CheckResult>();
+  readonly #checks = new Map<string, CheckProgress>();
   #verdict: HealthView['verdict'] = 'unknown';
   #updateId: string | undefined;
 
-  /** Takes a result of the running trial. */
-  put(result: CheckResult): void {
-    this.#checks.set(result.name, result);
+  /** Takes where a check of the running trial stands. */
+  put(progress: CheckProgress): void {
+    this.#checks.set(progress.name, progress);
   }
 
   /** Follows the machine: a trial begins, or its verdict is known. */

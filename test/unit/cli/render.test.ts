@@ -226,9 +226,23 @@ it('health shows what a failed check said, and nothing of one that passed', () =
     ],
   });
   expect(text).toMatch(/^health: the trial failed \(update u-1\)$/m);
-  expect(text).toMatch(/^web +failed +yes +3 +1m 05s$/m);
+  expect(text).toMatch(/^web +failed +- +yes +3 +1m 05s$/m);
   expect(text).toContain('web said:\n  | 503\n  | no database\n');
   expect(text).not.toContain('plenty');
+});
+
+it('health shows what a check waits for, since when, and why a failure does not count', () => {
+  const check = { isRequired: true, attempts: 0, durationMs: 5_000, output: '' };
+  const text = renderHealth({
+    verdict: 'running',
+    checks: [
+      { ...check, name: 'web', status: 'waiting', sinceAt: '2026-01-02T03:04:05.000Z', waitsFor: 'check database' },
+      { ...check, name: 'gps', status: 'failed', excuse: 'it failed before the update, too' },
+    ],
+  });
+  expect(text).toMatch(/^web +waiting +2026-01-02 03:04:05/m);
+  expect(text).toContain('\nweb waits for check database\n');
+  expect(text).toContain('\ngps does not count: it failed before the update, too\n');
 });
 
 describe('tables', () => {

@@ -17,6 +17,57 @@ function checkOf(check: unknown) {
 
 const web = { name: 'web', kind: 'http', url: 'https://127.0.0.1/' };
 
+describe('the order of health checks', () => {
+  const chain = (...links: readonly (readonly [string, readonly string[]])[]) =>
+    parse({ checks: links.map(([name, after]) => ({ ...web, name, after })) });
+  const firstProblem = ({ error }: ReturnType<typeof parse>) => {
+    const [issue] = error?.issues ?? [];
+    return issue && `${issue.path.join('.')}: ${issue.message}`;
+  };
+
+  it('may be any without a cycle', () => {
+    expect(chain(['c', ['a', 'b']], ['b', ['a']], ['a', []]).success).toBe(true);
+  });
+
+  it.each([
+    [[['a', ['a']]], 'checks.0.after: want an order: this check comes after itself'],
+    [
+      [
+        ['a', ['b']],
+        ['b', ['c']],
+        ['c', ['b']],
+      ],
+      'checks.1.after: want an order: this check comes after itself',
+    ],
+    [[['a', ['b']]], 'checks.0.after: want names of checks; there is no b'],
+  ] as const)('is refused for %j', (links, problem) => {
+    expect(firstProblem(chain(...links))).toBe(problem);
+  });
+
+  it('lets no advisory check decide over a required one', () => {
+    const checks = [
+      { ...web, after: ['gps'] },
+      { ...web, name: 'gps', required: false },
+    ];
+    expect(firstProblem(parse({ checks }))).toContain('the failure of gps, which is advisory, would decide');
+    const other = [
+      { ...web, after: ['gps'], required: false },
+      { ...web, name: 'gps', required: false },
+    ];
+    expect(parse({ checks: other }).success).toBe(true);
+  });
+
+  it('has a hard deadline that is no shorter than the deadline, and start delays that are shorter', () => {
+    expect(firstProblem(parse({ deadline: '10m', hardDeadline: '9m' }))).toBe(
+      'hardDeadline: want at least what deadline says',
+    );
+    expect(firstProblem(parse({ deadline: '1m', checks: [{ ...web, startDelay: '1m' }] }))).toBe(
+      'checks.0.startDelay: want less than health.deadline',
+    );
+    expect(firstProblem(parse({ hardDeadline: '13m' }))).toContain('of 10s to 12m');
+  });
+});
+
 describe('the configuration of health checks', () => {
   it('fills in what an http check leaves out', () => {
     expect(checkOf(web)).toMatchObject({ status: 200, isInsecure: false, isRequired: true, timeoutMs: 10_000 });

@@ -66,8 +66,11 @@ describe('the configuration', () => {
     const text = readFileSync('examples/kaon.yaml', 'utf8');
     const config = parseConfig({ image: undefined, node: [{ path: 'examples/kaon.yaml', text }] });
     expect(Object.keys(parse(text) as object).sort()).toEqual(Object.keys(config).sort());
-    expect(config.health.checks.map(({ kind }) => kind)).toEqual(['http', 'systemd-unit', 'command', 'command']);
-    expect(config.health.checks[2]).toEqual({
+    expect(config.health.checks.map(({ kind }) => kind)).toEqual([
+      ...['http', 'systemd-unit', 'tcp', 'host'],
+      ...['command', 'command'],
+    ]);
+    expect(config.health.checks[4]).toEqual({
       name: 'modem',
       kind: 'command',
       command: ['/usr/lib/acme/check-modem', '--quick'],
@@ -75,6 +78,10 @@ describe('the configuration', () => {
       timeoutMs: 30_000,
       intervalMs: 5000,
       retries: 3,
+      startDelayMs: 0,
+      passes: 1,
+      after: [],
+      baseline: 'none',
     });
     expect(config.slots.a.partitions['vendor']?.keep).toBe(true);
     expect(config.update.retry).toEqual({ attempts: 5, baseMs: 15_000, maxMs: 900_000 });
@@ -93,7 +100,7 @@ describe('the configuration', () => {
       trust: { keys: {}, identities: {}, trustedRoot: undefined, revoked: [], rules: [] },
       registries: {},
       registriesConf: '/etc/containers/registries.conf',
-      health: { deadlineMs: 600_000, checks: [] },
+      health: { deadlineMs: 600_000, hardDeadlineMs: 720_000, checks: [] },
       update: {
         metered: { link: 'auto', rule: 'full', limitBytes: undefined },
         unprovenLoader: 'warn',

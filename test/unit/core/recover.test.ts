@@ -72,6 +72,14 @@ describe('a restart of the agent in the old slot', () => {
     expect(recover(rules, stateNamed('activated'), armed)).toBe(stateNamed('activated'));
   });
 
+  it('hands what the checks said before the update on to the trial, and to each try of it', () => {
+    const before = stateNamed('activating, baseline taken');
+    const inTrial = recover(rules, before, { ...trialRuns, bootId: 'boot-2' });
+    expect(inTrial).toMatchObject({ phase: 'trial', baseline: { checks: [{ name: 'web', isPassed: true }] } });
+    const again = recover(rules, inTrial, { ...trialRuns, bootId: 'boot-3' });
+    expect(again).toMatchObject({ phase: 'trial', bootId: 'boot-3', baseline: { atMs: 4_500 } });
+  });
+
   it.each(['activating', 'activated'])('takes %s for a slot that never booted once any try is gone', (name) => {
     expect(recover(rules, stateNamed(name), fellBack)).toMatchObject({
       phase: 'rolling-back',

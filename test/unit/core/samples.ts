@@ -39,6 +39,8 @@ const targeted = { update, target, isRearmed: false } as const;
 const pause = { atMs: 4_000 } as const;
 const turning = { reason: 'health-failed', message: 'check web failed', evidence: [] } as const;
 
+const baseline = { atMs: 4_500, checks: [{ name: 'web', isPassed: true }] } as const;
+
 /** Every phase, with each difference inside it that the machine looks at. */
 export const states: readonly (readonly [string, UpdateState])[] = [
   ['idle', { phase: 'idle' }],
@@ -50,6 +52,7 @@ export const states: readonly (readonly [string, UpdateState])[] = [
   ['staged, until staged', { phase: 'staged', ...targeted, update: { ...update, until: 'staged' } }],
   ['staged, paused', { phase: 'staged', ...targeted, pause }],
   ['activating', { phase: 'activating', ...targeted }],
+  ['activating, baseline taken', { phase: 'activating', ...targeted, baseline }],
   ['activated', { phase: 'activated', ...targeted, isRebootAsked: false }],
   [
     'activated, until activated',
@@ -79,6 +82,7 @@ export const events: readonly (readonly [string, UpdateEvent])[] = [
   ['slot-written', { type: 'slot-written', atMs }],
   ['activation-asked', { type: 'activation-asked', until: 'committed', atMs }],
   ['gates-opened', { type: 'gates-opened', atMs }],
+  ['baseline-taken', { type: 'baseline-taken', checks: [{ name: 'gps', isPassed: false }], atMs }],
   ['armed', { type: 'armed', atMs }],
   ['reboot-asked', { type: 'reboot-asked', atMs }],
   ['verdict passed', { type: 'verdict-reached', isPassed: true, message: 'all passed', evidence: [], atMs }],
@@ -156,6 +160,14 @@ export const expected: Readonly<Record<string, Readonly<Record<string, Phase>>>>
   },
   'staged, paused': { 'resume-asked': 'staged', 'resume-asked, metered': 'staged', 'cancel-asked': 'cancelling' },
   activating: {
+    'baseline-taken': 'activating',
+    armed: 'activated',
+    'cancel-asked': 'rolling-back',
+    'effect-failed, retryable': 'activating',
+    'effect-failed, for good': 'activating',
+  },
+  'activating, baseline taken': {
+    'baseline-taken': 'activating',
     armed: 'activated',
     'cancel-asked': 'rolling-back',
     'effect-failed, retryable': 'activating',

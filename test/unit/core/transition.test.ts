@@ -35,7 +35,8 @@ describe('effects', () => {
     ['staged', 'open-gates'],
     ['staged, until staged', undefined],
     ['staged, paused', undefined],
-    ['activating', 'arm'],
+    ['activating', 'take-baseline'],
+    ['activating, baseline taken', 'arm'],
     ['activated', 'reboot'],
     ['activated, until activated', undefined],
     ['trial', 'check-health'],
@@ -54,6 +55,19 @@ describe('effects', () => {
 
   it('goes on from staged once somebody asks for the activation', () => {
     expect(effectOf(after('staged, until staged', 'activation-asked'))).toBe('open-gates');
+  });
+});
+
+describe('what the checks said before the update', () => {
+  it('is kept until the reboot, over failures at the loader', () => {
+    const taken = { atMs: 5_000, checks: [{ name: 'gps', isPassed: false }] };
+    expect(after('activating', 'baseline-taken')).toMatchObject({ phase: 'activating', baseline: taken });
+    const armed = after('activating', 'baseline-taken', 'effect-failed, retryable', 'armed', 'reboot-asked');
+    expect(armed).toMatchObject({ phase: 'activated', isRebootAsked: true, baseline: taken });
+  });
+
+  it('is not known of an update that an older agent armed', () => {
+    expect(after('activating', 'armed')).not.toHaveProperty('baseline');
   });
 });
 

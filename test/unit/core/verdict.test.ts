@@ -26,6 +26,23 @@ describe('the verdict', () => {
     expect(verdict.evidence.map(({ name }) => name)).toEqual(['web', 'disk']);
   });
 
+  it('passes what was broken before the update, and says so', () => {
+    const excuse = 'it failed before the update, too';
+    const verdict = verdictOf([
+      result('web', 'passed', true),
+      { ...result('gps', 'failed', true, 'no fix'), excuse },
+      result('fan', 'skipped', false),
+    ]);
+    expect(verdict).toMatchObject({
+      isPassed: true,
+      message:
+        '1 of 3 health checks passed, every one that counts among them; not counted: gps (it failed before the update, too)',
+    });
+    expect(verdict.evidence).toMatchObject([
+      { name: 'gps', text: expect.stringContaining('not counted, as') as string },
+    ]);
+  });
+
   it('passes a node without checks: its agent came up', () => {
     expect(verdictOf([]).isPassed).toBe(true);
   });

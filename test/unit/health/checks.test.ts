@@ -25,7 +25,8 @@ class FixedCommands implements CommandRunner {
 
 const noHost: HostProbe = { read: async () => Promise.reject(new Error('there is no host')) };
 
-const common = { name: 'one', isRequired: true, timeoutMs: 1000, intervalMs: 1000, retries: undefined };
+const order = { startDelayMs: 0, passes: 1, after: [], baseline: 'none' } as const;
+const common = { name: 'one', isRequired: true, timeoutMs: 1000, intervalMs: 1000, retries: undefined, ...order };
 
 describe('a command check', () => {
   const run = async (outcome: CommandOutcome) => {
@@ -50,6 +51,14 @@ describe('a command check', () => {
     [{ exitCode: undefined, output: 'cannot run /bin/check: ENOENT' }, 'cannot run /bin/check: ENOENT'],
   ])('fails on %j', async (outcome, output) => {
     expect((await run(outcome)).attempt).toEqual({ isPassed: false, output });
+  });
+
+  it('still works, by its own word, on exit code 75', async () => {
+    expect((await run({ exitCode: 75, output: '3 of 9 images' })).attempt).toEqual({
+      isPassed: false,
+      isWorking: true,
+      output: 'exit code 75: 3 of 9 images',
+    });
   });
 });
 

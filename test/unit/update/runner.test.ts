@@ -44,6 +44,7 @@ describe('the runner', () => {
       'write b',
       'journal-save', // staged
       'journal-save', // activating
+      'journal-save', // activating, with what the checks said before
       'activate b',
       'journal-save', // activated
       'reboot',
@@ -547,13 +548,48 @@ describe('a trial', () => {
   });
 });
 
+describe('what the checks said before the update', () => {
+  it('is saved before the loader is armed, and handed to the checks of the trial', async () => {
+    const node = nodeWith('v2');
+    node.checks.before = [{ name: 'gps', isPassed: false, faults: ['no fix'] }];
+    const agent = await node.startAgent();
+    await agent.control.startUpdate(wanted('v2'), undefined);
+    await agent.end();
+    const taken = agent.reporter.events.find(({ kind }) => kind === 'baseline-taken');
+    expect(taken?.message).toBe(
+      'the node before the update: 0 of 1 compared health checks pass; broken before the update: gps',
+    );
+    node.reboot();
+    await (await node.startAgent()).run();
+    expect(node.checks.baselines).toMatchObject([{ checks: node.checks.before }]);
+  });
+
+  it('is not asked for while a gate holds the reboot', async () => {
+    const node = nodeWith('v2');
+    const gate = new ManualGate(['reboot']);
+    const agent = await node.startAgent({ gates: [gate] });
+    gate.isOpen = false;
+    await agent.control.startUpdate(wanted('v2'), undefined);
+    await agent.run();
+    expect(agent.phase).toBe('staged');
+    expect(agent.reporter.kinds).not.toContain('baseline-taken');
+  });
+});
+
 describe('reporters', () => {
   it('hear each step once it is saved', async () => {
     const node = nodeWith('v2');
     const agent = await node.startAgent();
     await agent.control.startUpdate(wanted('v2'), undefined);
     await agent.end();
-    expect(agent.reporter.kinds).toEqual(['update-requested', 'prepared', 'slot-written', 'gates-opened', 'armed']);
+    expect(agent.reporter.kinds).toEqual([
+      'update-requested',
+      'prepared',
+      'slot-written',
+      'gates-opened',
+      'baseline-taken',
+      'armed',
+    ]);
     expect(new Set(agent.reporter.events.map(({ updateId }) => updateId))).toEqual(new Set(['id-0001']));
   });
 

@@ -213,6 +213,7 @@ describe('the booted slot', () => {
     'staged, paused',
     'staged, until staged',
     'activating',
+    'activating, baseline taken',
     'activated',
     'activated, until activated',
   ];

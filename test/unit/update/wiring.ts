@@ -1,6 +1,9 @@
 import { AgentError, type ErrorReport } from '../../../agent/core/errors.ts';
 import type { UpdateInput } from '../../../agent/core/control.ts';
 import type {
+  Baseline,
+  BaselineCheck,
+  CheckProgress,
   LayerSource,
   CheckResult,
   Gate,
@@ -185,6 +188,8 @@ class SteppedSlots implements SlotService {
 export class ScriptedChecks implements HealthChecks {
   status: CheckResult['status'] = 'passed';
   readonly deadlinesMs: number[] = [];
+  readonly baselines: (Baseline | undefined)[] = [];
+  before: readonly BaselineCheck[] = [];
   readonly #steps: Steps;
 
   constructor(steps: Steps) {
@@ -193,10 +198,12 @@ export class ScriptedChecks implements HealthChecks {
 
   async run(
     deadlineMs: number,
-    onResult: (result: CheckResult) => void,
+    onProgress: (progress: CheckProgress) => void,
     signal: AbortSignal,
+    baseline?: Baseline,
   ): Promise<readonly CheckResult[]> {
     this.deadlinesMs.push(deadlineMs);
+    this.baselines.push(baseline);
     await this.#steps.takeSlowly('check-health', signal);
     const { status } = this;
     const result: CheckResult = {
@@ -207,8 +214,12 @@ export class ScriptedChecks implements HealthChecks {
       durationMs: 5,
       output: 'HTTP 500',
     };
-    onResult(result);
+    onProgress(result);
     return [result];
+  }
+
+  async takeBaseline(): Promise<readonly BaselineCheck[]> {
+    return this.before;
   }
 }
 
