@@ -17,7 +17,7 @@ import { defaultRules, type UpdateRules } from '../core/update-events.ts';
 import { distinctFaults } from '../core/status.ts';
 import type { UpdateState } from '../core/update-state.ts';
 import { BootEvidence } from '../evidence/boot-evidence.ts';
-import { createChecks } from '../health/create-checks.ts';
+import { createAfterVerdict, createChecks } from '../health/create-checks.ts';
 import { HealthRunner } from '../health/health-runner.ts';
 import { SystemHostProbe } from '../host/host-readings.ts';
 import { NetworkManagerLink, StatedLink } from '../host/link-meters.ts';
@@ -38,6 +38,7 @@ import { TransferMeter } from '../update/transfer-meter.ts';
 import { UpdateRunner } from '../update/runner.ts';
 import { start, type Started } from '../update/start.ts';
 import { LogReporter } from './log-reporter.ts';
+import { UpdateRegistryProbe } from './registry-probe.ts';
 import type { OpenedState } from './open-state.ts';
 
 /** What an agent is assembled from. */
@@ -95,7 +96,7 @@ export async function assembleAgent(parts: AgentParts): Promise<Agent> {
     judge,
     slots,
     facts: state.facts,
-    health: healthOf(parts),
+    health: healthOf(parts, () => runner.state),
     gates: [degradedGate(faults), holdGate(state.facts, clock)],
     clock,
     tries: rules.tries,
@@ -202,11 +203,13 @@ function evidenceOf({ config, state, slots, bootId }: AgentParts): BootEvidence 
   });
 }
 
-function healthOf({ config, clock, readingsWorker }: AgentParts): HealthRunner {
+function healthOf({ config, clock, readingsWorker, sources }: AgentParts, state: () => UpdateState): HealthRunner {
   const commands = new ProcessCommandRunner(withoutServiceVariables(process.env));
   const host = new SystemHostProbe(readingsWorker, commands);
   const { checks, deadlineMs, hardDeadlineMs } = config.health;
-  return new HealthRunner(createChecks(checks, { commands, host }), clock, hardDeadlineMs - deadlineMs);
+  const ports = { commands, host, registry: new UpdateRegistryProbe(sources, state) };
+  const afterVerdict = createAfterVerdict(checks, ports);
+  return new HealthRunner(createChecks(checks, ports), clock, hardDeadlineMs - deadlineMs, afterVerdict);
 }
 
 /** A trial in which there is no trace of any state: its data partition is not there, and a rollback could not explain itself. */

@@ -105,31 +105,74 @@ const host = z
     hasDefaultRoute: defaultRoute,
   }));
 
+const unitName = z
+  .string('want the name of a unit')
+  .regex(
+    /^[A-Za-z0-9:_.\\@][A-Za-z0-9:_.\\@-]{0,254}\.(service|socket|target|mount|timer|path|device|scope|slice|swap|automount)$/,
+    'want a unit with its suffix, such as web.service',
+  );
+
+/** A node without a way to a registry gets no update any more; what may be its outage is told from that. */
+const registryReachable = z.strictObject({
+  kind: z.literal('registry-reachable'),
+  ...common,
+  timeout: duration(100, 10 * minute, 'of 100ms to 10m').default(20_000),
+  interval: duration(100, 10 * minute, 'of 100ms to 10m').default(10_000),
+  baseline: z.literal(true, 'want true: it counts only where it passed before the update').default(true),
+});
+
+const systemdState = z.strictObject({
+  kind: z.literal('systemd-state'),
+  ...common,
+  baseline: yesOrNo(true),
+  ignore: z.array(unitName, 'want a list of units').max(64, 'want at most 64 units').default([]),
+});
+
+/** Its scripts may wait for minutes for what they check. */
+const greenboot = z.strictObject({
+  kind: z.literal('greenboot'),
+  ...common,
+  timeout: duration(100, 10 * minute, 'of 100ms to 10m').default(5 * minute),
+  directories: z
+    .array(absolutePath, 'want a list of directories')
+    .min(1, 'want a directory')
+    .max(8, 'want at most 8 directories')
+    .default(['/usr/lib/greenboot', '/etc/greenboot']),
+});
+
 const systemdUnit = z
   .strictObject({
     kind: z.literal('systemd-unit'),
     ...common,
-    unit: z
-      .string('want the name of a unit')
-      .regex(
-        /^[A-Za-z0-9:_.\\@][A-Za-z0-9:_.\\@-]{0,254}\.(service|socket|target|mount|timer|path|device|scope|slice|swap|automount)$/,
-        'want a unit with its suffix, such as web.service',
-      ),
+    unit: unitName,
     maxRestarts: z.int('want a whole number').min(0, 'want 0 or more').optional(),
   })
   .transform((settings) => ({ ...settings, maxRestarts: settings.maxRestarts }));
 
-const kinds = 'command, http, tcp, systemd-unit, kubelet, kubernetes-node or host';
+const kinds =
+  'command, http, tcp, systemd-unit, systemd-state, kubelet, kubernetes-node, host, registry-reachable or greenboot';
 
 /** The shape of one health check. */
 export const check = z
-  .discriminatedUnion('kind', [command, http, tcp, systemdUnit, kubelet, kubernetesNode, host], `want kind: ${kinds}`)
+  .discriminatedUnion(
+    'kind',
+    [command, http, tcp, systemdUnit, systemdState, kubelet, kubernetesNode, host, registryReachable, greenboot],
+    `want kind: ${kinds}`,
+  )
   .transform(({ required, timeout, interval, retries, startDelay, baseline, ...kind }) => ({
     ...kind,
-    baseline: baseline ? ('excuse' as const) : ('none' as const),
+    baseline: ruleOf(kind.kind, baseline),
     startDelayMs: startDelay,
     isRequired: required,
     timeoutMs: timeout,
     intervalMs: interval,
     retries,
   }));
+
+function ruleOf(kind: string, isCompared: boolean): 'none' | 'excuse' | 'prove' {
+  if (kind === 'registry-reachable') return 'prove';
+  return isCompared ? 'excuse' : 'none';
+}
+
+/** The check of the registry that every node has which does not say otherwise. */
+export const registryCheck = check.parse({ kind: 'registry-reachable', name: 'registry-reachable' });

@@ -247,6 +247,12 @@ export type CheckConfig =
       readonly isTimeSynchronised: boolean;
       readonly hasDefaultRoute: boolean;
     })
+  /** Whether the node can still fetch its next update. */
+  | (CheckBase & { readonly kind: 'registry-reachable' })
+  /** Whether units failed, or are still being started. */
+  | (CheckBase & { readonly kind: 'systemd-state'; readonly ignore: readonly string[] })
+  /** greenboot's scripts in these directories. */
+  | (CheckBase & { readonly kind: 'greenboot'; readonly directories: readonly string[] })
   | (CheckBase & {
       readonly kind: 'systemd-unit';
       readonly unit: string;

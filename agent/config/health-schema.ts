@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { check } from './check-schema.ts';
-import { duration } from './config-values.ts';
+import { check, registryCheck } from './check-schema.ts';
+import { duration, yesOrNo } from './config-values.ts';
 
 const minute = 60_000;
 /** What the trial guard leaves: it reboots 15 minutes after the boot, the agent is up in one and commits in another. */
@@ -20,16 +20,19 @@ export const healthSchema = z
   .strictObject({
     deadline: duration(10_000, longest, range).default(10 * minute),
     hardDeadline: duration(10_000, longest, range).default(longest),
+    registryReachable: yesOrNo(true),
     checks,
   })
   .refine(({ deadline, hardDeadline }) => deadline <= hardDeadline, {
     path: ['hardDeadline'],
     message: 'want at least what deadline says',
   })
-  .transform(({ deadline, hardDeadline, ...rest }, context) => {
-    const problems = [...orderProblems(rest.checks), ...delayProblems(rest.checks, deadline)];
+  .transform(({ deadline, hardDeadline, registryReachable, checks: named }, context) => {
+    const problems = [...orderProblems(named), ...delayProblems(named, deadline), ...nameProblems(named)];
     for (const { path, message } of problems) context.addIssue({ code: 'custom', path: ['checks', ...path], message });
-    return { ...rest, deadlineMs: deadline, hardDeadlineMs: hardDeadline };
+    const isNamed = named.some(({ kind }) => kind === 'registry-reachable');
+    const all = registryReachable && !isNamed ? [...named, registryCheck] : named;
+    return { deadlineMs: deadline, hardDeadlineMs: hardDeadline, checks: all };
   });
 
 interface Problem {
@@ -72,4 +75,16 @@ function delayProblems(found: Checks, deadlineMs: number): readonly Problem[] {
   return found.flatMap(({ startDelayMs }, index) =>
     startDelayMs < deadlineMs ? [] : [{ path: [index, 'startDelay'], message: 'want less than health.deadline' }],
   );
+}
+
+/** Names that checks have which nobody names. */
+function nameProblems(found: Checks): readonly Problem[] {
+  const wanted = new Set(found.flatMap(({ kind, name }) => (kind === 'greenboot' ? [`${name}-wanted`] : [])));
+  return found.flatMap(({ kind, name }, index) => {
+    if (wanted.has(name))
+      return [{ path: [index, 'name'], message: 'want another name: greenboot has a check of this one' }];
+    return name === registryCheck.name && kind !== 'registry-reachable'
+      ? [{ path: [index, 'name'], message: 'want another name: the check of the registry has this one' }]
+      : [];
+  });
 }

@@ -39,6 +39,8 @@ export interface HealthChecks {
   ): Promise<readonly CheckResult[]>;
   /** Tries the checks that are held against what they said before an update, for two minutes at most. Never rejects. */
   takeBaseline(signal: AbortSignal): Promise<readonly BaselineCheck[]>;
+  /** Does what the node has to do once the verdict is known, for 30 seconds at most. Never rejects. */
+  conclude(isPassed: boolean, signal: AbortSignal): Promise<void>;
 }
 
 /** What a health check of the host may look at, as it is now. */

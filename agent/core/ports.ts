@@ -35,6 +35,7 @@ export type {
 } from './image-source.ts';
 export type { Baseline, BaselineCheck } from './baseline.ts';
 export type { CheckProgress, CheckResult, HealthChecks, HostProbe, HostReadings } from './health-ports.ts';
+export type { RegistryProbe, RegistryReach } from './registry-reach.ts';
 export type { BootRecord, Deployment, EventRecord, RollbackRecord, Transfer, UpdateRecord } from './records.ts';
 
 /** Time for the core and the runner. Wall time may jump; deadlines inside one boot use `monotonicMs`. */

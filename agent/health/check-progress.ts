@@ -4,7 +4,6 @@ import { outputLimit, type ScheduledCheck } from './health-check.ts';
 /** What one check said last, and since when it stands where it does; told to a listener as it changes. */
 export class CheckReport {
   readonly #check: ScheduledCheck['check'];
-  readonly #excuse: string | undefined;
   readonly #clock: Clock;
   readonly #startMs: number;
   readonly #onProgress: (progress: CheckProgress) => void;
@@ -12,15 +11,11 @@ export class CheckReport {
   #sinceAtMs = 0;
   attempts = 0;
   output = '';
+  /** Why a failure of it does not count. */
+  excuse: string | undefined;
 
-  constructor(
-    { check }: ScheduledCheck,
-    excuse: string | undefined,
-    clock: Clock,
-    onProgress: (progress: CheckProgress) => void,
-  ) {
+  constructor({ check }: ScheduledCheck, clock: Clock, onProgress: (progress: CheckProgress) => void) {
     this.#check = check;
-    this.#excuse = excuse;
     this.#clock = clock;
     this.#startMs = clock.monotonicMs();
     this.#onProgress = onProgress;
@@ -47,7 +42,7 @@ export class CheckReport {
       attempts: this.attempts,
       durationMs: this.#clock.monotonicMs() - this.#startMs,
       output: output.length > outputLimit ? output.slice(-outputLimit) : output,
-      ...(status === 'failed' && this.#excuse !== undefined ? { excuse: this.#excuse } : {}),
+      ...(status === 'failed' && this.excuse !== undefined ? { excuse: this.excuse } : {}),
     };
     this.#onProgress({ ...result, status, sinceAtMs: this.#sinceAtMs, ...more });
     return result;

@@ -26,6 +26,9 @@ export interface RunShared {
 /** What those that come after a check go by. `excused`: it fails, as it did before the update. */
 export type Standing = 'passed' | 'failed' | 'skipped' | 'excused';
 
+/** So many failures in a row that do not count are enough: the verdict need not wait for them until the deadline. */
+const unclearAttempts = 6;
+
 const skippedText = 'what the checks come to was clear before its turn';
 const lateText = 'the deadline came before this check had its turn';
 
@@ -40,13 +43,15 @@ export class CheckRun {
   #passesInARow = 0;
   #failures = 0;
   #isWorking = false;
+  #unclear = 0;
 
   constructor(scheduled: ScheduledCheck, shared: RunShared) {
     const { check, baseline: rule } = scheduled;
     this.#scheduled = scheduled;
     this.#shared = shared;
     this.#excuse = excuseOf(rule, check.name, shared.baseline);
-    this.#report = new CheckReport(scheduled, this.#excuse, shared.clock, shared.onProgress);
+    this.#report = new CheckReport(scheduled, shared.clock, shared.onProgress);
+    this.#report.excuse = this.#excuse;
   }
 
   /** Whether the verdict waits for it. */
@@ -61,7 +66,7 @@ export class CheckRun {
 
   async run(): Promise<CheckResult> {
     const result = (await this.#waitForTurn()) ?? (await this.#tryUntilDone());
-    this.#stands.resolve(result.status === 'failed' && this.#excuse !== undefined ? 'excused' : result.status);
+    this.#stands.resolve(result.status === 'failed' && result.excuse !== undefined ? 'excused' : result.status);
     return result;
   }
 
@@ -98,7 +103,7 @@ export class CheckRun {
   }
 
   /** Whether `attempt` is a pass; faults that were there before the update are none. */
-  #take({ isPassed, output, isWorking, faults }: CheckAttempt): boolean {
+  #take({ isPassed, output, isWorking, faults, excuse }: CheckAttempt): boolean {
     const { check, baseline: rule } = this.#scheduled;
     const { baseline } = this.#shared;
     const isKnown =
@@ -109,6 +114,8 @@ export class CheckRun {
     const isWell = isPassed || isKnown;
     this.#report.output = isKnown ? `as before the update: ${output}` : output;
     this.#isWorking = !isWell && isWorking === true;
+    this.#report.excuse = this.#excuse ?? excuse;
+    this.#unclear = excuse === undefined ? 0 : this.#unclear + 1;
     this.#passesInARow = isWell ? this.#passesInARow + 1 : 0;
     if (!isWell && !this.#isWorking) this.#failures += 1;
     if (!isWell && this.#excuse !== undefined) this.#stands.resolve('excused');
@@ -118,7 +125,7 @@ export class CheckRun {
   #doneAfter(isWell: boolean): CheckResult | undefined {
     const { passes, retries, intervalMs } = this.#scheduled;
     if (this.#passesInARow >= passes) return this.#report.end('passed');
-    const isUsedUp = retries !== undefined && this.#failures > retries;
+    const isUsedUp = (retries !== undefined && this.#failures > retries) || this.#unclear >= unclearAttempts;
     if (this.#shared.settled.aborted) return this.#endWhenSettled(isWell);
     if (!isUsedUp && this.#leftMs() > intervalMs) return undefined;
     return this.#report.end('failed', isWell ? this.#passesText() : this.#report.output);

@@ -7,6 +7,8 @@ export interface CheckAttempt {
   readonly output: string;
   /** It failed, and says that what it waits for makes progress: it may take longer than the deadline. */
   readonly isWorking?: boolean;
+  /** Why a failure that stays as it is does not count, in words. */
+  readonly excuse?: string;
   /** What it found wrong, by name; absent of checks that can't tell. */
   readonly faults?: readonly string[];
 }

@@ -9,6 +9,11 @@ const attemptsAtOnce = 8;
 const baselineAttempts = 3;
 const baselineIntervalMs = 5000;
 const baselineLimitMs = 120_000;
+/** Short, as it comes between the verdict and the commit, or the reboot back. */
+const concludeLimitMs = 30_000;
+
+/** Something that the node has to do once the verdict is known; ends soon after `signal` is aborted. */
+export type AfterVerdict = (isPassed: boolean, signal: AbortSignal) => Promise<void>;
 
 /**
  * Runs all checks side by side, each in its order until it passes, its retries are used up, or the deadline comes. Once
@@ -19,12 +24,19 @@ export class HealthRunner implements HealthChecks {
   readonly #checks: readonly ScheduledCheck[];
   readonly #clock: Clock;
   readonly #extensionMs: number;
+  readonly #afterVerdict: readonly AfterVerdict[];
 
   /** `extensionMs`: so much longer than the deadline a check may take that says that it still works. */
-  constructor(checks: readonly ScheduledCheck[], clock: Clock, extensionMs: number) {
+  constructor(
+    checks: readonly ScheduledCheck[],
+    clock: Clock,
+    extensionMs: number,
+    afterVerdict: readonly AfterVerdict[] = [],
+  ) {
     this.#checks = checks;
     this.#clock = clock;
     this.#extensionMs = extensionMs;
+    this.#afterVerdict = afterVerdict;
   }
 
   /** Rejects only with the reason of `signal`. */
@@ -56,13 +68,21 @@ export class HealthRunner implements HealthChecks {
         const result = await run.run();
         if (run.isCounted) {
           countedLeft -= 1;
-          if (countedLeft === 0 || result.status === 'failed') settling.abort();
+          if (countedLeft === 0 || (result.status === 'failed' && result.excuse === undefined)) settling.abort();
         }
         return result;
       }),
     );
     signal.throwIfAborted();
     return results;
+  }
+
+  async conclude(isPassed: boolean, signal: AbortSignal): Promise<void> {
+    const end = new AbortController();
+    const ending = AbortSignal.any([signal, end.signal]);
+    const done = Promise.all(this.#afterVerdict.map(async (act) => act(isPassed, ending))).catch(() => undefined);
+    await Promise.race([done, sleepUnless(this.#clock, concludeLimitMs, ending)]);
+    end.abort();
   }
 
   async takeBaseline(signal: AbortSignal): Promise<readonly BaselineCheck[]> {

@@ -215,6 +215,7 @@ export class Effects {
       ...(await this.#health.run(leftMs, this.#onCheck, signal, state.baseline)),
     ];
     const verdict = verdictOf(results);
+    await this.#health.conclude(verdict.isPassed, signal);
     return { event: { type: 'verdict-reached', ...verdict, atMs: this.#now() } };
   }
 

@@ -109,7 +109,7 @@ async function isInTrial(world: World, slot: SlotName): Promise<boolean> {
 function healthOf(image: CrashImage): HealthChecks {
   const status = image.behaviour === 'healthy' ? 'passed' : 'failed';
   const result: CheckResult = { name: 'web', isRequired: true, status, attempts: 1, durationMs: 1, output: status };
-  return { run: async () => [result], takeBaseline: async () => [] };
+  return { run: async () => [result], takeBaseline: async () => [], conclude: async () => undefined };
 }
 
 interface AgentRun {

@@ -17,6 +17,26 @@ function checkOf(check: unknown) {
 
 const web = { name: 'web', kind: 'http', url: 'https://127.0.0.1/' };
 
+describe('the check of the registry', () => {
+  const names = (health: unknown) => parse(health).data?.checks.map(({ name }) => name);
+
+  it('is there unless it is switched off, and counts only where it passed before', () => {
+    expect(parse({}).data?.checks).toMatchObject([
+      { name: 'registry-reachable', kind: 'registry-reachable', baseline: 'prove', isRequired: true },
+    ]);
+    expect(names({ registryReachable: false, checks: [web] })).toEqual(['web']);
+  });
+
+  it('is the one that is named, where one is', () => {
+    expect(names({ checks: [{ name: 'updates', kind: 'registry-reachable', required: false }] })).toEqual(['updates']);
+  });
+
+  it('shares its name with no other', () => {
+    const [issue] = parse({ checks: [{ ...web, name: 'registry-reachable' }] }).error?.issues ?? [];
+    expect(issue?.message).toBe('want another name: the check of the registry has this one');
+  });
+});
+
 describe('the order of health checks', () => {
   const chain = (...links: readonly (readonly [string, readonly string[]])[]) =>
     parse({ checks: links.map(([name, after]) => ({ ...web, name, after })) });
@@ -73,6 +93,18 @@ describe('the configuration of health checks', () => {
     expect(checkOf(web)).toMatchObject({ status: 200, isInsecure: false, isRequired: true, timeoutMs: 10_000 });
   });
 
+  it('compares units that failed with those before the update, unless it is told not to', () => {
+    expect(checkOf({ name: 'units', kind: 'systemd-state' })).toMatchObject({ baseline: 'excuse', ignore: [] });
+    expect(checkOf({ name: 'units', kind: 'systemd-state', baseline: false })).toMatchObject({ baseline: 'none' });
+  });
+
+  it('gives scripts of greenboot five minutes', () => {
+    expect(checkOf({ name: 'greenboot', kind: 'greenboot' })).toMatchObject({
+      timeoutMs: 300_000,
+      directories: ['/usr/lib/greenboot', '/etc/greenboot'],
+    });
+  });
+
   it('has the host in bytes and degrees', () => {
     const host = { name: 'host', kind: 'host', freeDisk: [{ path: '/var', min: '512MiB' }], defaultRoute: true };
     expect(checkOf(host)).toMatchObject({
@@ -92,6 +124,15 @@ describe('the configuration of health checks', () => {
     [{ ...web, url: 'http://127.0.0.1/', caFile: '/ca.pem' }, 'url: want an https:// URL, or no settings of TLS'],
     [{ ...web, bodyContains: '' }, 'bodyContains: want some text'],
     [{ ...web, caFile: 'ca.pem' }, 'caFile: want an absolute path, beginning with /'],
+    [
+      { name: 'r', kind: 'registry-reachable', baseline: false },
+      'baseline: want true: it counts only where it passed before the update',
+    ],
+    [
+      { name: 's', kind: 'systemd-state', ignore: ['web'] },
+      'ignore.0: want a unit with its suffix, such as web.service',
+    ],
+    [{ name: 'g', kind: 'greenboot', directories: ['etc'] }, 'directories.0: want an absolute path, beginning with /'],
     [
       { name: 'h', kind: 'host' },
       ': want at least one of freeDisk, memory, temperature, timeSynchronised and defaultRoute',

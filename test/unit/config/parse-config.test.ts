@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { parse, stringify } from 'yaml';
 import { AgentError } from '../../../agent/core/errors.ts';
 import type { KaonConfig } from '../../../agent/config/config.ts';
+import { registryCheck } from '../../../agent/config/check-schema.ts';
 import { parseConfig } from '../../../agent/config/parse-config.ts';
 
 const minimal = {
@@ -68,7 +69,7 @@ describe('the configuration', () => {
     expect(Object.keys(parse(text) as object).sort()).toEqual(Object.keys(config).sort());
     expect(config.health.checks.map(({ kind }) => kind)).toEqual([
       ...['http', 'systemd-unit', 'tcp', 'host'],
-      ...['command', 'command'],
+      ...['command', 'command', 'registry-reachable'],
     ]);
     expect(config.health.checks[4]).toEqual({
       name: 'modem',
@@ -100,7 +101,7 @@ describe('the configuration', () => {
       trust: { keys: {}, identities: {}, trustedRoot: undefined, revoked: [], rules: [] },
       registries: {},
       registriesConf: '/etc/containers/registries.conf',
-      health: { deadlineMs: 600_000, hardDeadlineMs: 720_000, checks: [] },
+      health: { deadlineMs: 600_000, hardDeadlineMs: 720_000, checks: [registryCheck] },
       update: {
         metered: { link: 'auto', rule: 'full', limitBytes: undefined },
         unprovenLoader: 'warn',
@@ -126,7 +127,7 @@ describe('the configuration', () => {
     );
     expect(config.node).toEqual({ id: undefined, compatible: 'acme', labels: { site: 'oslo', rack: '7' } });
     expect(config.health.deadlineMs).toBe(300_000);
-    expect(config.health.checks.map(({ name }) => name)).toEqual(['two']);
+    expect(config.health.checks.map(({ name }) => name)).toEqual(['two', 'registry-reachable']);
   });
 
   const rule = { prefix: 'r.io/os', require: { keys: ['k'] } };

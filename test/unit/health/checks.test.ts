@@ -1,9 +1,11 @@
 import { type AddressInfo, createServer } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { createChecks } from '../../../agent/health/create-checks.ts';
-import type { HostProbe, HostReadings } from '../../../agent/core/ports.ts';
+import type { HostProbe, HostReadings, RegistryProbe } from '../../../agent/core/ports.ts';
 import { HostCheck, type HostSettings } from '../../../agent/health/host-check.ts';
 import type { CommandOutcome, CommandRunner } from '../../../agent/health/health-check.ts';
+import { RegistryCheck } from '../../../agent/health/registry-check.ts';
+import { SystemdStateCheck } from '../../../agent/health/systemd-state-check.ts';
 import { TcpCheck } from '../../../agent/health/tcp-check.ts';
 
 const never = new AbortController().signal;
@@ -25,6 +27,7 @@ class FixedCommands implements CommandRunner {
 
 const noHost: HostProbe = { read: async () => Promise.reject(new Error('there is no host')) };
 
+const noRegistry: RegistryProbe = { probe: async () => ({ kind: 'reached', text: 'it is there' }) };
 const order = { startDelayMs: 0, passes: 1, after: [], baseline: 'none' } as const;
 const common = { name: 'one', isRequired: true, timeoutMs: 1000, intervalMs: 1000, retries: undefined, ...order };
 
@@ -34,6 +37,7 @@ describe('a command check', () => {
     const [made] = createChecks([{ kind: 'command', ...common, command: ['/bin/check', '$HOME; rm'] }], {
       commands,
       host: noHost,
+      registry: noRegistry,
     });
     return { attempt: await made!.check.run(never), ran: commands.ran };
   };
@@ -66,7 +70,7 @@ describe('a systemd-unit check', () => {
   const run = async (outcome: CommandOutcome, maxRestarts?: number) => {
     const commands = new FixedCommands(outcome);
     const settings = { kind: 'systemd-unit', ...common, unit: 'web.service', maxRestarts } as const;
-    const [made] = createChecks([settings], { commands, host: noHost });
+    const [made] = createChecks([settings], { commands, host: noHost, registry: noRegistry });
     return { ...(await made!.check.run(never)), ran: commands.ran };
   };
   const shown = (active: string, restarts: number) => ({
@@ -170,5 +174,57 @@ describe('a host check', () => {
       isPassed: false,
       output: 'cannot read the host: there is no host',
     });
+  });
+});
+
+describe('a systemd-state check', () => {
+  const run = async (failed: string, jobs: string, ignore: readonly string[] = []) => {
+    const answers: CommandRunner = {
+      run: async (argv) => ({ exitCode: 0, output: argv[1] === 'list-jobs' ? jobs : failed }),
+    };
+    return new SystemdStateCheck('units', true, ignore, answers).run(never);
+  };
+  const failed = 'web.service loaded failed failed The web\nvar-lib.mount loaded failed failed /var/lib\n';
+  const jobs =
+    '  12 slow.service             start running\n  13 boot-complete.target start waiting\n 14 kaon-health.service start running\n';
+
+  it('passes where nothing failed and nothing but the wait for the verdict is starting', async () => {
+    expect(await run('', '14 kaon-health.service start running\n')).toEqual({
+      isPassed: true,
+      output: 'no unit failed, none is still starting',
+      faults: [],
+    });
+  });
+
+  it('names the units that failed, and those that are still starting', async () => {
+    expect(await run(failed, jobs)).toEqual({
+      isPassed: false,
+      output: 'failed: var-lib.mount, web.service; still starting: slow.service',
+      faults: ['var-lib.mount', 'web.service', 'slow.service (still starting)'],
+    });
+  });
+
+  it('looks at no unit that it is told to ignore', async () => {
+    expect((await run(failed, jobs, ['web.service', 'var-lib.mount', 'slow.service'])).isPassed).toBe(true);
+  });
+
+  it('fails where systemd does not answer, with no names that could be excused', async () => {
+    const silent: CommandRunner = { run: async () => ({ exitCode: 1, output: 'Failed to connect to bus' }) };
+    expect(await new SystemdStateCheck('units', true, [], silent).run(never)).toEqual({
+      isPassed: false,
+      output: 'cannot ask systemd about its units: Failed to connect to bus',
+    });
+  });
+});
+
+describe('a registry check', () => {
+  it.each([
+    ['reached', { isPassed: true, output: 'x' }],
+    ['not-asked', { isPassed: true, output: 'x' }],
+    ['cut-off', { isPassed: false, output: 'x' }],
+    ['silent', { isPassed: false, output: 'x', excuse: 'an outage of the registry would look the same' }],
+  ] as const)('of a registry that is %s comes to %j', async (kind, attempt) => {
+    const check = new RegistryCheck('registry', true, { probe: async () => ({ kind, text: 'x' }) });
+    expect(await check.run(never)).toEqual(attempt);
   });
 });

@@ -381,3 +381,51 @@ describe('what was broken before the update', () => {
     expect(await taken).toEqual([{ name: 'slow', isPassed: false }]);
   });
 });
+
+describe('a failure that does not count, by the word of its check', () => {
+  const unclear: CheckAttempt = { ...fail, excuse: 'an outage would look the same' };
+
+  it('is tried six times in a row and then keeps nobody waiting', async () => {
+    const { clock, done } = start([scheduled(new ScriptedCheck('registry', true, unclear))], 600_000);
+    await clock.advance(25_000);
+    expect(await done).toMatchObject([{ status: 'failed', attempts: 6, excuse: 'an outage would look the same' }]);
+  });
+
+  it('ends no other check', async () => {
+    const checks = [
+      scheduled(new ScriptedCheck('registry', true, unclear), { retries: 0 }),
+      scheduled(new ScriptedCheck('web', true, fail, fail, pass)),
+    ];
+    const { clock, done } = start(checks, 600_000);
+    await clock.advance(10_000);
+    expect((await done).map(({ status }) => status)).toEqual(['failed', 'passed']);
+  });
+
+  it('counts once it is clear', async () => {
+    const { clock, done } = start([scheduled(new ScriptedCheck('registry', true, unclear, fail))], 20_000);
+    await clock.advance(20_000);
+    const [result] = await done;
+    expect(result).toMatchObject({ status: 'failed', output: 'no' });
+    expect(result).not.toHaveProperty('excuse');
+  });
+});
+
+describe('what is done once the verdict is known', () => {
+  it('is told the verdict, and given up after half a minute', async () => {
+    const clock = new ManualClock();
+    const told: unknown[] = [];
+    const hang = (isPassed: boolean, signal: AbortSignal) => {
+      told.push(isPassed, signal);
+      return new Promise<void>(() => undefined);
+    };
+    const done = new HealthRunner([], clock, 0, [hang]).conclude(false, never);
+    await clock.advance(30_000);
+    await done;
+    expect(told).toEqual([false, expect.objectContaining({ aborted: true })]);
+  });
+
+  it('never makes the verdict fail', async () => {
+    const broken = async () => Promise.reject(new Error('it is broken'));
+    await new HealthRunner([], new ManualClock(), 0, [broken]).conclude(true, never);
+  });
+});

@@ -562,6 +562,7 @@ describe('what the checks said before the update', () => {
     node.reboot();
     await (await node.startAgent()).run();
     expect(node.checks.baselines).toMatchObject([{ checks: node.checks.before }]);
+    expect(node.checks.concluded).toEqual([true]);
   });
 
   it('is not asked for while a gate holds the reboot', async () => {

@@ -189,6 +189,7 @@ export class ScriptedChecks implements HealthChecks {
   status: CheckResult['status'] = 'passed';
   readonly deadlinesMs: number[] = [];
   readonly baselines: (Baseline | undefined)[] = [];
+  readonly concluded: boolean[] = [];
   before: readonly BaselineCheck[] = [];
   readonly #steps: Steps;
 
@@ -216,6 +217,10 @@ export class ScriptedChecks implements HealthChecks {
     };
     onProgress(result);
     return [result];
+  }
+
+  async conclude(isPassed: boolean): Promise<void> {
+    this.concluded.push(isPassed);
   }
 
   async takeBaseline(): Promise<readonly BaselineCheck[]> {
