@@ -148,6 +148,14 @@ export const statusSchema = z.object({
     })
     .optional(),
   hasLoaderCounted: z.boolean().optional(),
+  probation: z
+    .object({
+      updateId: z.string(),
+      slot: z.string(),
+      leftMs: z.number(),
+      alarm: z.object({ at: z.string(), message: z.string() }).optional(),
+    })
+    .optional(),
   link: z.object({ isMetered: z.boolean(), source: z.string(), text: z.string() }).optional(),
   /** Only for people: an agent that sends something else is no reason to show nothing. */
   host: host.optional().catch(undefined),

@@ -37,6 +37,7 @@ export function examine(status: StatusAnswer, nowMs: number): readonly Finding[]
     factsFinding(status),
     holdFinding(status),
     knownBadFinding(status),
+    ...probationFindings(status),
     clockFinding(status, nowMs),
   ];
 }
@@ -151,6 +152,15 @@ function knownBadFinding({ knownBad }: StatusAnswer): Finding {
     text: `${knownBad.length} images rolled back here and are not tried again`,
     fix: 'Find out why (kaonctl rollbacks); then kaonctl known-bad clear DIGEST.',
   };
+}
+
+function probationFindings({ probation }: StatusAnswer): readonly Finding[] {
+  if (probation === undefined) return [];
+  const name = 'probation';
+  const { alarm, slot } = probation;
+  if (alarm === undefined) return [{ name, result: 'ok', text: `slot ${slot} is still checked on, and well so far` }];
+  const text = `the checks of slot ${slot} fail since ${formatTime(alarm.at)}: ${alarm.message}`;
+  return [{ name, result: 'fail', text, fix: 'See kaonctl health; kaonctl rollback tries the other slot.' }];
 }
 
 function clockFinding({ startedAt }: StatusAnswer, nowMs: number): Finding {

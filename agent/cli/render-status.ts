@@ -39,6 +39,7 @@ export function renderStatus(status: StatusAnswer): string {
     ['update', currentText(status)],
     ['loader', status.loader === undefined ? undefined : `${status.loader.name}: ${loaderText(status)}`],
     ['', status.loader?.notes.length === 0 ? undefined : status.loader?.notes.join('; ')],
+    ['probation', probationText(status)],
     ['link', status.link?.text],
     ['last', status.last === undefined ? undefined : outcomeText(status.last)],
     ['known bad', knownBadText(status)],
@@ -64,6 +65,13 @@ function trustText({ name, deployment }: SlotAnswer): readonly string[] {
   const { builderId, sourceRepository, sourceRef, sourceCommit, signerId } = provenance;
   const source = [sourceRepository, sourceRef, sourceCommit].filter((part) => part !== undefined).join(' ');
   return [`${by}; built by ${builderId} from ${source}, as ${signerId} vouches`];
+}
+
+function probationText({ probation }: StatusAnswer): string | undefined {
+  if (probation === undefined) return undefined;
+  const { slot, leftMs, alarm } = probation;
+  if (alarm !== undefined) return `ALARM since ${formatTime(alarm.at)}, slot ${slot}: ${alarm.message}`;
+  return `slot ${slot} is well so far; checked for another ${formatDuration(leftMs)}`;
 }
 
 function hostText({ host }: StatusAnswer): string | undefined {

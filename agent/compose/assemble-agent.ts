@@ -99,7 +99,7 @@ export async function assembleAgent(parts: AgentParts): Promise<Agent> {
     health: healthOf(parts, () => runner.state),
     gates: [degradedGate(faults), holdGate(state.facts, clock)],
     clock,
-    tries: rules.tries,
+    ...effectRules(rules),
     ...shared,
     onProgress: (progress) => runner.reportProgress(progress),
     onCheck: (result) => {
@@ -175,6 +175,11 @@ function serverOf({ agentVersion, nodeFacts, random, log }: AgentParts, control:
   });
 }
 
+/** What effects go by; where no rule has a probation, nobody waits for its interval. */
+function effectRules({ tries, probation }: UpdateRules): { readonly tries: number; readonly watchIntervalMs: number } {
+  return { tries, watchIntervalMs: probation?.intervalMs ?? 300_000 };
+}
+
 function rulesOf({ bootloader, update, health }: KaonConfig): UpdateRules {
   const { attempts, baseMs, maxMs } = update.retry;
   return {
@@ -184,6 +189,7 @@ function rulesOf({ bootloader, update, health }: KaonConfig): UpdateRules {
     retryBaseMs: baseMs,
     retryMaxMs: maxMs,
     trialDeadlineMs: health.deadlineMs,
+    probation: health.probation,
   };
 }
 

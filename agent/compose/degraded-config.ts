@@ -13,7 +13,7 @@ export function degradedConfig(stateDir: string): KaonConfig {
     trust: { keys: {}, identities: {}, trustedRoot: undefined, revoked: [], rules: [] },
     registries: {},
     registriesConf: undefined,
-    health: { deadlineMs: 60_000, hardDeadlineMs: 60_000, checks: [] },
+    health: { deadlineMs: 60_000, hardDeadlineMs: 60_000, probation: undefined, checks: [] },
     update: {
       metered: { link: 'auto', rule: 'full', limitBytes: undefined },
       unprovenLoader: 'warn',

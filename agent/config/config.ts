@@ -192,7 +192,17 @@ export interface HealthConfig {
   readonly deadlineMs: number;
   /** How long with a check that says that it still works. */
   readonly hardDeadlineMs: number;
+  /** How long and how often what is committed is checked on; `undefined`: not at all. */
+  readonly probation: ProbationConfig | undefined;
   readonly checks: readonly CheckConfig[];
+}
+
+/** The checks that go on after a commit. */
+export interface ProbationConfig {
+  readonly durationMs: number;
+  readonly intervalMs: number;
+  /** `alarm`: a failure is told. `roll-back`: it leads back to the old slot, where that is good. */
+  readonly onFailure: 'alarm' | 'roll-back';
 }
 
 interface CheckBase {

@@ -7,6 +7,24 @@ const minute = 60_000;
 const longest = 12 * minute;
 const range = 'of 10s to 12m, as the trial guard reboots 15 minutes after the boot';
 
+const hour = 60 * minute;
+const probationLength = duration(minute, 30 * 24 * hour, 'of 1m to 30d');
+const probationMap = z.strictObject({
+  for: probationLength,
+  interval: duration(10_000, 24 * hour, 'of 10s to 24h').default(5 * minute),
+  onFailure: z.enum(['alarm', 'roll-back'], 'want alarm or roll-back').default('alarm'),
+});
+
+/** How long alone, or a map; the errors of a map are its own. */
+const probation = z
+  .unknown()
+  .optional()
+  .transform((value) => (typeof value === 'string' ? { for: value } : value))
+  .pipe(probationMap.nullish())
+  .transform((found) =>
+    found ? { durationMs: found.for, intervalMs: found.interval, onFailure: found.onFailure } : undefined,
+  );
+
 type Checks = readonly z.output<typeof check>[];
 
 const checks = z
@@ -21,18 +39,19 @@ export const healthSchema = z
     deadline: duration(10_000, longest, range).default(10 * minute),
     hardDeadline: duration(10_000, longest, range).default(longest),
     registryReachable: yesOrNo(true),
+    probation,
     checks,
   })
   .refine(({ deadline, hardDeadline }) => deadline <= hardDeadline, {
     path: ['hardDeadline'],
     message: 'want at least what deadline says',
   })
-  .transform(({ deadline, hardDeadline, registryReachable, checks: named }, context) => {
+  .transform(({ deadline, hardDeadline, registryReachable, checks: named, probation: watched }, context) => {
     const problems = [...orderProblems(named), ...delayProblems(named, deadline), ...nameProblems(named)];
     for (const { path, message } of problems) context.addIssue({ code: 'custom', path: ['checks', ...path], message });
     const isNamed = named.some(({ kind }) => kind === 'registry-reachable');
     const all = registryReachable && !isNamed ? [...named, registryCheck] : named;
-    return { deadlineMs: deadline, hardDeadlineMs: hardDeadline, checks: all };
+    return { deadlineMs: deadline, hardDeadlineMs: hardDeadline, probation: watched, checks: all };
   });
 
 interface Problem {

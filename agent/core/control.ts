@@ -2,6 +2,7 @@ import type { SlotBootState } from '../../bootloader/bootloader.ts';
 import type { ErrorCode, ErrorReport } from './errors.ts';
 import type { KnownBad, LoaderProof } from './facts.ts';
 import type { LinkState } from './metered.ts';
+import type { ProbationAlarm } from './probation.ts';
 import type {
   CheckProgress,
   Deployment,
@@ -71,6 +72,17 @@ export interface StatusView {
   readonly link?: LinkState | undefined;
   /** `false`: the loader did not count this boot, so a trial would never fall back. Absent when it can't be told. */
   readonly hasLoaderCounted?: boolean | undefined;
+  /** The committed slot that is still under watch. */
+  readonly probation?: ProbationView | undefined;
+}
+
+/** A committed slot whose checks go on. */
+export interface ProbationView {
+  readonly updateId: string;
+  readonly slot: SlotName;
+  readonly leftMs: number;
+  /** What fails, and since when; absent while all is well. */
+  readonly alarm?: ProbationAlarm | undefined;
 }
 
 /** What is known of the loader's counting. */

@@ -66,7 +66,7 @@ export function ended(
   atMs: number,
   result: Outcome['result'],
   why: { digest?: string | undefined; code?: ErrorCode; message?: string },
-): UpdateState {
+): In<'idle'> {
   const digest = why.digest ?? ('target' in state ? state.target?.digest : undefined);
   return {
     phase: 'idle',
@@ -79,6 +79,10 @@ export function ended(
       ...(why.code === undefined ? {} : { code: why.code }),
       ...(why.message === undefined ? {} : { message: why.message }),
     },
+    // Of an update that ended before it touched the other slot.
+    ...(state.phase !== 'rolling-back' && 'probation' in state && state.probation !== undefined
+      ? { probation: state.probation }
+      : {}),
   };
 }
 

@@ -39,6 +39,15 @@ export interface HealthChecks {
   ): Promise<readonly CheckResult[]>;
   /** Tries the checks that are held against what they said before an update, for two minutes at most. Never rejects. */
   takeBaseline(signal: AbortSignal): Promise<readonly BaselineCheck[]>;
+  /**
+   * Runs the checks once more that show whether a committed slot is well: a failure has to stand for two minutes. What shows
+   * nothing of the slot, as the registry's, is left out. Rejects only with the reason of `signal`.
+   */
+  watch(
+    onProgress: (progress: CheckProgress) => void,
+    signal: AbortSignal,
+    baseline?: Baseline,
+  ): Promise<readonly CheckResult[]>;
   /** Does what the node has to do once the verdict is known, for 30 seconds at most. Never rejects. */
   conclude(isPassed: boolean, signal: AbortSignal): Promise<void>;
 }

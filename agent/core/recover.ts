@@ -1,5 +1,6 @@
 import type { BootStatus } from '../../bootloader/bootloader.ts';
 import { baselineOf, rollingBack } from './endings.ts';
+import { keptProbation } from './probation.ts';
 import type { Deployment } from './ports.ts';
 import type { UpdateRules } from './update-events.ts';
 import type { EvidenceItem, InPhase, Outcome, RollbackReason, SlotName, Target, UpdateState } from './update-state.ts';
@@ -28,12 +29,16 @@ type TargetedState = Exclude<UpdateState, { phase: 'idle' | 'preparing' | 'cance
 export function recover(rules: UpdateRules, journalled: UpdateState | undefined, found: BootFacts): UpdateState {
   if (journalled === undefined) return recoverFromLoader(rules, undefined, found);
   switch (journalled.phase) {
-    case 'idle':
-      return recoverFromLoader(rules, journalled.last, found);
+    case 'idle': {
+      const state = recoverFromLoader(rules, journalled.last, found);
+      return state.phase === 'idle' ? { ...state, ...keptProbation(rules, journalled, found.booted) } : state;
+    }
     case 'preparing':
-      return found.boot.trial === found.booted ? recoverFromLoader(rules, undefined, found) : journalled;
+      return found.boot.trial === found.booted
+        ? recoverFromLoader(rules, undefined, found)
+        : withKeptProbation(rules, journalled, found);
     case 'cancelling':
-      return journalled;
+      return withKeptProbation(rules, journalled, found);
     case 'writing':
     case 'staged':
       return recoverUnarmed(rules, journalled, found);
@@ -56,6 +61,16 @@ export function lastCommittedSlot(deployments: Readonly<Partial<Record<SlotName,
   const committed = [deployments.a, deployments.b].filter((entry) => entry?.committedAtMs !== undefined);
   committed.sort((one, other) => (other?.committedAtMs ?? 0) - (one?.committedAtMs ?? 0));
   return committed[0]?.slot;
+}
+
+function withKeptProbation(
+  rules: UpdateRules,
+  state: InPhase<'preparing' | 'cancelling'>,
+  found: BootFacts,
+): UpdateState {
+  if (state.probation === undefined) return state;
+  const { probation: _probation, ...rest } = state;
+  return { ...rest, ...keptProbation(rules, state, found.booted) };
 }
 
 function otherSlot(slot: SlotName): SlotName {

@@ -1,7 +1,8 @@
-import type { CurrentUpdate, HoldView, LoaderView, SlotView, StatusView, Waiting } from './control.ts';
+import type { CurrentUpdate, HoldView, LoaderView, ProbationView, SlotView, StatusView, Waiting } from './control.ts';
 import type { ErrorReport } from './errors.ts';
 import type { FactsData } from './facts.ts';
 import type { LinkState } from './metered.ts';
+import { probationOf } from './probation.ts';
 import { proofOf } from './loader-proof.ts';
 import type { Deployment, NodeBoot, Transfer, WriteProgress } from './ports.ts';
 import type { SlotName, UpdateState } from './update-state.ts';
@@ -54,6 +55,7 @@ export function statusOf(input: StatusInput): StatusView {
     loader: loaderView(input),
     link: input.link,
     hasLoaderCounted: input.hasLoaderCounted,
+    probation: probationView(state),
   };
 }
 
@@ -73,6 +75,13 @@ export function currentUpdate(
     pausedAtMs: 'pause' in state ? state.pause.atMs : undefined,
     lastError: 'retry' in state ? state.retry.last : undefined,
   };
+}
+
+function probationView(state: UpdateState): ProbationView | undefined {
+  const { probation } = probationOf(state);
+  if (probation === undefined) return undefined;
+  const { update, target, leftMs, alarm } = probation;
+  return { updateId: update.id, slot: target.slot, leftMs, alarm };
 }
 
 function loaderView({ facts, loader, boot }: StatusInput): LoaderView {

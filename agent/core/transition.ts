@@ -11,6 +11,7 @@ import {
   withoutRetry,
 } from './endings.ts';
 import { paused, pauseOf, resumed } from './pausing.ts';
+import { beginProbation, keptInProbation, probationChecked, probationOf } from './probation.ts';
 import type { Effect, UpdateEvent, UpdateRules } from './update-events.ts';
 import type { EvidenceItem, InPhase as In, UpdateState } from './update-state.ts';
 
@@ -18,7 +19,7 @@ import type { EvidenceItem, InPhase as In, UpdateState } from './update-state.ts
 export function transition(rules: UpdateRules, state: UpdateState, event: UpdateEvent): UpdateState {
   switch (state.phase) {
     case 'idle':
-      return fromIdle(state, event);
+      return fromIdle(rules, state, event);
     case 'preparing':
       return fromPreparing(rules, state, event);
     case 'writing':
@@ -45,7 +46,7 @@ export function effectOf(state: UpdateState): Effect | undefined {
   if ('pause' in state) return undefined;
   switch (state.phase) {
     case 'idle':
-      return undefined;
+      return state.probation === undefined ? undefined : 'watch-health';
     case 'preparing':
       return 'prepare';
     case 'writing':
@@ -72,8 +73,9 @@ export function effectDueAtMs(state: UpdateState): number {
   return 'retry' in state ? state.retry.retryAtMs : 0;
 }
 
-function fromIdle(state: In<'idle'>, event: UpdateEvent): UpdateState {
-  if (event.type === 'update-requested') return { phase: 'preparing', update: event.update };
+function fromIdle(rules: UpdateRules, state: In<'idle'>, event: UpdateEvent): UpdateState {
+  if (event.type === 'probation-checked') return probationChecked(rules, state, event);
+  if (event.type === 'update-requested') return { phase: 'preparing', update: event.update, ...probationOf(state) };
   if (event.type === 'rollback-requested') {
     return { phase: 'activating', update: event.update, target: event.target, isRearmed: false };
   }
@@ -91,7 +93,7 @@ function fromPreparing(rules: UpdateRules, state: In<'preparing'>, event: Update
         message: 'the image is already running and proven',
       });
     case 'cancel-asked':
-      return { phase: 'cancelling', update: state.update, target: undefined };
+      return { phase: 'cancelling', update: state.update, target: undefined, ...probationOf(state) };
     case 'pause-asked':
       return paused(state, event.atMs);
     case 'resume-asked':
@@ -183,7 +185,7 @@ function fromTrial(state: In<'trial'>, event: UpdateEvent): UpdateState {
   switch (event.type) {
     case 'verdict-reached':
       return event.isPassed
-        ? { phase: 'committing', update, target, isRearmed }
+        ? { phase: 'committing', update, target, isRearmed, ...baselineOf(state) }
         : rollingBack(state, 'health-failed', event.message, true, event.evidence);
     case 'cancel-asked':
       return rollingBack(state, 'operator', 'an operator cancelled the trial', true);
@@ -198,7 +200,10 @@ function fromTrial(state: In<'trial'>, event: UpdateEvent): UpdateState {
 function fromCommitting(rules: UpdateRules, state: In<'committing'>, event: UpdateEvent): UpdateState {
   switch (event.type) {
     case 'marked-good':
-      return ended(state, event.atMs, 'committed', { digest: state.target.digest });
+      return {
+        ...ended(state, event.atMs, 'committed', { digest: state.target.digest }),
+        ...beginProbation(rules, state),
+      };
     case 'effect-failed':
       return (
         retriedAtLoader(rules, state, event) ??
@@ -227,6 +232,12 @@ function fromRollingBack(rules: UpdateRules, state: In<'rolling-back'>, event: U
       return state.isTargetBooted ? { ...withoutRetry(state), step: 'reboot' } : rolledBack(state, event.atMs);
     case 'effect-failed': {
       const attempts = (state.retry?.attempts ?? 0) + 1;
+      if (state.probation !== undefined && state.step === 'record' && state.isTargetBooted) {
+        // A committed slot has no tries that a reboot would use up: it would come up again, and go back for ever.
+        return attempts < rules.loaderAttempts
+          ? triedForever(atLoader(rules), state, event)
+          : keptInProbation(state.probation, state.message, event.error.message, event.atMs);
+      }
       // A loader that can't be written still counts: rebooting uses up the tries and ends in the old slot.
       return state.step === 'record' && state.isTargetBooted && attempts >= rules.loaderAttempts
         ? { ...withoutRetry(state), step: 'reboot' }

@@ -1,5 +1,6 @@
 import type { BaselineCheck } from './baseline.ts';
 import type { ErrorReport } from './errors.ts';
+import type { ProbationRules } from './probation.ts';
 import type { EvidenceItem, Target, Until, UpdateRequest } from './update-state.ts';
 
 /** What happened, each with when. An event that does not apply to a state leaves it as it is. */
@@ -39,6 +40,18 @@ export type UpdateEvent =
     }
   /** The loader holds the slot for good, and the facts say so, too. */
   | { readonly type: 'marked-good'; readonly atMs: number }
+  /** The checks of a slot in probation were run once more. */
+  | {
+      readonly type: 'probation-checked';
+      readonly isPassed: boolean;
+      readonly message: string;
+      readonly evidence: readonly EvidenceItem[];
+      /** Time since the round before, or since the agent began to watch. */
+      readonly watchedMs: number;
+      /** Whether the loader holds the other slot for good. */
+      readonly isFallbackGood: boolean;
+      readonly atMs: number;
+    }
   /** The rollback is recorded and the loader no longer boots the slot that was given up. */
   | { readonly type: 'turned-back'; readonly atMs: number }
   /** Somebody wants the update to stand still. */
@@ -69,6 +82,7 @@ export type Effect =
   | 'reboot' /** → a new boot */
   | 'check-health' /** → `verdict-reached` */
   | 'mark-good' /** → `marked-good` */
+  | 'watch-health' /** wait, and check the health of a slot in probation → `probation-checked` */
   | 'discard' /** undo a cancelled update's work → `cancelled` */
   | 'turn-back'; /** record, and turn the loader back → `turned-back` */
 
@@ -86,6 +100,8 @@ export interface UpdateRules {
   readonly loaderAttempts: number;
   readonly loaderRetryBaseMs: number;
   readonly loaderRetryMaxMs: number;
+  /** Absent: what is committed is watched no more. */
+  readonly probation?: ProbationRules | undefined;
 }
 
 /**

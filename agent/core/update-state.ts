@@ -1,5 +1,6 @@
 import type { SlotName } from '../../bootloader/bootloader.ts';
 import type { Baseline } from './baseline.ts';
+import type { Probation } from './probation.ts';
 import type { ErrorCode, ErrorReport } from './errors.ts';
 
 export type { SlotName } from '../../bootloader/bootloader.ts';
@@ -117,6 +118,11 @@ interface Targeted extends Active {
   readonly isRearmed: boolean;
 }
 
+interface Watched {
+  /** A committed slot is under watch; absent while none is. */
+  readonly probation?: Probation | undefined;
+}
+
 interface Armable extends Targeted {
   /** What the checks said in the old slot; absent until they were asked, and where an agent that never asked armed it. */
   readonly baseline?: Baseline | undefined;
@@ -124,7 +130,7 @@ interface Armable extends Targeted {
 
 /**
  * Where the agent stands. Saved durably before the effect that it implies is performed.
- * - `idle`: nothing is under way; `last` says how the latest update ended.
+ * - `idle`: nothing is under way; `last` says how the latest update ended. In probation the checks go on.
  * - `preparing`: resolving, verifying and the preflight; nothing on the node has changed.
  * - `writing`: the inactive slot is marked bad at the loader and being written.
  * - `staged`: written and read back; not bootable; waits for its activation.
@@ -133,19 +139,20 @@ interface Armable extends Targeted {
  * - `trial`: the slot is booted and not yet good; its health is being checked.
  * - `committing`: the verdict is positive; the loader is being told.
  * - `cancelling`: the work of a cancelled update is being undone.
- * - `rolling-back`: the loader is being turned back, and the node rebooted when the trial is what runs.
+ * - `rolling-back`: the loader is being turned back, and the node rebooted when what is given up is what runs; with
+ *   `probation`, that slot was committed before.
  */
 export type UpdateState =
-  | { readonly phase: 'idle'; readonly last?: Outcome }
-  | ({ readonly phase: 'preparing' } & Active & Pausable)
+  | ({ readonly phase: 'idle'; readonly last?: Outcome } & Watched)
+  | ({ readonly phase: 'preparing' } & Active & Pausable & Watched)
   | ({ readonly phase: 'writing' } & Targeted & Pausable)
   | ({ readonly phase: 'staged' } & Targeted & Pausable)
   | ({ readonly phase: 'activating' } & Armable)
   | ({ readonly phase: 'activated'; readonly isRebootAsked: boolean } & Armable)
   | ({ readonly phase: 'trial' } & Armable & Trial)
-  | ({ readonly phase: 'committing' } & Targeted)
-  | ({ readonly phase: 'cancelling'; readonly target: Target | undefined } & Active)
-  | ({ readonly phase: 'rolling-back' } & Targeted & RollingBack);
+  | ({ readonly phase: 'committing' } & Armable)
+  | ({ readonly phase: 'cancelling'; readonly target: Target | undefined } & Active & Watched)
+  | ({ readonly phase: 'rolling-back' } & Targeted & RollingBack & Watched);
 
 interface Trial {
   readonly bootId: string;

@@ -9,6 +9,8 @@ const attemptsAtOnce = 8;
 const baselineAttempts = 3;
 const baselineIntervalMs = 5000;
 const baselineLimitMs = 120_000;
+/** A failure that ends by itself in this time is none. */
+const watchDeadlineMs = 120_000;
 /** Short, as it comes between the verdict and the commit, or the reboot back. */
 const concludeLimitMs = 30_000;
 
@@ -46,6 +48,28 @@ export class HealthRunner implements HealthChecks {
     signal: AbortSignal,
     baseline?: Baseline,
   ): Promise<readonly CheckResult[]> {
+    return this.#runAll(this.#checks, deadlineMs, onProgress, signal, baseline);
+  }
+
+  async watch(
+    onProgress: (progress: CheckProgress) => void,
+    signal: AbortSignal,
+    baseline?: Baseline,
+  ): Promise<readonly CheckResult[]> {
+    // Start delays are for a boot; what counts only where it passed before the update tells nothing of a slot that passed.
+    const watched = this.#checks
+      .filter(({ baseline: rule }) => rule !== 'prove')
+      .map((scheduled) => ({ ...scheduled, startDelayMs: 0, retries: undefined }));
+    return this.#runAll(watched, watchDeadlineMs, onProgress, signal, baseline);
+  }
+
+  async #runAll(
+    checks: readonly ScheduledCheck[],
+    deadlineMs: number,
+    onProgress: (progress: CheckProgress) => void,
+    signal: AbortSignal,
+    baseline: Baseline | undefined,
+  ): Promise<readonly CheckResult[]> {
     const endMs = this.#clock.monotonicMs() + deadlineMs;
     const settling = new AbortController();
     const runs = new Map<string, CheckRun>();
@@ -60,7 +84,7 @@ export class HealthRunner implements HealthChecks {
       onProgress,
       comesTo: (name) => runs.get(name)?.standing,
     };
-    for (const scheduled of this.#checks) runs.set(scheduled.check.name, new CheckRun(scheduled, shared));
+    for (const scheduled of checks) runs.set(scheduled.check.name, new CheckRun(scheduled, shared));
     let countedLeft = [...runs.values()].filter(({ isCounted }) => isCounted).length;
     if (countedLeft === 0) settling.abort();
     const results = await Promise.all(

@@ -113,9 +113,20 @@ const baseline = z
   .optional()
   .catch(undefined);
 
+const probation = z
+  .looseObject({
+    update: requestSchema,
+    target,
+    leftMs: z.number(),
+    baseline,
+    alarm: z.looseObject({ atMs: timeMs, message: z.string() }).optional().catch(undefined),
+  })
+  .optional()
+  .catch(undefined);
+
 const stateSchema: z.ZodType<UpdateState> = z.discriminatedUnion('phase', [
-  z.looseObject({ phase: z.literal('idle'), last: z.exactOptional(outcomeSchema) }),
-  z.looseObject({ phase: z.literal('preparing'), ...active, pause }),
+  z.looseObject({ phase: z.literal('idle'), last: z.exactOptional(outcomeSchema), probation }),
+  z.looseObject({ phase: z.literal('preparing'), ...active, pause, probation }),
   z.looseObject({ phase: z.literal('writing'), ...targeted, pause }),
   z.looseObject({ phase: z.literal('staged'), ...targeted, pause }),
   z.looseObject({ phase: z.literal('activating'), ...targeted, baseline }),
@@ -127,11 +138,12 @@ const stateSchema: z.ZodType<UpdateState> = z.discriminatedUnion('phase', [
     bootId: z.string(),
     deadlineMonotonicMs: z.number(),
   }),
-  z.looseObject({ phase: z.literal('committing'), ...targeted }),
-  z.looseObject({ phase: z.literal('cancelling'), ...active, target: orUndefined(target) }),
+  z.looseObject({ phase: z.literal('committing'), ...targeted, baseline }),
+  z.looseObject({ phase: z.literal('cancelling'), ...active, target: orUndefined(target), probation }),
   z.looseObject({
     phase: z.literal('rolling-back'),
     ...targeted,
+    probation,
     reason: rollbackReasonSchema,
     message: z.string(),
     evidence: z.array(evidenceSchema),

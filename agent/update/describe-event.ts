@@ -1,4 +1,5 @@
 import type { BaselineCheck, EventRecord, Transfer } from '../core/ports.ts';
+import { probationOf } from '../core/probation.ts';
 import { transferText } from '../core/transfer.ts';
 import type { UpdateEvent } from '../core/update-events.ts';
 import type { UpdateState } from '../core/update-state.ts';
@@ -10,6 +11,7 @@ export function describeEvent(
   after: UpdateState,
   moved?: Transfer,
 ): Omit<EventRecord, 'sequence'> | undefined {
+  if (event.type === 'probation-checked') return probationEvent(before, event, after);
   // A failed effect has been told by its own line; what follows from it is told only when the phase changes.
   if (event.type === 'effect-failed' && before.phase === after.phase) return undefined;
   const update = 'update' in after ? after.update : 'update' in before ? before.update : undefined;
@@ -80,4 +82,25 @@ function baselineText(checks: readonly BaselineCheck[]): string {
   const passed = checks.length - failed.length;
   const broken = failed.length === 0 ? '' : `; broken before the update: ${failed.join(', ')}`;
   return `the node before the update: ${passed} of ${checks.length} compared health checks pass${broken}`;
+}
+
+/** A round in probation is told where it changes something. */
+function probationEvent(
+  before: UpdateState,
+  event: Extract<UpdateEvent, { type: 'probation-checked' }>,
+  after: UpdateState,
+): Omit<EventRecord, 'sequence'> | undefined {
+  const { probation } = probationOf(before);
+  if (probation === undefined) return undefined;
+  const now = after.phase === 'idle' ? after.probation : undefined;
+  const tell = (kind: string, message: string) => {
+    const details = { phase: after.phase, slot: probation.target.slot, image: probation.update.image };
+    return { atMs: event.atMs, updateId: probation.update.id, kind, message, details };
+  };
+  if (after.phase === 'rolling-back') return tell('probation-failed', `rolling back: ${after.message}`);
+  if (now === undefined) return tell('probation-ended', `slot ${probation.target.slot} is well: its probation is over`);
+  if (now.alarm !== undefined) {
+    return probation.alarm === undefined ? tell('probation-failed', `in probation: ${now.alarm.message}`) : undefined;
+  }
+  return probation.alarm === undefined ? undefined : tell('probation-recovered', 'the checks in probation pass again');
 }

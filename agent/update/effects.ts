@@ -12,7 +12,7 @@ import type {
   SlotService,
   WriteProgress,
 } from '../core/ports.ts';
-import { isKnownBadAfter } from '../core/recover.ts';
+import { isKnownBadAfter, lastCommittedSlot } from '../core/recover.ts';
 import type { UpdateEvent } from '../core/update-events.ts';
 import type { InPhase, SlotName, UpdateState } from '../core/update-state.ts';
 import { verdictOf } from '../core/verdict.ts';
@@ -24,6 +24,7 @@ import { withOtherPlaces } from './other-places.ts';
 import type { MeteredLink } from './metered-link.ts';
 import type { TransferMeter } from './transfer-meter.ts';
 import type { UpdateMemory } from './update-memory.ts';
+import { HealthWatch } from './health-watch.ts';
 
 /** What performing an effect came to. */
 export type EffectResult =
@@ -43,6 +44,7 @@ export class Effects {
   readonly #gates: readonly Gate[];
   readonly #clock: Clock;
   readonly #tries: number;
+  readonly #watch: HealthWatch;
   readonly #meter: TransferMeter;
   readonly #metered: MeteredLink;
   readonly #onProgress: (progress: WriteProgress) => void;
@@ -57,6 +59,8 @@ export class Effects {
     gates: readonly Gate[];
     clock: Clock;
     tries: number;
+    /** Time between two rounds of checks in probation. */
+    watchIntervalMs: number;
     meter: TransferMeter;
     metered: MeteredLink;
     onProgress: (progress: WriteProgress) => void;
@@ -71,6 +75,7 @@ export class Effects {
     this.#gates = ports.gates;
     this.#clock = ports.clock;
     this.#tries = ports.tries;
+    this.#watch = new HealthWatch(ports);
     this.#meter = ports.meter;
     this.#metered = ports.metered;
     this.#onProgress = ports.onProgress;
@@ -112,7 +117,7 @@ export class Effects {
       case 'rolling-back':
         return state.step === 'record' ? this.#turnBack(state, memory) : this.#reboot();
       case 'idle':
-        throw new AgentError('internal', 'cannot perform an effect: idle has none');
+        return { event: await this.#watch.round(state.probation, memory, signal) };
     }
   }
 
@@ -248,6 +253,8 @@ export class Effects {
       await this.#slots.markBad(target.slot);
     }
     const fallback = memory.deployments[target.previous];
+    const givenUp = memory.deployments[target.slot];
+    const isCommitted = givenUp !== undefined && lastCommittedSlot(memory.deployments) === target.slot;
     return {
       event: { type: 'turned-back', atMs },
       change: {
@@ -264,7 +271,10 @@ export class Effects {
         },
         ...(reason === 'committed-slot-lost' && fallback !== undefined
           ? { deployment: { ...fallback, committedAtMs: atMs } }
-          : {}),
+          : // The commit is taken back: the next start must not take the old slot for a fallback of the loader.
+            reason !== 'committed-slot-lost' && isCommitted
+            ? { deployment: { ...givenUp, committedAtMs: undefined } }
+            : {}),
       },
     };
   }

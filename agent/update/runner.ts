@@ -114,7 +114,8 @@ export class UpdateRunner {
       this.#waiting = undefined;
       this.#onStep(before, after);
       this.#report(describeEvent(before, event, after, moved));
-      if (event.type === 'cancel-asked' || event.type === 'pause-asked') {
+      // What is watched in idle makes way for whatever is asked for.
+      if (event.type === 'cancel-asked' || event.type === 'pause-asked' || before.phase === 'idle') {
         this.#effect?.abort(new AgentError('update-cancelled', 'cannot go on: an operator stopped the update'));
       }
       return true;
@@ -286,5 +287,7 @@ export class UpdateRunner {
 
 /** Whether what runs is a slot on trial, or one that is given up: only a reboot ends either. */
 function isTrialRunning(state: UpdateState): state is InPhase<'trial' | 'rolling-back'> {
-  return state.phase === 'trial' || (state.phase === 'rolling-back' && state.isTargetBooted);
+  if (state.phase === 'trial') return true;
+  // A slot in probation was proven: without a record of it, it stays.
+  return state.phase === 'rolling-back' && state.isTargetBooted && state.probation === undefined;
 }

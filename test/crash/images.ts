@@ -22,6 +22,8 @@ export type Behaviour =
   | 'healthy'
   /** boots, its agent runs, a required check fails */
   | 'fails-health'
+  /** passes its trial, and fails the checks that go on after its commit */
+  | 'fails-probation'
   /** its kernel hangs before any userspace; a watchdog or somebody's hand resets the node */
   | 'hangs'
   /** panics before any userspace */

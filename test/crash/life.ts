@@ -48,6 +48,7 @@ export async function live(
   world: World,
   update: UpdateRequest | undefined,
   operator?: PausingOperator,
+  rules = crashRules,
 ): Promise<LifeEnd> {
   const boots: string[] = [];
   const violations: string[] = [];
@@ -84,7 +85,7 @@ export async function live(
       return { end: 'no-agent', booted: slot, state: undefined, boots, violations };
     }
     const knowsPowerLoss = trialBoots > 0 && trialCuts === trialBoots;
-    const ran = await runAgent(world, slot, image, wanted, knowsPowerLoss, operator);
+    const ran = await runAgent(world, slot, image, wanted, knowsPowerLoss, operator, rules);
     if (ran.hasSavedRequest) wanted = undefined;
     if (ran.end === 'cut') {
       if (isTrial) trialCuts += 1;
@@ -107,9 +108,23 @@ async function isInTrial(world: World, slot: SlotName): Promise<boolean> {
 }
 
 function healthOf(image: CrashImage): HealthChecks {
-  const status = image.behaviour === 'healthy' ? 'passed' : 'failed';
-  const result: CheckResult = { name: 'web', isRequired: true, status, attempts: 1, durationMs: 1, output: status };
-  return { run: async () => [result], takeBaseline: async () => [], conclude: async () => undefined };
+  const resultOf = (isWell: boolean): CheckResult => {
+    const status = isWell ? 'passed' : 'failed';
+    return { name: 'web', isRequired: true, status, attempts: 1, durationMs: 1, output: status };
+  };
+  const result = resultOf(image.behaviour === 'healthy' || image.behaviour === 'fails-probation');
+  const watched = resultOf(image.behaviour === 'healthy');
+  return {
+    run: async () => [result],
+    takeBaseline: async () => [],
+    conclude: async () => undefined,
+    watch: async () => [watched],
+  };
+}
+
+/** Nothing is under way, and what is watched fails for good, or is watched no more. */
+function isAtRest(state: UpdateState): boolean {
+  return state.phase === 'idle' && (state.probation === undefined || state.probation.alarm !== undefined);
 }
 
 interface AgentRun {
@@ -126,6 +141,7 @@ async function runAgent(
   update: UpdateRequest | undefined,
   areAllTriesPowerLoss: boolean,
   operator: PausingOperator | undefined,
+  rules: UpdateRules,
 ): Promise<AgentRun> {
   const reboots = { count: 0 };
   let watched: Promise<unknown> = Promise.resolve();
@@ -145,7 +161,7 @@ async function runAgent(
       slots,
       evidence: { collect: async () => ({ items: [], areAllTriesPowerLoss }) },
       clock,
-      rules: crashRules,
+      rules,
       bootId: `boot-${world.steps.length}`,
     });
     const ended = new AbortController();
@@ -176,7 +192,8 @@ async function runAgent(
       health: healthOf(image),
       gates: [],
       clock,
-      tries: crashRules.tries,
+      tries: rules.tries,
+      watchIntervalMs: rules.probation?.intervalMs ?? 60_000,
       meter,
       metered,
       onProgress: ({ writtenBytes }) => {
@@ -186,14 +203,10 @@ async function runAgent(
       onFault: () => undefined,
     });
     const onStep = (_before: UpdateState, after: UpdateState) => {
-      if (after.phase === 'idle') ended.abort();
+      if (isAtRest(after)) ended.abort();
       if (after.phase !== 'writing') watch();
     };
-    runner = new UpdateRunner(
-      { journal, effects, rules: crashRules, clock, reporters: [], meter, onStep },
-      started,
-      [],
-    );
+    runner = new UpdateRunner({ journal, effects, rules, clock, reporters: [], meter, onStep }, started, []);
     await operator?.resume(world, runner);
     if (runner.state.phase === 'idle' && update !== undefined) {
       await runner.dispatch({ type: 'update-requested', update, atMs: clock.nowMs() });
@@ -201,7 +214,7 @@ async function runAgent(
     }
     if (runner.state.phase !== 'writing') watch();
     await watched;
-    if (runner.state.phase !== 'idle') await runner.run(ended.signal);
+    if (!isAtRest(runner.state)) await runner.run(ended.signal);
   } catch (error) {
     if (!(error instanceof PowerCut) && !world.isOff) throw error;
   }

@@ -127,7 +127,13 @@ async function stage(): Promise<{ readonly state: UpdateState; readonly reporter
   const metered = new MeteredLink(new ManualLink(), { rule: 'full', limitBytes: undefined });
   const effects = new Effects({
     ...{ judge, slots, facts, clock, meter, metered, tries: rules.tries, gates: [] },
-    health: { run: async () => [], takeBaseline: async () => [], conclude: async () => undefined },
+    health: {
+      run: async () => [],
+      takeBaseline: async () => [],
+      conclude: async () => undefined,
+      watch: async () => [],
+    },
+    watchIntervalMs: 60_000,
     onProgress: (progress) => runner.reportProgress(progress),
     onCheck: () => undefined,
     onFault: () => undefined,

@@ -231,6 +231,18 @@ it('health shows what a failed check said, and nothing of one that passed', () =
   expect(text).not.toContain('plenty');
 });
 
+it('status shows a probation, and the alarm of one that fails', () => {
+  const probation = { updateId: 'u-1', slot: 'b', leftMs: 3_600_000 } as const;
+  expect(renderStatus(statusAnswer({ probation }))).toMatch(
+    /^probation: +slot b is well so far; checked for another 1h/m,
+  );
+  const alarm = { atMs: Date.UTC(2026, 0, 2, 3, 4, 5), message: 'check web failed' };
+  expect(renderStatus(statusAnswer({ probation: { ...probation, alarm } }))).toMatch(
+    /^probation: +ALARM since 2026-01-02 03:04:05.*, slot b: check web failed$/m,
+  );
+  expect(renderStatus(statusAnswer())).not.toContain('probation');
+});
+
 it('health shows what a check waits for, since when, and why a failure does not count', () => {
   const check = { isRequired: true, attempts: 0, durationMs: 5_000, output: '' };
   const text = renderHealth({

@@ -17,6 +17,31 @@ function checkOf(check: unknown) {
 
 const web = { name: 'web', kind: 'http', url: 'https://127.0.0.1/' };
 
+describe('a probation', () => {
+  const probationOf = (probation: unknown) => parse({ probation }).data?.probation;
+  const problem = (probation: unknown) => {
+    const [issue] = parse({ probation }).error?.issues ?? [];
+    return issue && `${issue.path.join('.')}: ${issue.message}`;
+  };
+
+  it('is none unless one is asked for, by its length alone or with all that it has', () => {
+    expect(parse({}).data).toMatchObject({ probation: undefined });
+    expect(probationOf('4h')).toEqual({ durationMs: 14_400_000, intervalMs: 300_000, onFailure: 'alarm' });
+    expect(probationOf({ for: '1d', interval: '10m', onFailure: 'roll-back' })).toEqual({
+      durationMs: 86_400_000,
+      intervalMs: 600_000,
+      onFailure: 'roll-back',
+    });
+  });
+
+  it('is refused with the field and the fix', () => {
+    expect(problem('4')).toBe('probation.for: want a duration such as 90s, 10m or 2h, of 1m to 30d');
+    expect(problem({ for: '4h', onFailure: 'rollback' })).toBe('probation.onFailure: want alarm or roll-back');
+    expect(problem({ for: '4h', interval: '1s' })).toContain('probation.interval: want a duration');
+    expect(problem(4)).toContain('probation: ');
+  });
+});
+
 describe('the check of the registry', () => {
   const names = (health: unknown) => parse(health).data?.checks.map(({ name }) => name);
 

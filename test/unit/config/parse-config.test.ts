@@ -101,7 +101,7 @@ describe('the configuration', () => {
       trust: { keys: {}, identities: {}, trustedRoot: undefined, revoked: [], rules: [] },
       registries: {},
       registriesConf: '/etc/containers/registries.conf',
-      health: { deadlineMs: 600_000, hardDeadlineMs: 720_000, checks: [registryCheck] },
+      health: { deadlineMs: 600_000, hardDeadlineMs: 720_000, probation: undefined, checks: [registryCheck] },
       update: {
         metered: { link: 'auto', rule: 'full', limitBytes: undefined },
         unprovenLoader: 'warn',

@@ -41,10 +41,16 @@ const turning = { reason: 'health-failed', message: 'check web failed', evidence
 
 const baseline = { atMs: 4_500, checks: [{ name: 'web', isPassed: true }] } as const;
 
+const probation = { update: { ...update, id: 'update-0' }, target, leftMs: 600_000 } as const;
+const alarm = { atMs: 4_000, message: 'check web failed' } as const;
+
 /** Every phase, with each difference inside it that the machine looks at. */
 export const states: readonly (readonly [string, UpdateState])[] = [
   ['idle', { phase: 'idle' }],
+  ['idle, in probation', { phase: 'idle', probation }],
+  ['idle, in probation that fails', { phase: 'idle', probation: { ...probation, alarm } }],
   ['preparing', { phase: 'preparing', update }],
+  ['preparing, in probation', { phase: 'preparing', update, probation }],
   ['preparing, paused', { phase: 'preparing', update, pause }],
   ['writing', { phase: 'writing', ...targeted }],
   ['writing, paused', { phase: 'writing', ...targeted, pause }],
@@ -67,11 +73,17 @@ export const states: readonly (readonly [string, UpdateState])[] = [
     { phase: 'rolling-back', ...targeted, ...turning, isTargetBooted: false, step: 'record' },
   ],
   ['rolling-back, booted', { phase: 'rolling-back', ...targeted, ...turning, isTargetBooted: true, step: 'record' }],
+  [
+    'rolling-back, out of probation',
+    { phase: 'rolling-back', ...targeted, ...turning, isTargetBooted: true, step: 'record', probation },
+  ],
   ['rolling-back, rebooting', { phase: 'rolling-back', ...targeted, ...turning, isTargetBooted: true, step: 'reboot' }],
 ];
 
 const atMs = 5_000;
 const error = { code: 'registry-unreachable', message: 'cannot reach registry.acme.io: no route' } as const;
+
+const checked = { message: 'check web', evidence: [], watchedMs: 60_000, isFallbackGood: true, atMs } as const;
 
 /** Every event, with each difference inside it that the machine looks at. */
 export const events: readonly (readonly [string, UpdateEvent])[] = [
@@ -88,6 +100,8 @@ export const events: readonly (readonly [string, UpdateEvent])[] = [
   ['verdict passed', { type: 'verdict-reached', isPassed: true, message: 'all passed', evidence: [], atMs }],
   ['verdict failed', { type: 'verdict-reached', isPassed: false, message: 'web failed', evidence: [], atMs }],
   ['marked-good', { type: 'marked-good', atMs }],
+  ['probation passed', { type: 'probation-checked', ...checked, isPassed: true }],
+  ['probation failed', { type: 'probation-checked', ...checked, isPassed: false }],
   ['turned-back', { type: 'turned-back', atMs }],
   ['pause-asked', { type: 'pause-asked', atMs }],
   ['resume-asked', { type: 'resume-asked', atMs }],
@@ -115,6 +129,27 @@ export function eventNamed(name: string): UpdateEvent {
 /** The phase that each state goes to on each event; what is not listed stays as it is. */
 export const expected: Readonly<Record<string, Readonly<Record<string, Phase>>>> = {
   idle: { 'update-requested': 'preparing', 'rollback-requested': 'activating' },
+  'idle, in probation': {
+    'update-requested': 'preparing',
+    'rollback-requested': 'activating',
+    'probation passed': 'idle',
+    'probation failed': 'idle',
+  },
+  'idle, in probation that fails': {
+    'update-requested': 'preparing',
+    'rollback-requested': 'activating',
+    'probation passed': 'idle',
+    'probation failed': 'idle',
+  },
+  'preparing, in probation': {
+    prepared: 'writing',
+    'found-running': 'idle',
+    'cancel-asked': 'cancelling',
+    'pause-asked': 'preparing',
+    'resume-asked, metered': 'preparing',
+    'effect-failed, retryable': 'preparing',
+    'effect-failed, for good': 'idle',
+  },
   preparing: {
     prepared: 'writing',
     'found-running': 'idle',
@@ -215,6 +250,11 @@ export const expected: Readonly<Record<string, Readonly<Record<string, Phase>>>>
     'effect-failed, for good': 'rolling-back',
   },
   'rolling-back, booted': {
+    'turned-back': 'rolling-back',
+    'effect-failed, retryable': 'rolling-back',
+    'effect-failed, for good': 'rolling-back',
+  },
+  'rolling-back, out of probation': {
     'turned-back': 'rolling-back',
     'effect-failed, retryable': 'rolling-back',
     'effect-failed, for good': 'rolling-back',

@@ -28,6 +28,8 @@ describe('every state and every event', () => {
 describe('effects', () => {
   it.each([
     ['idle', undefined],
+    ['idle, in probation', 'watch-health'],
+    ['rolling-back, out of probation', 'turn-back'],
     ['preparing', 'prepare'],
     ['preparing, paused', undefined],
     ['writing', 'write-slot'],

@@ -37,6 +37,14 @@ describe('the line of the audit trail', () => {
     expect(line('writing', 'effect-failed, for good')).toMatchObject({ kind: 'update-failed' });
   });
 
+  it('tells of a probation what changes, of the update that it is of', () => {
+    const before = (name: string) => line(name, 'probation failed');
+    expect(before('idle, in probation')).toMatchObject({ kind: 'probation-failed', updateId: 'update-0' });
+    expect(before('idle, in probation that fails')).toBeUndefined();
+    expect(line('idle, in probation', 'probation passed')).toBeUndefined();
+    expect(line('idle, in probation that fails', 'probation passed')).toMatchObject({ kind: 'probation-recovered' });
+  });
+
   it('says in a sentence what each step of the machine is', () => {
     for (const [from, state] of states) {
       for (const [name, event] of events) {
@@ -44,6 +52,7 @@ describe('the line of the audit trail', () => {
         if (after === state) continue;
         const told = describeEvent(state, event, after);
         if (event.type === 'effect-failed' && after.phase === state.phase) continue;
+        if (event.type === 'probation-checked') continue;
         expect(told?.message, `${from}, ${name}`).toMatch(/^[a-z].{10,}/);
         expect(told?.message, `${from}, ${name}`).not.toContain('undefined');
         expect(told?.updateId, `${from}, ${name}`).toBe('update-1');

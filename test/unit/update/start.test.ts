@@ -217,7 +217,13 @@ describe('the booted slot', () => {
     'activated',
     'activated, until activated',
   ];
-  const onTrial = ['trial', 'committing', 'rolling-back, booted', 'rolling-back, rebooting'];
+  const onTrial = [
+    'trial',
+    'committing',
+    'rolling-back, booted',
+    'rolling-back, rebooting',
+    'rolling-back, out of probation',
+  ];
 
   it.each(states.map(([name, state]) => ({ name, state })))(
     'is known to be proven or not in $name',

@@ -219,6 +219,14 @@ export class ScriptedChecks implements HealthChecks {
     return [result];
   }
 
+  async watch(
+    onProgress: (progress: CheckProgress) => void,
+    signal: AbortSignal,
+    baseline?: Baseline,
+  ): Promise<readonly CheckResult[]> {
+    return this.run(0, onProgress, signal, baseline);
+  }
+
   async conclude(isPassed: boolean): Promise<void> {
     this.concluded.push(isPassed);
   }
@@ -301,6 +309,7 @@ export class TestAgent {
       gates: [degradedGate(options.gateFaults ?? []), holdGate(facts, clock), ...(options.gates ?? [])],
       clock,
       tries: rules.tries,
+      watchIntervalMs: 60_000,
       meter,
       metered,
       onProgress: (progress) => this.runner.reportProgress(progress),
@@ -312,7 +321,7 @@ export class TestAgent {
       this.health.follow(before, after);
     };
     const reporters = [this.reporter, this.events, ...(options.reporters ?? [])];
-    const ports = { journal, effects, rules, clock, reporters, meter, onStep };
+    const ports = { journal, effects, rules: options.rules ?? rules, clock, reporters, meter, onStep };
     this.runner = new UpdateRunner(ports, started, options.standingFaults ?? []);
     this.health.follow({ phase: 'idle' }, started.state);
     this.control = new AgentControlService({
@@ -379,6 +388,7 @@ export interface AgentOptions {
   readonly isLoaderSettled?: boolean;
   /** Faults that close the gate of a degraded agent. */
   readonly gateFaults?: readonly ErrorReport[];
+  readonly rules?: UpdateRules;
   /** Another journal than the node's. */
   readonly journal?: Journal;
 }
@@ -438,7 +448,7 @@ export class TestNode {
       slots,
       evidence: { collect: async () => ({ items: [], areAllTriesPowerLoss: false }) },
       clock: this.clock,
-      rules,
+      rules: options.rules ?? rules,
       bootId: this.bootId,
     });
     const { clock, bootId } = this;
