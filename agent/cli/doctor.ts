@@ -18,7 +18,7 @@ const earliestMs = Date.UTC(2025, 0, 1);
 /** Clocks of two processes of one node are the same; a day allows for a clock that was set in between. */
 const clockSlackMs = 24 * 3_600_000;
 
-/** That kaond can't be asked: the only finding then. */
+/** That kaond can't be asked: all that can be said of it then. */
 export function unreachableFinding({ message, fix }: Failure): Finding {
   return { name: 'daemon', result: 'fail', text: message, fix };
 }

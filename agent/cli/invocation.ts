@@ -4,6 +4,7 @@ import type { Platform } from '../core/image-format/manifest.ts';
 import type { Random } from '../core/ports.ts';
 import { ApiClient, defaultSocketPath } from './client.ts';
 import type { Io } from './io.ts';
+import type { InspectNode } from './node-inspection.ts';
 
 /** What kaonctl is made with, beside its `Io`. */
 export interface CliDeps {
@@ -14,6 +15,8 @@ export interface CliDeps {
   readonly platform: Platform;
   /** What this system shows of its loader. */
   readonly detectLoaders: () => Promise<readonly DetectedLoader[]>;
+  /** What this node shows of itself, without kaond. */
+  readonly inspectNode: InspectNode;
   /** stdin, for `-` in place of a file. */
   readonly openInput: () => AsyncIterable<Uint8Array>;
 }

@@ -19,14 +19,22 @@ export class UpdateRegistryProbe implements RegistryProbe {
     if (!('update' in state) || state.update.from !== undefined || state.update.image === 'unknown') {
       return { kind: 'not-asked', text: 'the update names no registry: it came from an archive, or is not recorded' };
     }
-    const { image } = state.update;
-    try {
-      await this.#sources(undefined).resolve(parseReference(image), signal);
-      return { kind: 'reached', text: `the registry has ${image}` };
-    } catch (error) {
-      signal.throwIfAborted();
-      const reason = error instanceof AgentError ? error.details['reason'] : undefined;
-      return reachOf(reportOf(error), typeof reason === 'string' ? reason : undefined);
-    }
+    return probeImage(this.#sources, state.update.image, signal);
+  }
+}
+
+/** Asks the registry of `image` for it. Rejects with the reason of `signal` alone. */
+export async function probeImage(
+  sources: ImageSourceFactory,
+  image: string,
+  signal: AbortSignal,
+): Promise<RegistryReach> {
+  try {
+    await sources(undefined).resolve(parseReference(image), signal);
+    return { kind: 'reached', text: `the registry has ${image}` };
+  } catch (error) {
+    signal.throwIfAborted();
+    const reason = error instanceof AgentError ? error.details['reason'] : undefined;
+    return reachOf(reportOf(error), typeof reason === 'string' ? reason : undefined);
   }
 }
