@@ -219,6 +219,11 @@ export const rollbackSchema = z.object({
   digest: z.string().optional(),
   image: z.string(),
   reason: z.string(),
+  /** An older agent did not classify. */
+  kind: z.string().optional(),
+  isInconclusive: z.boolean().optional(),
+  tries: z.object({ armed: z.number(), used: z.number() }).optional(),
+  checks: z.array(z.string()).readonly().optional(),
   message: z.string(),
   evidence: z.array(z.object({ kind: z.string(), name: z.string(), text: z.string() })).readonly(),
 });

@@ -37,13 +37,24 @@ export function renderRollback(rollback: RollbackAnswer): string {
     ['slot', rollback.slot],
     ['image', rollback.image],
     ['digest', rollback.digest],
+    ['kind', kindText(rollback)],
     ['reason', reasonText(rollback.reason)],
+    ['tries', triesText(rollback)],
+    ['checks', rollback.checks?.join(', ')],
     ['message', rollback.message],
   ]);
   const evidence = rollback.evidence.map(
     ({ kind, name, text }) => `\n${printable(kind)} ${printable(name)}:\n${printableLines(text, '  | ')}\n`,
   );
   return `${head}${evidence.length === 0 ? '\nno evidence was found\n' : evidence.join('')}`;
+}
+
+function kindText({ kind, isInconclusive }: RollbackAnswer): string | undefined {
+  return isInconclusive === true ? `${kind ?? 'unknown'}, which says nothing of the image` : kind;
+}
+
+function triesText({ tries }: RollbackAnswer): string | undefined {
+  return tries === undefined ? undefined : `${tries.used} of ${tries.armed} used`;
 }
 
 /** The reason, and the code that the update ended with. */

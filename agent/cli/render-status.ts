@@ -130,7 +130,10 @@ function reusedText({
 }
 
 function knownBadText({ knownBad }: StatusAnswer): string | undefined {
-  return knownBad.length === 0 ? undefined : `${knownBad.length} images, see kaonctl known-bad`;
+  const latest = knownBad.at(-1);
+  if (latest === undefined) return undefined;
+  const others = knownBad.length === 1 ? '' : `, and ${knownBad.length - 1} more`;
+  return `${shortDigest(latest.digest)} since ${formatTime(latest.at)}: ${latest.reason}${others}; see kaonctl known-bad`;
 }
 
 function waitingText({ text, until }: StatusAnswer['waitingFor'][number]): string {

@@ -20,20 +20,23 @@ export function addHistoryCommands(program: Command, context: CliContext): void 
   });
 
   const rollbacks = addCommand(program, {
-    usage: 'rollbacks [id]',
-    description: 'Show the rollbacks of this node with their evidence; with an id one of them.',
-    examples: ['rollbacks', 'rollbacks 0192f0c1-rollback'],
+    usage: 'rollbacks',
+    description: 'Show the rollbacks of this node with their evidence.',
+    examples: ['rollbacks', 'rollbacks --limit 1', 'rollbacks show 0192f0c1-rollback'],
   }).option('--limit <n>', limitText, wholeNumber(1, 200), 5);
   perform<{ limit: number }>(rollbacks, context, async (invocation) => {
-    const api = invocation.api();
-    const [id] = invocation.args;
-    if (id === undefined) {
-      const { value, raw } = await api.rollbacks(invocation.options.limit);
-      invocation.print(raw, renderRollbacks(value));
-    } else {
-      const { value, raw } = await api.rollback(id);
-      invocation.print(raw, renderRollback(value));
-    }
+    const { value, raw } = await invocation.api().rollbacks(invocation.options.limit);
+    invocation.print(raw, renderRollbacks(value));
+    return 0;
+  });
+  const show = addCommand(rollbacks, {
+    usage: 'show <id>',
+    description: 'Show one rollback with its evidence; its id is that of its update.',
+    examples: ['rollbacks show 0192f0c1-rollback'],
+  });
+  perform(show, context, async (invocation) => {
+    const { value, raw } = await invocation.api().rollback(invocation.argument(0));
+    invocation.print(raw, renderRollback(value));
     return 0;
   });
 

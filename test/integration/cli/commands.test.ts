@@ -64,7 +64,8 @@ describe('reading', () => {
     expect((await daemon.run('history', '--limit', '7')).exitCode).toBe(0);
     expect(daemon.control.asked).toContain('list 7 newest');
     expect((await daemon.run('rollbacks')).io.stdout).toBe('no rollback yet\n');
-    expect((await daemon.run('rollbacks', 'r-1')).exitCode).toBe(66);
+    expect((await daemon.run('rollbacks', 'show', 'r-1')).exitCode).toBe(66);
+    expect((await daemon.run('rollbacks', 'r-1')).exitCode).toBe(64);
     expect((await daemon.run('health')).io.stdout).toContain('no trial ran');
     expect((await daemon.run('known-bad')).io.stdout).toContain(digest);
   });

@@ -37,7 +37,17 @@ describe('help', () => {
     for (const name of [
       ...['status', 'plan', 'update', 'stage', 'activate', 'reboot', 'cancel', 'pause', 'resume'],
       ...['rollback', 'slots', 'mark good'],
-      ...['mark bad', 'history', 'rollbacks', 'health', 'known-bad', 'known-bad clear', 'hold', 'hold set'],
+      ...[
+        'mark bad',
+        'history',
+        'rollbacks',
+        'rollbacks show',
+        'health',
+        'known-bad',
+        'known-bad clear',
+        'hold',
+        'hold set',
+      ],
       ...['hold clear', 'events', 'trigger send', 'trigger sign', 'doctor', 'explain', 'keygen', 'image build'],
       ...['trust explain', 'image push', 'image sign', 'image inspect', 'image verify'],
     ]) {

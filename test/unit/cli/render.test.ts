@@ -50,6 +50,15 @@ describe('the status', () => {
     expect(textOf(progress)).not.toContain('patch');
   });
 
+  it('shows the latest image that is known to be bad, with why and since when', () => {
+    const entry = (atMs: number, reason: string) => ({ digest, reason, updateId: 'u-1', atMs });
+    const knownBad = [entry(0, 'hang: it hung'), entry(1_750_000_000_000, 'check-failed: web said 500')];
+    expect(renderStatus(statusAnswer({ knownBad }))).toMatch(
+      /^known bad: +sha256:[0-9a-f…]+ since 2025-06-15 15:06:40Z: check-failed: web said 500, and 1 more; see kaonctl known-bad$/m,
+    );
+    expect(renderStatus(statusAnswer())).not.toContain('known bad');
+  });
+
   it('says what is waited for, and why the agent is degraded', () => {
     const text = renderStatus(
       statusAnswer({
@@ -173,6 +182,17 @@ describe('rollbacks', () => {
     expect(text).toMatch(/^reason: +never-booted \(boot-tries-exhausted\)$/m);
     expect(text).toContain('health-check web:\n  | line one\n  | line two ?[31mred?\n');
     expect(renderRollbacks([rollback, rollback]).match(/^rollback: /gm)).toHaveLength(2);
+  });
+
+  it('show the kind, the tries and the checks where the agent classified', () => {
+    const kinds = { kind: 'check-failed', isInconclusive: false, tries: { armed: 4, used: 1 }, checks: ['web', 'db'] };
+    const text = renderRollback({ ...rollback, ...kinds });
+    expect(text).toMatch(/^kind: +check-failed$/m);
+    expect(text).toMatch(/^tries: +1 of 4 used$/m);
+    expect(text).toMatch(/^checks: +web, db$/m);
+    const power = renderRollback({ ...rollback, kind: 'power-loss', isInconclusive: true });
+    expect(power).toMatch(/^kind: +power-loss, which says nothing of the image$/m);
+    expect(renderRollback(rollback)).not.toMatch(/^(kind|tries|checks):/m);
   });
 
   it('that have no evidence say so, and so does a node without any', () => {
