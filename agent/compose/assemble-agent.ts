@@ -17,6 +17,7 @@ import { defaultRules, type UpdateRules } from '../core/update-events.ts';
 import { distinctFaults } from '../core/status.ts';
 import type { UpdateState } from '../core/update-state.ts';
 import { BootEvidence } from '../evidence/boot-evidence.ts';
+import { SystemJournal } from '../evidence/system-journal.ts';
 import { createAfterVerdict, createChecks } from '../health/create-checks.ts';
 import { HealthRunner } from '../health/health-runner.ts';
 import { SystemHostProbe } from '../host/host-readings.ts';
@@ -41,6 +42,9 @@ import { LogReporter } from './log-reporter.ts';
 import { UpdateRegistryProbe } from './registry-probe.ts';
 import type { OpenedState } from './open-state.ts';
 
+/** Of the system's journal, each time that it is asked. */
+const excerptBytes = 8192;
+
 /** What an agent is assembled from. */
 export interface AgentParts {
   readonly config: KaonConfig;
@@ -58,6 +62,8 @@ export interface AgentParts {
   readonly agentVersion: string;
   readonly nodeId: string;
   readonly bootId: string;
+  /** Whether that is this machine's boot, so that its journal tells of it. */
+  readonly isOwnBoot: boolean;
   /** What is known to be wrong before the loader was read. */
   readonly faults: readonly ErrorReport[];
   /** Who hears of events beside the status and the log. */
@@ -77,15 +83,11 @@ export async function assembleAgent(parts: AgentParts): Promise<Agent> {
   const { config, state, slots, clock, log } = parts;
   const rules = rulesOf(config);
   const { journal } = state;
-  const started = await start({ journal, slots, evidence: evidenceOf(parts), clock, rules, bootId: parts.bootId });
+  const evidence = evidenceOf(parts);
+  const started = await start({ journal, slots, evidence, clock, rules, bootId: parts.bootId });
   const loader = { slots, facts: state.facts, clock, bootId: parts.bootId, loader: loaderName(config) };
   const tested = await settleLoader(loader, started);
-  const faults = distinctFaults([
-    ...parts.faults,
-    ...started.faults,
-    ...lostState(state, started),
-    ...(started.node?.faults ?? []),
-  ]);
+  const faults = faultsOf(parts, started);
   const warn = (text: string) => (error: unknown) => log.warn({ err: error }, text);
   const events = new EventLog(journal, warn('cannot store an event'));
   const health = new HealthBoard();
@@ -97,6 +99,7 @@ export async function assembleAgent(parts: AgentParts): Promise<Agent> {
     slots,
     facts: state.facts,
     health: healthOf(parts, () => runner.state),
+    evidence,
     gates: [degradedGate(faults), holdGate(state.facts, clock)],
     clock,
     ...effectRules(rules),
@@ -122,6 +125,11 @@ export async function assembleAgent(parts: AgentParts): Promise<Agent> {
   for (const event of startEvents(started, tested, parts)) for (const reporter of reporters) reporter.report(event);
   const control = controlOf(parts, { runner, judge, nodeReader, events, health, ...shared }, faults, started);
   return { runner, server: serverOf(parts, control), started, faults };
+}
+
+function faultsOf({ faults, state }: AgentParts, started: Started): readonly ErrorReport[] {
+  const ofNode = started.node?.faults ?? [];
+  return distinctFaults([...faults, ...started.faults, ...lostState(state, started), ...ofNode]);
 }
 
 function meteredLinkOf({ update: { metered } }: KaonConfig): MeteredLink {
@@ -193,19 +201,21 @@ function rulesOf({ bootloader, update, health }: KaonConfig): UpdateRules {
   };
 }
 
-function evidenceOf({ config, state, slots, bootId }: AgentParts): BootEvidence {
+function evidenceOf({ config, state, slots, bootId, isOwnBoot }: AgentParts): BootEvidence {
   return new BootEvidence({
     bootId,
     boots: async () => (await state.journal.load()).boots,
-    trial: async () => {
-      const { boot } = await slots.readNode();
-      const { trial, trialTries } = boot;
-      return trial === undefined
-        ? undefined
-        : { slot: trial, tries: trialTries, triesLeft: boot.slots[trial].triesLeft };
+    loader: async () => {
+      const { booted, boot } = await slots.readNode();
+      const { trial: slot, trialTries: tries } = boot;
+      return { booted, trial: slot && { slot, tries, triesLeft: boot.slots[slot].triesLeft } };
     },
     orderlyEndsFile: join(config.stateDir, 'boots-ended'),
     resetsFile: join(config.stateDir, 'resets'),
+    panicsFile: join(config.stateDir, 'panics'),
+    systemJournal: isOwnBoot
+      ? new SystemJournal(new ProcessCommandRunner(withoutServiceVariables(process.env), excerptBytes))
+      : undefined,
   });
 }
 
@@ -242,7 +252,7 @@ export function standingFault({ code, message }: ErrorReport): CheckResult {
 }
 
 function startEvents(
-  { snapshot, wasLoaderRepaired, hasLoaderCounted }: Started,
+  { state, snapshot, wasLoaderRepaired, hasLoaderCounted }: Started,
   tested: LoaderTestResult | undefined,
   { clock, faults, agentVersion, bootId }: AgentParts,
 ) {
@@ -262,6 +272,9 @@ function startEvents(
       : []),
     ...(hasLoaderCounted === false
       ? [event('loader-not-counting', 'the loader did not count this boot: a trial would never fall back')]
+      : []),
+    ...(state.phase === 'staged' && state.isRearmed && snapshot.state?.phase !== 'staged'
+      ? [event('trial-inconclusive', 'power was lost in every try of the trial: the image is tried once more')]
       : []),
     ...(tested === undefined ? [] : [event('loader-tested', testText(tested))]),
     ...faults.map(({ code, message }) => event('agent-degraded', message, { code })),

@@ -6,6 +6,7 @@ import { AgentError, reportOf } from '../core/errors.ts';
 import type { Clock, Random, RegistryReach } from '../core/ports.ts';
 import { parseSynchronised } from '../host/host-readings.ts';
 import type { ProcessCommandRunner } from '../host/process-command-runner.ts';
+import { trustTime } from '../trust/trust-time.ts';
 import { buildImageSources } from './image-sources.ts';
 import { loadTriggerKeys, loadTrustPolicy } from './load-trust.ts';
 import { probeImage } from './registry-probe.ts';
@@ -76,16 +77,16 @@ function valueOf(line: string): string {
 /** Keys, credentials and certificates, read as kaond reads them at its start. */
 async function fileFaults(config: KaonConfig, { clock, random }: InspectionPorts): Promise<readonly FileFault[]> {
   const readings = [
-    loadTrustPolicy(config.trust),
+    loadTrustPolicy(config.trust, () => trustTime(clock.nowMs(), { buildMs: undefined, signedMs: undefined })),
     loadTriggerKeys(config.triggers),
-    buildImageSources(config.registries, clock, random),
+    buildImageSources(config, clock, random),
   ];
   const results = await Promise.allSettled(readings);
   return results.flatMap((result) => (result.status === 'rejected' ? [faultOf(result.reason)] : []));
 }
 
 async function askRegistry(
-  { registries }: KaonConfig,
+  config: KaonConfig,
   image: string,
   { clock, random }: InspectionPorts,
   signal: AbortSignal,
@@ -98,7 +99,7 @@ async function askRegistry(
   );
   try {
     // What can't be read for it is told beside.
-    const sources = await buildImageSources(registries, clock, random).catch(() => undefined);
+    const sources = await buildImageSources(config, clock, random).catch(() => undefined);
     if (sources === undefined) return undefined;
     return await Promise.race([probeImage(sources, image, ending), late]);
   } finally {

@@ -133,6 +133,7 @@ async function prepare(
     agentVersion,
     nodeId: config.node.id ?? (await orFault(readNodeId(), () => 'unknown', faults)),
     bootId: options.bootId ?? (await readBootId()),
+    isOwnBoot: options.bootId === undefined,
     faults,
     reporters: [reporter],
   });

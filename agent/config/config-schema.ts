@@ -32,7 +32,6 @@ const slot = z.strictObject({
   partitions: mapOf(partition, 16).refine((map) => Object.keys(map).length > 0, 'want at least one partition'),
 });
 
-
 const timeOfDay = z
   .string('want a time such as "02:00"')
   .regex(/^([01]\d|2[0-3]):[0-5]\d$/, 'want a time like "02:00"');

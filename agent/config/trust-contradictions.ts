@@ -1,4 +1,4 @@
-import type { TrustConfig, TrustRuleConfig } from './config.ts';
+import type { TrustConfig, TrustRuleConfig } from './trust-config.ts';
 
 /** What no single field of the trust policy shows, each in a sentence with its path. */
 export function trustContradictions(trust: TrustConfig): readonly string[] {

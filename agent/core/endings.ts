@@ -1,5 +1,6 @@
 import type { Baseline } from './baseline.ts';
 import type { ErrorCode, ErrorReport } from './errors.ts';
+import { causeOf, type RollbackCause } from './rollback-cause.ts';
 import type { UpdateEvent, UpdateRules } from './update-events.ts';
 import type { EvidenceItem, InPhase as In, Outcome, Retry, RollbackReason, UpdateState } from './update-state.ts';
 
@@ -26,6 +27,7 @@ export function rollingBack(
   message: string,
   isTargetBooted: boolean,
   evidence: readonly EvidenceItem[] = [],
+  cause: RollbackCause = causeOf(reason),
 ): In<'rolling-back'> {
   const { update, target, isRearmed } = state;
   return {
@@ -36,6 +38,7 @@ export function rollingBack(
     reason,
     message,
     evidence,
+    cause,
     isTargetBooted,
     step: 'record',
   };

@@ -12,7 +12,8 @@ import type { ErrorCode, ErrorReport } from './errors.ts';
 import type { FactsData } from './facts.ts';
 import type { BootRecord, Deployment, EventRecord, RollbackRecord, Transfer, UpdateRecord } from './records.ts';
 import type { ResolvedImage, SignatureEvidence } from './image-source.ts';
-import type { Provenance, EvidenceItem, Outcome, SlotName, UpdateRequest, UpdateState } from './update-state.ts';
+import type { FallbackSigns } from './rollback-cause.ts';
+import type { EvidenceItem, Outcome, Provenance, SlotName, UpdateRequest, UpdateState } from './update-state.ts';
 
 export type { Bootloader, BootStatus, SlotBootState } from '../../bootloader/bootloader.ts';
 export type {
@@ -258,13 +259,21 @@ export interface Gate {
   ask(update: UpdateRequest): Promise<GateAnswer>;
 }
 
-/** Collects why earlier boots ended; bounded, never rejects. */
+/** What is known of the boots before this one. */
+export interface CollectedEvidence {
+  readonly items: readonly EvidenceItem[];
+  /** Whether each of the slot's tries is positively known to have ended in a power loss. */
+  readonly areAllTriesPowerLoss: boolean;
+  /** Absent where nothing outlived a trial. */
+  readonly signs?: FallbackSigns | undefined;
+}
+
+/** Collects why boots ended; bounded in bytes and time, never rejects. */
 export interface EvidenceCollector {
-  collect(sinceMs: number): Promise<{
-    readonly items: readonly EvidenceItem[];
-    /** Whether each of the slot's tries is positively known to have ended in a power loss. */
-    readonly areAllTriesPowerLoss: boolean;
-  }>;
+  /** `isFallback`: a trial seems to have ended in the slot that runs, so that its journal is read, too. */
+  collect(isFallback: boolean): Promise<CollectedEvidence>;
+  /** What a trial that is given up can say of itself before its reboot. */
+  collectInTrial(): Promise<readonly EvidenceItem[]>;
 }
 
 /** Hears what happens: events, metrics, controllers. Must not throw and must not block. */

@@ -1,3 +1,4 @@
+import type { RollbackCause } from './rollback-cause.ts';
 import type { EvidenceItem, Outcome, Provenance, RollbackReason, SlotName, UpdateRequest } from './update-state.ts';
 
 /** An image that was installed in a slot. */
@@ -28,8 +29,8 @@ export interface BootRecord {
   readonly hasLoaderCounted?: boolean | undefined;
 }
 
-/** Why an update went back, with what is known. */
-export interface RollbackRecord {
+/** Why an update went back, with what is known. Without a cause where the agent that wrote it did not classify. */
+export interface RollbackRecord extends Partial<RollbackCause> {
   readonly id: string;
   readonly updateId: string;
   readonly atMs: number;

@@ -2,6 +2,14 @@ import type { BootStatus } from '../../bootloader/bootloader.ts';
 import { baselineOf, rollingBack } from './endings.ts';
 import { keptProbation } from './probation.ts';
 import type { Deployment } from './ports.ts';
+import { joinEvidence } from './evidence-bounds.ts';
+import {
+  classifyFallback,
+  type FallbackSigns,
+  fallbackSentence,
+  noSigns,
+  type RollbackCause,
+} from './rollback-cause.ts';
 import type { UpdateRules } from './update-events.ts';
 import type { EvidenceItem, InPhase, Outcome, RollbackReason, SlotName, Target, UpdateState } from './update-state.ts';
 
@@ -16,6 +24,8 @@ export interface BootFacts {
   readonly evidence: readonly EvidenceItem[];
   /** Every try of the trial is positively known to have ended in a power loss. */
   readonly areAllTriesPowerLoss: boolean;
+  /** What outlived the trial that the loader fell back from; absent where nothing did. */
+  readonly signs?: FallbackSigns | undefined;
   readonly monotonicMs: number;
   readonly atMs: number;
 }
@@ -52,8 +62,18 @@ export function recover(rules: UpdateRules, journalled: UpdateState | undefined,
     case 'committing':
       return recoverCommitting(journalled, found);
     case 'rolling-back':
-      return { ...journalled, step: 'record', isTargetBooted: found.booted === journalled.target.slot };
+      return recoverRollingBack(journalled, found);
   }
+}
+
+/** Whether a trial seems to have ended in the slot that runs: then it is worth asking what outlived it. */
+export function looksLikeFallback(
+  journalled: UpdateState | undefined,
+  { booted, boot }: Pick<BootFacts, 'booted' | 'boot'>,
+): boolean {
+  if (boot.trial !== undefined && boot.trial !== booted && wasTried(boot, boot.trial)) return true;
+  const isOurs = journalled !== undefined && 'target' in journalled && journalled.target?.slot !== booted;
+  return isOurs && ['trial', 'committing', 'rolling-back'].includes(journalled.phase);
 }
 
 /** The slot of the latest committed deployment, or `undefined` where none is recorded. */
@@ -99,19 +119,33 @@ function inTrial(rules: UpdateRules, state: TargetedState, found: BootFacts): Up
   };
 }
 
-const fallbackMessages = {
-  'never-booted': 'the loader used up all tries, and the agent of the new slot never came up',
-  'trial-lost': 'the trial ended without a verdict (a panic, a hang, a reset, or a reboot by somebody)',
-  'power-lost': 'power was lost in every try, twice over',
-} as const;
-
 function fellBack(state: TargetedState, reason: 'never-booted' | 'trial-lost', found: BootFacts): UpdateState {
   const { update, target, isRearmed } = state;
   if (found.areAllTriesPowerLoss && !isRearmed) {
     return { phase: 'staged', update, target, isRearmed: true };
   }
+  const cause = causeOfFallback(found, target.slot, reason === 'trial-lost');
+  const evidence = joinEvidence([loaderEvidence(found, target.slot)], found.evidence);
   const why = found.areAllTriesPowerLoss ? 'power-lost' : reason;
-  return rollingBack(state, why, fallbackMessages[why], false, [loaderEvidence(found, target.slot), ...found.evidence]);
+  return rollingBack(state, why, fallbackSentence(cause), false, evidence, cause);
+}
+
+function causeOfFallback(found: BootFacts, slot: SlotName, wasInTrial: boolean): RollbackCause {
+  const { boot, areAllTriesPowerLoss, signs } = found;
+  return {
+    kind: areAllTriesPowerLoss ? 'power-loss' : classifyFallback(signs ?? noSigns, wasInTrial),
+    isInconclusive: areAllTriesPowerLoss,
+    ...(boot.trial === slot
+      ? { tries: { armed: boot.trialTries, used: boot.trialTries - boot.slots[slot].triesLeft } }
+      : {}),
+  };
+}
+
+/** The way back goes on; in the old slot with what can be found out of the trial only there. */
+function recoverRollingBack(state: InPhase<'rolling-back'>, found: BootFacts): UpdateState {
+  const isTargetBooted = found.booted === state.target.slot;
+  const evidence = isTargetBooted ? state.evidence : joinEvidence(state.evidence, found.evidence);
+  return { ...state, step: 'record', isTargetBooted, evidence };
 }
 
 function loaderEvidence(found: BootFacts, slot: SlotName): EvidenceItem {

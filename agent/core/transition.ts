@@ -10,6 +10,7 @@ import {
   triedForever,
   withoutRetry,
 } from './endings.ts';
+import { joinEvidence } from './evidence-bounds.ts';
 import { paused, pauseOf, resumed } from './pausing.ts';
 import { beginProbation, keptInProbation, probationChecked, probationOf } from './probation.ts';
 import type { Effect, UpdateEvent, UpdateRules } from './update-events.ts';
@@ -186,7 +187,7 @@ function fromTrial(state: In<'trial'>, event: UpdateEvent): UpdateState {
     case 'verdict-reached':
       return event.isPassed
         ? { phase: 'committing', update, target, isRearmed, ...baselineOf(state) }
-        : rollingBack(state, 'health-failed', event.message, true, event.evidence);
+        : rollingBack(state, 'health-failed', event.message, true, event.evidence, event.cause);
     case 'cancel-asked':
       return rollingBack(state, 'operator', 'an operator cancelled the trial', true);
     case 'effect-failed':
@@ -229,7 +230,9 @@ function fromCancelling(rules: UpdateRules, state: In<'cancelling'>, event: Upda
 function fromRollingBack(rules: UpdateRules, state: In<'rolling-back'>, event: UpdateEvent): UpdateState {
   switch (event.type) {
     case 'turned-back':
-      return state.isTargetBooted ? { ...withoutRetry(state), step: 'reboot' } : rolledBack(state, event.atMs);
+      return state.isTargetBooted
+        ? { ...withoutRetry(state), step: 'reboot', evidence: joinEvidence(state.evidence, event.evidence ?? []) }
+        : rolledBack(state, event.atMs);
     case 'effect-failed': {
       const attempts = (state.retry?.attempts ?? 0) + 1;
       if (state.probation !== undefined && state.step === 'record' && state.isTargetBooted) {

@@ -1,6 +1,7 @@
 import type { BaselineCheck } from './baseline.ts';
 import type { ErrorReport } from './errors.ts';
 import type { ProbationRules } from './probation.ts';
+import type { RollbackCause } from './rollback-cause.ts';
 import type { EvidenceItem, Target, Until, UpdateRequest } from './update-state.ts';
 
 /** What happened, each with when. An event that does not apply to a state leaves it as it is. */
@@ -36,6 +37,8 @@ export type UpdateEvent =
       readonly isPassed: boolean;
       readonly message: string;
       readonly evidence: readonly EvidenceItem[];
+      /** Of a verdict that did not pass. */
+      readonly cause?: RollbackCause;
       readonly atMs: number;
     }
   /** The loader holds the slot for good, and the facts say so, too. */
@@ -52,8 +55,11 @@ export type UpdateEvent =
       readonly isFallbackGood: boolean;
       readonly atMs: number;
     }
-  /** The rollback is recorded and the loader no longer boots the slot that was given up. */
-  | { readonly type: 'turned-back'; readonly atMs: number }
+  /**
+   * The rollback is recorded and the loader no longer boots the slot that was given up. `evidence` is what the trial could
+   * say of itself before its reboot.
+   */
+  | { readonly type: 'turned-back'; readonly evidence?: readonly EvidenceItem[]; readonly atMs: number }
   /** Somebody wants the update to stand still. */
   | { readonly type: 'pause-asked'; readonly atMs: number }
   /** Somebody lets an update go on that is paused, or with `isMeteredAllowed` that may not fetch over a metered link. */

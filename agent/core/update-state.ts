@@ -2,6 +2,7 @@ import type { SlotName } from '../../bootloader/bootloader.ts';
 import type { Baseline } from './baseline.ts';
 import type { Probation } from './probation.ts';
 import type { ErrorCode, ErrorReport } from './errors.ts';
+import type { RollbackCause } from './rollback-cause.ts';
 
 export type { SlotName } from '../../bootloader/bootloader.ts';
 
@@ -69,7 +70,7 @@ export type RollbackReason =
 
 /** One piece of evidence: where it is from and what it says, bounded. */
 export interface EvidenceItem {
-  readonly kind: 'health-check' | 'loader' | 'pstore' | 'journal' | 'boots' | 'error';
+  readonly kind: 'health-check' | 'loader' | 'pstore' | 'journal' | 'boots' | 'units' | 'error';
   readonly name: string;
   readonly text: string;
 }
@@ -164,6 +165,8 @@ interface RollingBack {
   readonly reason: RollbackReason;
   readonly message: string;
   readonly evidence: readonly EvidenceItem[];
+  /** Absent in states of agents that did not classify. */
+  readonly cause?: RollbackCause;
   /** Whether the slot that is given up is the one that runs, so that a reboot has to follow. */
   readonly isTargetBooted: boolean;
   /**

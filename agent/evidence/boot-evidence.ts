@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { EvidenceCollector } from '../core/ports.ts';
+import type { CollectedEvidence, EvidenceCollector } from '../core/ports.ts';
 import type { BootRecord } from '../core/records.ts';
-import type { EvidenceItem } from '../core/update-state.ts';
+import type { EvidenceItem, SlotName } from '../core/update-state.ts';
 import {
   areAllTriesPowerLoss,
   type FallbackFacts,
@@ -11,23 +11,36 @@ import {
   type ResetStatus,
 } from './boot-judgement.ts';
 import { isMissing, listNewest, readTail } from './bounded-read.ts';
+import { notePanics, type SeenRecord, type SeenRecords } from './panic-log.ts';
 import { noteReset } from './reset-log.ts';
+import type { SystemJournal } from './system-journal.ts';
+import { panicSignOf, recordsOfTrial, signsOf, type TrialFacts } from './trial-signs.ts';
 
-const shownPanics = 3;
-const panicTailBytes = 1536;
+const readRecords = 24;
+const shownRecords = 3;
+const recordTailBytes = 4096;
 const shownBoots = 8;
 const endsLimitBytes = 16 * 1024;
+
+/** The loader's word: what runs, and the slot in trial with its tries. */
+export interface LoaderFacts {
+  readonly booted: SlotName;
+  readonly trial: FallbackFacts['trial'];
+}
 
 /** Where evidence is found, and who knows the rest. */
 export interface EvidenceSources {
   readonly bootId: string;
   /** The journal's boots, oldest first. */
   readonly boots: () => Promise<readonly BootRecord[]>;
-  /** The loader's word on the slot in trial. */
-  readonly trial: () => Promise<FallbackFacts['trial']>;
+  readonly loader: () => Promise<LoaderFacts>;
   /** `boots-ended` in the state directory: "<boot id> <by whom>" a line; `kaon-boot-ended` writes it. */
   readonly orderlyEndsFile: string;
   readonly resetsFile: string;
+  /** Which boot first saw which record of the kernel. */
+  readonly panicsFile: string;
+  /** Absent where this is not the node's own boot: the system's journal would tell of another machine. */
+  readonly systemJournal?: SystemJournal | undefined;
   /** The kernel's records, and where systemd-pstore moves them. */
   readonly pstoreDirectories?: readonly string[];
   readonly pstoreBackendFile?: string;
@@ -42,33 +55,63 @@ export class BootEvidence implements EvidenceCollector {
     this.#sources = sources;
   }
 
-  async collect(
-    sinceMs: number,
-  ): Promise<{ readonly items: readonly EvidenceItem[]; readonly areAllTriesPowerLoss: boolean }> {
+  async collect(isFallback: boolean): Promise<CollectedEvidence> {
+    const { bootId, resetsFile, panicsFile } = this.#sources;
     const items: EvidenceItem[] = [];
-    const attempt = async <T>(name: string, fallback: T, read: () => Promise<T>): Promise<T> => {
-      try {
-        return await read();
-      } catch (error) {
-        const text = error instanceof Error ? error.message : String(error);
-        items.push({ kind: 'error', name, text: `cannot read ${name}: ${text}`.slice(0, 500) });
-        return fallback;
-      }
-    };
+    const attempt = attempts(items);
     const reset = await attempt<ResetStatus>('the watchdog', 'unknown', () => this.#readWatchdog());
-    const facts: FallbackFacts = {
-      bootId: this.#sources.bootId,
-      trial: await attempt('the loader', undefined, this.#sources.trial),
-      boots: await attempt('the boots', [], this.#sources.boots),
-      orderlyEnds: await attempt('the boot ends', new Map<string, string>(), () => this.#readEnds()),
-      resets: await attempt('the resets', new Map<string, ResetStatus>(), () =>
-        noteReset(this.#sources.resetsFile, this.#sources.bootId, reset),
-      ),
-      panics: await attempt<PanicStatus>('panic records', 'unknown', () => this.#readPanics(sinceMs, items)),
+    const loader = await attempt('the loader', undefined, this.#sources.loader);
+    const boots = await attempt('the boots', [], this.#sources.boots);
+    const orderlyEnds = await attempt('the boot ends', new Map<string, string>(), () => this.#readEnds());
+    const resets = await attempt<ReadonlyMap<string, ResetStatus>>('the resets', new Map(), () =>
+      noteReset(resetsFile, bootId, reset),
+    );
+    const seen = await attempt<SeenRecords | undefined>('panic records', undefined, async () =>
+      notePanics(panicsFile, bootId, await this.#readRecords()),
+    );
+    const isKept = await attempt('the store of panic records', false, () => this.#hasPanicBackend());
+    const trial: TrialFacts = {
+      bootId,
+      slot: loader?.trial?.slot ?? (loader?.booted === 'a' ? 'b' : 'a'),
+      triesUsed: loader?.trial === undefined ? undefined : loader.trial.tries - loader.trial.triesLeft,
+      ...{ boots, orderlyEnds, resets },
     };
-    items.push(...describeBoots(facts));
+    const left = recordsOfTrial(seen?.records ?? [], trial);
+    const hasUndated = seen === undefined || (seen.isLogNew && seen.records.length > 0);
+    const panics: PanicStatus = left.length > 0 || hasUndated ? 'found' : isKept ? 'none' : 'unknown';
+    const facts: FallbackFacts = { trial: loader?.trial, panics, bootId, boots, orderlyEnds, resets };
     const isEverySourceRead = items.every(({ kind }) => kind !== 'error');
-    return { items, areAllTriesPowerLoss: isEverySourceRead && areAllTriesPowerLoss(facts) };
+    items.push(...left.slice(0, shownRecords).map(recordItem), ...describeBoots(facts));
+    const journalBoot = isFallback ? await this.#readJournal(trial, items) : undefined;
+    return {
+      items,
+      areAllTriesPowerLoss: isEverySourceRead && areAllTriesPowerLoss(facts),
+      signs: signsOf(trial, panicSignOf(left, isKept && !hasUndated), journalBoot),
+    };
+  }
+
+  async collectInTrial(): Promise<readonly EvidenceItem[]> {
+    return (await this.#sources.systemJournal?.ofThisBoot()) ?? [];
+  }
+
+  /** Adds what the system's journal has of the boot before this one, where that was a try; resolves to its id. */
+  async #readJournal({ boots, slot }: TrialFacts, items: EvidenceItem[]): Promise<string | undefined> {
+    const journal = this.#sources.systemJournal;
+    if (journal === undefined) return undefined;
+    const { bootId, absence } = await journal.previousBoot();
+    const say = (text: string) => items.push({ kind: 'journal', name: 'boots before this one', text });
+    if (bootId === undefined) {
+      say(`the system's journal has none of an earlier boot: ${absence ?? 'it did not say why'}`);
+      return undefined;
+    }
+    if (boots.some((boot) => boot.bootId === bootId && boot.slot !== slot)) {
+      say(
+        `the system's journal has nothing of the trial: the latest boot in it before this one is not of slot ${slot}`,
+      );
+      return undefined;
+    }
+    items.push(...(await journal.excerpt(bootId)));
+    return bootId;
   }
 
   async #readWatchdog(): Promise<ResetStatus> {
@@ -96,16 +139,12 @@ export class BootEvidence implements EvidenceCollector {
     }
   }
 
-  async #readPanics(sinceMs: number, items: EvidenceItem[]): Promise<PanicStatus> {
+  async #readRecords() {
     const directories = this.#sources.pstoreDirectories ?? ['/sys/fs/pstore', '/var/lib/systemd/pstore'];
-    const lists = await Promise.all(directories.map((directory) => listNewest(directory, shownPanics)));
-    const found = lists.flat().filter(({ changedAtMs }) => changedAtMs >= sinceMs);
-    for (const { path, changedAtMs } of found.slice(0, shownPanics)) {
-      const text = `${new Date(changedAtMs).toISOString()} ${await readTail(path, panicTailBytes)}`;
-      items.push({ kind: 'pstore', name: path, text });
-    }
-    if (found.length > 0) return 'found';
-    return (await this.#hasPanicBackend()) ? 'none' : 'unknown';
+    const lists = await Promise.all(directories.map((directory) => listNewest(directory, readRecords)));
+    return Promise.all(
+      lists.flat().map(async (file) => ({ ...file, text: await readTail(file.path, recordTailBytes) })),
+    );
   }
 
   async #hasPanicBackend(): Promise<boolean> {
@@ -120,13 +159,31 @@ export class BootEvidence implements EvidenceCollector {
   }
 }
 
-/** The first line of a boot stands: the guard's own comes before that of the shutdown which it starts. */
+/** Runs an action whose failure becomes an item. */
+function attempts(items: EvidenceItem[]) {
+  return async <T>(name: string, fallback: T, read: () => Promise<T>): Promise<T> => {
+    try {
+      return await read();
+    } catch (error) {
+      const text = error instanceof Error ? error.message : String(error);
+      items.push({ kind: 'error', name, text: `cannot read ${name}: ${text}`.slice(0, 500) });
+      return fallback;
+    }
+  };
+}
+
+function recordItem({ path, changedAtMs, text }: SeenRecord): EvidenceItem {
+  return { kind: 'pstore', name: path, text: `${new Date(changedAtMs).toISOString()} ${text}` };
+}
+
+/** In the order of the file. The first line of a boot stands: the guard's own comes before that of the shutdown which it starts. */
 function parseEnds(text: string): Map<string, string> {
-  const pairs = text.split('\n').flatMap((line): [string, string][] => {
+  const ends = new Map<string, string>();
+  for (const line of text.split('\n')) {
     const [, id, by] = /^([0-9a-zA-Z-]{1,64})(?: ([a-z-]{1,32}))?$/.exec(line) ?? [];
-    return id === undefined ? [] : [[id, by ?? 'shutdown']];
-  });
-  return new Map(pairs.reverse());
+    if (id !== undefined && !ends.has(id)) ends.set(id, by ?? 'shutdown');
+  }
+  return ends;
 }
 
 function describeBoots({ bootId, boots, orderlyEnds, resets }: FallbackFacts): readonly EvidenceItem[] {

@@ -7,11 +7,11 @@ export interface CommandOutcome {
   readonly exitCode: number | undefined;
   /** The signal that killed it; `undefined` for every other end. */
   readonly killedBy?: NodeJS.Signals | undefined;
-  /** The last 4 KiB of what it wrote to both outputs; says why when it could not be started or was killed. */
+  /** The end of what it wrote to both outputs; says why when it could not be started or was killed. */
   readonly output: string;
 }
 
-const outputLimit = 4096;
+const defaultOutputBytes = 4096;
 
 /** How long outputs may stay open after the program ended: a child of its own session may hold them for ever. */
 const drainMs = 250;
@@ -19,9 +19,12 @@ const drainMs = 250;
 /** Runs programs with no shell, no input, and in a process group of their own. */
 export class ProcessCommandRunner {
   readonly #environment: NodeJS.ProcessEnv;
+  readonly #outputBytes: number;
 
-  constructor(environment: NodeJS.ProcessEnv = process.env) {
+  /** Keeps the last `outputBytes` of an output, 4 KiB unless given. */
+  constructor(environment: NodeJS.ProcessEnv = process.env, outputBytes = defaultOutputBytes) {
     this.#environment = environment;
+    this.#outputBytes = outputBytes;
   }
 
   /** Runs `argv` to its end. Aborting kills its whole process group. Never rejects. */
@@ -36,7 +39,7 @@ export class ProcessCommandRunner {
         detached: true,
         env: this.#environment,
       });
-      const tail = new OutputTail();
+      const tail = new OutputTail(this.#outputBytes);
       for (const stream of [child.stdout, child.stderr]) collect(stream, tail);
       const onAbort = () => killGroup(child);
       signal.addEventListener('abort', onAbort, { once: true });
@@ -81,10 +84,15 @@ function killGroup(child: ChildProcess): void {
 /** Keeps the end of an output, where programs say what went wrong. */
 class OutputTail {
   #bytes = Buffer.alloc(0);
+  readonly #limitBytes: number;
+
+  constructor(limitBytes: number) {
+    this.#limitBytes = limitBytes;
+  }
 
   add(piece: Buffer): void {
-    const joined = Buffer.concat([this.#bytes, piece.subarray(-outputLimit)]);
-    this.#bytes = joined.subarray(-outputLimit);
+    const joined = Buffer.concat([this.#bytes, piece.subarray(-this.#limitBytes)]);
+    this.#bytes = joined.subarray(-this.#limitBytes);
   }
 
   text(): string {

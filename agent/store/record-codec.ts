@@ -4,7 +4,9 @@
 import { z } from 'zod';
 import type { BootRecord, Deployment, EventRecord, RollbackRecord, Transfer, UpdateRecord } from '../core/ports.ts';
 import type { Outcome, UpdateRequest } from '../core/update-state.ts';
+import { rollbackKinds } from '../core/rollback-cause.ts';
 import {
+  causeFields,
   decodeDocument,
   evidenceSchema,
   outcomeSchema,
@@ -58,6 +60,10 @@ const rollbackSchema: z.ZodType<RollbackRecord> = z.looseObject({
   reason: rollbackReasonSchema.catch('trial-lost'),
   message: z.string(),
   evidence: z.array(evidenceSchema),
+  kind: z.exactOptional(z.enum(rollbackKinds).catch('trial-lost')),
+  isInconclusive: z.exactOptional(causeFields.isInconclusive),
+  tries: causeFields.tries,
+  checks: causeFields.checks,
 });
 
 const transferSchema: z.ZodType<Transfer> = z.looseObject({

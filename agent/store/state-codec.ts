@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { type ErrorCode, isErrorCode } from '../core/errors.ts';
+import { type RollbackCause, rollbackKinds } from '../core/rollback-cause.ts';
 import type { EvidenceItem, Outcome, RollbackReason, UpdateRequest, UpdateState } from '../core/update-state.ts';
 
 /** Largest document that is read or written, in bytes. */
@@ -34,9 +35,22 @@ export const rollbackReasonSchema: z.ZodType<RollbackReason> = z.enum(reasons);
 
 /** Reads one piece of evidence; a kind that this agent does not know becomes `error`. */
 export const evidenceSchema: z.ZodType<EvidenceItem> = z.looseObject({
-  kind: z.enum(['health-check', 'loader', 'pstore', 'journal', 'boots', 'error']).catch('error'),
+  kind: z.enum(['health-check', 'loader', 'pstore', 'journal', 'boots', 'units', 'error']).catch('error'),
   name: z.string(),
   text: z.string(),
+});
+
+/** What a cause is made of. */
+export const causeFields = {
+  isInconclusive: z.boolean(),
+  tries: z.exactOptional(z.looseObject({ armed: z.number(), used: z.number() })),
+  checks: z.exactOptional(z.array(z.string())),
+};
+
+/** Reads why an update goes back; a kind that this agent does not know becomes `trial-lost`. */
+const causeSchema: z.ZodType<RollbackCause> = z.looseObject({
+  kind: z.enum(rollbackKinds).catch('trial-lost'),
+  ...causeFields,
 });
 
 /** Reads an update request. */
@@ -147,6 +161,7 @@ const stateSchema: z.ZodType<UpdateState> = z.discriminatedUnion('phase', [
     reason: rollbackReasonSchema,
     message: z.string(),
     evidence: z.array(evidenceSchema),
+    cause: z.exactOptional(causeSchema),
     isTargetBooted: z.boolean(),
     step: z.enum(['record', 'reboot']),
   }),

@@ -3,6 +3,7 @@ import { probationOf } from '../core/probation.ts';
 import { transferText } from '../core/transfer.ts';
 import type { UpdateEvent } from '../core/update-events.ts';
 import type { UpdateState } from '../core/update-state.ts';
+import { rollbackDetails } from './rollback-record.ts';
 
 /** The line of the audit trail for the step from `before` to `after`; `moved` is what a write that ended moved. */
 export function describeEvent(
@@ -16,6 +17,7 @@ export function describeEvent(
   if (event.type === 'effect-failed' && before.phase === after.phase) return undefined;
   const update = 'update' in after ? after.update : 'update' in before ? before.update : undefined;
   const slot = 'target' in after ? after.target?.slot : undefined;
+  const wayBack = after.phase === 'rolling-back' ? after : before.phase === 'rolling-back' ? before : undefined;
   return {
     atMs: event.atMs,
     updateId: update?.id,
@@ -31,6 +33,7 @@ export function describeEvent(
       ...(moved === undefined ? {} : { moved }),
       ...(update === undefined ? {} : { image: update.image }),
       ...(update?.downgradeReason === undefined ? {} : { downgradeReason: update.downgradeReason }),
+      ...(wayBack === undefined ? {} : { rollback: rollbackDetails(wayBack) }),
       ...(after.phase === 'idle' && after.last?.code !== undefined ? { code: after.last.code } : {}),
     },
   };

@@ -6,22 +6,27 @@ import { parseReference } from '../core/image-format/reference.ts';
 import type {
   CheckProgress,
   Clock,
+  EvidenceCollector,
   Gate,
   HealthChecks,
   JournalChange,
   SlotService,
   WriteProgress,
 } from '../core/ports.ts';
-import { isKnownBadAfter, lastCommittedSlot } from '../core/recover.ts';
+import { joinEvidence } from '../core/evidence-bounds.ts';
+import { lastCommittedSlot } from '../core/recover.ts';
+import { causeOfVerdict } from '../core/rollback-cause.ts';
 import type { UpdateEvent } from '../core/update-events.ts';
 import type { InPhase, SlotName, UpdateState } from '../core/update-state.ts';
 import { verdictOf } from '../core/verdict.ts';
+import { CheckHistory } from './check-history.ts';
 import type { FactsKeeper } from './facts-keeper.ts';
 import { findPatches } from './find-patches.ts';
 import { ImageFetch, leastNeed } from './image-fetch.ts';
 import { type ImageJudge, pinned, targetOf } from './judge-image.ts';
 import { withOtherPlaces } from './other-places.ts';
 import type { MeteredLink } from './metered-link.ts';
+import { knownBadOf, rollbackRecord } from './rollback-record.ts';
 import type { TransferMeter } from './transfer-meter.ts';
 import type { UpdateMemory } from './update-memory.ts';
 import { HealthWatch } from './health-watch.ts';
@@ -41,6 +46,7 @@ export class Effects {
   readonly #slots: SlotService;
   readonly #facts: FactsKeeper;
   readonly #health: HealthChecks;
+  readonly #evidence: Pick<EvidenceCollector, 'collectInTrial'>;
   readonly #gates: readonly Gate[];
   readonly #clock: Clock;
   readonly #tries: number;
@@ -56,6 +62,7 @@ export class Effects {
     slots: SlotService;
     facts: FactsKeeper;
     health: HealthChecks;
+    evidence: Pick<EvidenceCollector, 'collectInTrial'>;
     gates: readonly Gate[];
     clock: Clock;
     tries: number;
@@ -72,6 +79,7 @@ export class Effects {
     this.#slots = ports.slots;
     this.#facts = ports.facts;
     this.#health = ports.health;
+    this.#evidence = ports.evidence;
     this.#gates = ports.gates;
     this.#clock = ports.clock;
     this.#tries = ports.tries;
@@ -215,13 +223,19 @@ export class Effects {
 
   async #checkHealth(state: InPhase<'trial'>, memory: UpdateMemory, signal: AbortSignal): Promise<EffectResult> {
     const leftMs = Math.max(0, state.deadlineMonotonicMs - this.#clock.monotonicMs());
-    const results = [
-      ...memory.standingFaults,
-      ...(await this.#health.run(leftMs, this.#onCheck, signal, state.baseline)),
-    ];
-    const verdict = verdictOf(results);
+    const history = new CheckHistory();
+    const onProgress = (progress: CheckProgress) => {
+      history.add(progress);
+      this.#onCheck(progress);
+    };
+    const faults = memory.standingFaults;
+    const checks = await this.#health.run(leftMs, onProgress, signal, state.baseline);
+    const verdict = verdictOf([...faults, ...checks]);
     await this.#health.conclude(verdict.isPassed, signal);
-    return { event: { type: 'verdict-reached', ...verdict, atMs: this.#now() } };
+    const atMs = this.#now();
+    if (verdict.isPassed) return { event: { type: 'verdict-reached', ...verdict, atMs } };
+    const evidence = joinEvidence(verdict.evidence, history.evidence());
+    return { event: { type: 'verdict-reached', ...verdict, evidence, cause: causeOfVerdict(faults, checks), atMs } };
   }
 
   async #markGood(state: InPhase<'committing'>): Promise<EffectResult> {
@@ -237,15 +251,11 @@ export class Effects {
   }
 
   async #turnBack(state: InPhase<'rolling-back'>, memory: UpdateMemory): Promise<EffectResult> {
-    const { update, target, reason, message, evidence } = state;
+    const { target, reason } = state;
     const atMs = this.#now();
-    const { digest } = target;
+    const bad = knownBadOf(state, atMs);
     // Known-bad first: power lost after this line still keeps a controller from sending the same image again.
-    if (digest !== undefined && isKnownBadAfter(reason)) {
-      await this.#facts.change((facts) =>
-        addKnownBad(facts, { digest, reason: `${reason}: ${message}`, updateId: update.id, atMs }),
-      );
-    }
+    if (bad !== undefined) await this.#facts.change((facts) => addKnownBad(facts, bad));
     if (reason === 'committed-slot-lost') {
       await this.#slots.markGood(target.previous);
     } else {
@@ -255,20 +265,12 @@ export class Effects {
     const fallback = memory.deployments[target.previous];
     const givenUp = memory.deployments[target.slot];
     const isCommitted = givenUp !== undefined && lastCommittedSlot(memory.deployments) === target.slot;
+    // After the loader was turned back: power lost while this is collected costs evidence, and nothing else.
+    const found = state.isTargetBooted ? await this.#evidence.collectInTrial() : [];
     return {
-      event: { type: 'turned-back', atMs },
+      event: { type: 'turned-back', atMs, ...(found.length === 0 ? {} : { evidence: found }) },
       change: {
-        rollback: {
-          id: update.id,
-          updateId: update.id,
-          atMs,
-          slot: target.slot,
-          digest,
-          image: update.image,
-          reason,
-          message,
-          evidence,
-        },
+        rollback: rollbackRecord(state, joinEvidence(state.evidence, found), atMs),
         ...(reason === 'committed-slot-lost' && fallback !== undefined
           ? { deployment: { ...fallback, committedAtMs: atMs } }
           : // The commit is taken back: the next start must not take the old slot for a fallback of the loader.

@@ -1,7 +1,7 @@
 import { type ErrorReport, reportOf } from '../core/errors.ts';
 import type { Clock, EvidenceCollector, Journal, JournalSnapshot, NodeBoot, SlotService } from '../core/ports.ts';
 import { hasLoaderCounted } from '../core/loader-counting.ts';
-import { recover } from '../core/recover.ts';
+import { looksLikeFallback, recover } from '../core/recover.ts';
 import type { UpdateRules } from '../core/update-events.ts';
 import type { SlotName, UpdateState } from '../core/update-state.ts';
 
@@ -86,7 +86,7 @@ async function renew(ports: StartPorts, node: NodeBoot, faults: ErrorReport[]): 
 }
 
 async function recoverState(ports: StartPorts, snapshot: JournalSnapshot, node: NodeBoot): Promise<UpdateState> {
-  const evidence = await ports.evidence.collect(0);
+  const evidence = await ports.evidence.collect(looksLikeFallback(snapshot.state, node));
   return recover(ports.rules, snapshot.state, {
     booted: node.booted,
     bootId: ports.bootId,
@@ -95,6 +95,7 @@ async function recoverState(ports: StartPorts, snapshot: JournalSnapshot, node: 
     deployments: snapshot.deployments,
     evidence: evidence.items,
     areAllTriesPowerLoss: evidence.areAllTriesPowerLoss,
+    signs: evidence.signs,
     monotonicMs: ports.clock.monotonicMs(),
     atMs: ports.clock.nowMs(),
   });

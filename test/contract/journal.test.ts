@@ -202,6 +202,18 @@ describe.each([
     expect((await journal.rollbacks(5)).map(({ message }) => message)).toEqual(['again']);
   });
 
+  it('keeps the cause of a rollback, and reads the record of an agent that did not classify or knows more kinds', async () => {
+    const { journal } = open();
+    const cause = { kind: 'hang', isInconclusive: false, tries: { armed: 4, used: 4 }, checks: ['web'] } as const;
+    await journal.save({ rollback: { ...rollbackOf('r-1'), ...cause } });
+    expect(await journal.rollback('r-1')).toEqual({ ...rollbackOf('r-1'), ...cause });
+    await journal.save({ rollback: rollbackOf('r-2') });
+    expect(await journal.rollback('r-2')).toEqual(rollbackOf('r-2'));
+    const newer = { ...rollbackOf('r-3'), ...cause, kind: 'of-a-newer-agent', since: 2 } as unknown as RollbackRecord;
+    await journal.save({ rollback: newer });
+    expect(await journal.rollback('r-3')).toMatchObject({ kind: 'trial-lost', message: newer.message, since: 2 });
+  });
+
   it('keeps what an update moved beside its record, whatever is saved of the update later', async () => {
     const { journal } = open();
     const moved = { fetchedBytes: 5, keptBytes: 1, copiedBytes: 2, writtenBytes: 7, isResumed: true };

@@ -16,6 +16,7 @@ import type { PausingOperator } from './pausing-operator.ts';
 import { PowerCut, type World } from './world.ts';
 import { ManualLink } from '../fakes/manual-link.ts';
 import { writerParts } from '../fakes/writer-parts.ts';
+import { noEvidence } from '../fakes/no-evidence.ts';
 
 export const crashRules: UpdateRules = {
   tries: 4,
@@ -159,7 +160,7 @@ async function runAgent(
     const started = await start({
       journal,
       slots,
-      evidence: { collect: async () => ({ items: [], areAllTriesPowerLoss }) },
+      evidence: noEvidence(areAllTriesPowerLoss),
       clock,
       rules,
       bootId: `boot-${world.steps.length}`,
@@ -189,6 +190,7 @@ async function runAgent(
       judge,
       slots,
       facts,
+      evidence: noEvidence(),
       health: healthOf(image),
       gates: [],
       clock,

@@ -7,6 +7,7 @@ import { makeImage } from './images.ts';
 import { crashRules, live, slotService } from './life.ts';
 import type { LoaderName } from './loader-twin.ts';
 import { type CrashPlan, factory, PowerCut, World } from './world.ts';
+import { noEvidence } from '../fakes/no-evidence.ts';
 
 const update: UpdateRequest = {
   id: 'update-1',
@@ -25,7 +26,7 @@ async function bootOnce(world: World, booted: SlotName, isWanted: boolean): Prom
   await facts.load();
   const bootId = `boot-${world.steps.length}`;
   const { clock, journal } = world;
-  const evidence = { collect: async () => ({ items: [], areAllTriesPowerLoss: false }) };
+  const evidence = noEvidence();
   const started = await start({ journal, slots, evidence, clock, rules: crashRules, bootId });
   const result = await settleLoader({ slots, facts, clock, bootId, loader: 'twin' }, started);
   // The power goes for the whole of the node, though the test reports what failed.

@@ -93,7 +93,9 @@ describe('the units', () => {
       expect(readFileSync(join(root, 'etc/passwd'), 'utf8')).toMatch(
         /^kaon:x:\d+:\d+:kaon update agent:\/var\/lib\/kaon:/m,
       );
-      expect(readFileSync(join(root, 'etc/group'), 'utf8')).toMatch(/^kaon:x:\d+:/m);
+      const groups = readFileSync(join(root, 'etc/group'), 'utf8');
+      expect(groups).toMatch(/^kaon:x:\d+:/m);
+      expect(groups).toMatch(/^systemd-journal:x:\d+:kaon$/m);
       expect(run('systemd-tmpfiles', '--create', `--root=${root}`).status).toBe(0);
       expect(statSync(join(root, 'var/lib/kaon')).mode & 0o7777).toBe(0o750);
       expect(statSync(join(root, 'etc/kaon')).mode & 0o7777).toBe(0o755);

@@ -35,6 +35,7 @@ import { makeSigner, simpleSigningPayload } from '../../fakes/signer.ts';
 import { ManualLink } from '../../fakes/manual-link.ts';
 import { writerParts } from '../../fakes/writer-parts.ts';
 import { RecordingIo, testDeps } from '../../unit/cli/recording-io.ts';
+import { noEvidence } from '../../fakes/no-evidence.ts';
 
 const imageBytes = 1024 * 1024;
 const cutBytes = 45_000;
@@ -134,11 +135,12 @@ async function stage(): Promise<{ readonly state: UpdateState; readonly reporter
       watch: async () => [],
     },
     watchIntervalMs: 60_000,
+    evidence: noEvidence(),
     onProgress: (progress) => runner.reportProgress(progress),
     onCheck: () => undefined,
     onFault: () => undefined,
   });
-  const evidence = { collect: async () => ({ items: [], areAllTriesPowerLoss: false }) };
+  const evidence = noEvidence();
   const started = await start({ journal, slots, evidence, clock, rules, bootId: 'boot-1' });
   const ended = new AbortController();
   const onStep = (_before: UpdateState, after: UpdateState) => {

@@ -78,13 +78,22 @@ describe('the sanity of a policy', () => {
   const [rule] = soundConfig.trust.rules;
 
   it.each([
-    [{ trust: { keys: {}, rules: [] } }, 'fail policy: there is no trust rule: every image is refused'],
     [
-      { trust: { keys: soundConfig.trust.keys, rules: [{ ...rule!, isDowngradeAllowed: true }] } },
+      { trust: { ...soundConfig.trust, keys: {}, rules: [] } },
+      'fail policy: there is no trust rule: every image is refused',
+    ],
+    [
+      { trust: { ...soundConfig.trust, rules: [{ ...rule!, isDowngradeAllowed: true }] } },
       'warn policy: images below the rollback floor are taken from registry.acme.io/os',
     ],
     [
-      { trust: { keys: { ...soundConfig.trust.keys, old: { file: '/old.pub' } }, rules: [rule!] } },
+      {
+        trust: {
+          ...soundConfig.trust,
+          keys: { ...soundConfig.trust.keys, old: { ...soundConfig.trust.keys['release-1']!, file: '/old.pub' } },
+          rules: [rule!],
+        },
+      },
       'warn policy: no rule uses key old',
     ],
     [
@@ -96,7 +105,7 @@ describe('the sanity of a policy', () => {
   });
 
   it('warns of plain http but on loopback', () => {
-    const plain = { authFile: undefined, caFile: undefined, isInsecureHttpAllowed: true, proxy: undefined };
+    const plain = { ...soundConfig.registries['registry.acme.io']!, isInsecureHttpAllowed: true };
     expect(
       configured({ registries: { 'localhost:5000': plain, '127.0.0.1:5000': plain, '[::1]:5000': plain } }),
     ).toEqual([]);

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { loadTriggerKeys, loadTrustPolicy } from '../../../agent/compose/load-trust.ts';
-import type { TrustConfig } from '../../../agent/config/config.ts';
+import type { TrustConfig } from '../../../agent/config/trust-config.ts';
 import { makeSigner } from '../../fakes/signer.ts';
 
 let folder: string;

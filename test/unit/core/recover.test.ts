@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { BootStatus, SlotBootState } from '../../../bootloader/bootloader.ts';
 import type { Deployment } from '../../../agent/core/ports.ts';
-import { type BootFacts, isKnownBadAfter, recover } from '../../../agent/core/recover.ts';
+import { type BootFacts, isKnownBadAfter, looksLikeFallback, recover } from '../../../agent/core/recover.ts';
 import { effectOf } from '../../../agent/core/transition.ts';
 import type { SlotName, UpdateState } from '../../../agent/core/update-state.ts';
 import { rules, stateNamed, states } from './samples.ts';
@@ -122,6 +122,43 @@ describe('a restart of the agent in the old slot', () => {
     });
   });
 
+  it('adds to a rollback what only the old slot can find out, however often it starts', () => {
+    const found = { kind: 'pstore', name: 'dmesg-efi-1', text: 'Kernel panic' } as const;
+    const checks = { kind: 'health-check', name: 'web', text: 'HTTP 500' } as const;
+    const state = { ...stateNamed('rolling-back, rebooting'), evidence: [checks] } as UpdateState;
+    const once = recover(rules, state, { ...oldRuns, evidence: [found] });
+    expect(once).toMatchObject({ evidence: [checks, found], cause: { kind: 'check-failed' } });
+    expect(recover(rules, once, { ...oldRuns, evidence: [found] })).toEqual(once);
+    expect(recover(rules, state, { ...trialRuns, evidence: [found] })).toMatchObject({ evidence: [checks] });
+  });
+
+  it('says of a fallback its kind and how many tries are gone', () => {
+    const threeUsed = facts('a', boot(unrenewed, trial(1), 'a'));
+    expect(recover(rules, stateNamed('activated'), threeUsed)).toMatchObject({
+      cause: { kind: 'never-booted', isInconclusive: false, tries: { armed: 4, used: 3 } },
+      message: 'the loader used up all tries, and the agent of the new slot never came up (3 of 4 tries used)',
+    });
+    const signs = { tries: [], panic: 'panic', hasUnseenUserspace: false, lastReset: 'unknown' } as const;
+    expect(recover(rules, stateNamed('activated'), { ...threeUsed, signs })).toMatchObject({
+      reason: 'never-booted',
+      cause: { kind: 'kernel-panic' },
+    });
+    expect(recover(rules, stateNamed('trial'), threeUsed)).toMatchObject({ cause: { kind: 'trial-lost' } });
+  });
+
+  it.each<[string, BootFacts, boolean]>([
+    ['activated', fellBack, true],
+    ['activated', armed, false],
+    ['trial', oldRuns, true],
+    ['rolling-back, rebooting', oldRuns, true],
+    ['rolling-back, rebooting', trialRuns, false],
+    ['committing', oldRuns, true],
+    ['staged', oldRuns, false],
+    ['idle', oldRuns, false],
+  ])('asks what outlived a trial where %s may have fallen back', (name, found, expected) => {
+    expect(looksLikeFallback(stateNamed(name), found)).toBe(expected);
+  });
+
   it('says that a slot which was marked good no longer boots', () => {
     const lost = facts('a', boot(unrenewed, { state: 'unrenewed', triesLeft: 0 }, 'a'));
     expect(recover(rules, stateNamed('committing'), lost)).toMatchObject({ reason: 'committed-slot-lost' });
@@ -177,7 +214,11 @@ describe('power that was lost in every try', () => {
       { ...(once as object), phase: 'activated', isRebootAsked: false } as UpdateState,
       powerLost,
     );
-    expect(twice).toMatchObject({ phase: 'rolling-back', reason: 'power-lost' });
+    expect(twice).toMatchObject({
+      phase: 'rolling-back',
+      reason: 'power-lost',
+      cause: { kind: 'power-loss', isInconclusive: true },
+    });
   });
 
   it('leaves the digest free for an operator', () => {

@@ -37,7 +37,12 @@ export const target: Target = {
 
 const targeted = { update, target, isRearmed: false } as const;
 const pause = { atMs: 4_000 } as const;
-const turning = { reason: 'health-failed', message: 'check web failed', evidence: [] } as const;
+const turning = {
+  reason: 'health-failed',
+  message: 'check web failed',
+  evidence: [],
+  cause: { kind: 'check-failed', isInconclusive: false, checks: ['web'] },
+} as const;
 
 const baseline = { atMs: 4_500, checks: [{ name: 'web', isPassed: true }] } as const;
 

@@ -3,6 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { BootEvidence, type EvidenceSources } from '../../../agent/evidence/boot-evidence.ts';
+import type { CommandRunner } from '../../../agent/evidence/command-runner.ts';
+import { parseBootId, SystemJournal } from '../../../agent/evidence/system-journal.ts';
 
 let directory: string;
 let sources: EvidenceSources;
@@ -18,9 +20,10 @@ beforeEach(() => {
       { bootId: 'old-boot', slot: 'a', firstSeenAtMs: 1, isEndedCleanly: true },
       { bootId: 'try-boot', slot: 'b', firstSeenAtMs: 2, isEndedCleanly: false },
     ],
-    trial: async () => ({ slot: 'b', tries: 1, triesLeft: 0 }),
+    loader: async () => ({ booted: 'a', trial: { slot: 'b', tries: 1, triesLeft: 0 } }),
     orderlyEndsFile: join(directory, 'boots-ended'),
     resetsFile: join(directory, 'resets'),
+    panicsFile: join(directory, 'panics'),
     pstoreDirectories: [join(directory, 'pstore'), join(directory, 'archive')],
     pstoreBackendFile: join(directory, 'backend'),
     watchdogDirectory: join(directory, 'watchdog'),
@@ -30,8 +33,10 @@ afterEach(() => {
   rmSync(directory, { recursive: true });
 });
 
-const collect = (change: Partial<EvidenceSources> = {}, sinceMs = 0) =>
-  new BootEvidence({ ...sources, ...change }).collect(sinceMs);
+const collect = (change: Partial<EvidenceSources> = {}, isFallback = false) =>
+  new BootEvidence({ ...sources, ...change }).collect(isFallback);
+
+const record = (name: string, text: string) => writeFileSync(join(directory, 'pstore', name), text);
 
 describe('collecting evidence', () => {
   it('knows a power loss when every source speaks', async () => {
@@ -58,7 +63,7 @@ describe('collecting evidence', () => {
     writeFileSync(sources.resetsFile, `\0\n${lines}`);
     await collect();
     const kept = readFileSync(sources.resetsFile, 'utf8').trim().split('\n');
-    expect(kept).toHaveLength(32);
+    expect(kept).toHaveLength(64);
     expect(kept.at(-1)).toBe('now-boot clear');
   });
 
@@ -69,33 +74,54 @@ describe('collecting evidence', () => {
     expect(items.at(-1)?.text).toContain('try-boot slot b: ended in order by trial-guard');
   });
 
-  it('shows the end of the newest panic records, bounded, and takes them for a panic', async () => {
+  it('shows the end of the newest records of the trial, bounded, and takes them for a panic', async () => {
+    await collect({ bootId: 'old-boot' });
     for (let n = 0; n < 6; n++) {
       const path = join(directory, 'pstore', `dmesg-efi-${n}`);
-      writeFileSync(path, `start ${'x'.repeat(50_000)} Kernel panic ${n}`);
+      writeFileSync(path, `start ${'x'.repeat(50_000)} Kernel panic - not syncing: ${n}`);
       utimesSync(path, 1000 + n, 1000 + n);
     }
-    const { items, areAllTriesPowerLoss } = await collect();
+    const { items, areAllTriesPowerLoss, signs } = await collect();
     const panics = items.filter(({ kind }) => kind === 'pstore');
     expect(areAllTriesPowerLoss).toBe(false);
     expect(panics).toHaveLength(3);
-    expect(panics[0]?.text).toMatch(/^1970-01-01T00:16:45.000Z x+ Kernel panic 5$/);
-    expect(panics.every(({ text }) => text.length < 2048)).toBe(true);
+    expect(panics[0]?.text).toMatch(/^1970-01-01T00:16:45.000Z x+ Kernel panic - not syncing: 5$/);
+    expect(panics.every(({ text }) => text.length < 4200)).toBe(true);
+    expect(signs?.panic).toBe('panic');
   });
 
-  it('finds the records that systemd-pstore moved into folders, and leaves out older ones than asked for', async () => {
-    const path = join(directory, 'archive/170000/dmesg.txt');
+  it('finds the records that systemd-pstore moved into folders', async () => {
+    await collect({ bootId: 'old-boot' });
     mkdirSync(join(directory, 'archive/170000'), { recursive: true });
-    writeFileSync(path, 'Kernel panic');
-    utimesSync(path, 1000, 1000);
-    expect((await collect()).items.some(({ kind }) => kind === 'pstore')).toBe(true);
-    expect((await collect({}, 2_000_000)).items.some(({ kind }) => kind === 'pstore')).toBe(false);
+    writeFileSync(
+      join(directory, 'archive/170000/dmesg.txt'),
+      'Kernel panic - not syncing: VFS: Unable to mount root fs',
+    );
+    const { items, signs } = await collect();
+    expect(items.some(({ kind }) => kind === 'pstore')).toBe(true);
+    expect(signs?.panic).toBe('early');
+  });
+
+  it('holds a record that was there before the trial against no trial', async () => {
+    record('dmesg-efi-1', 'Kernel panic - not syncing: of last year');
+    await collect({ bootId: 'old-boot' });
+    const first = await collect({ bootId: 'try-boot' });
+    const { items, areAllTriesPowerLoss, signs } = await collect();
+    expect([first, { items }].flatMap((one) => one.items).filter(({ kind }) => kind === 'pstore')).toEqual([]);
+    expect(areAllTriesPowerLoss).toBe(true);
+    expect(signs?.panic).toBe('none');
+  });
+
+  it('can not tell new records from old ones in the boot that begins the list of them', async () => {
+    record('dmesg-efi-1', 'Kernel panic - not syncing');
+    const { areAllTriesPowerLoss, signs } = await collect();
+    expect({ areAllTriesPowerLoss, panic: signs?.panic }).toEqual({ areAllTriesPowerLoss: false, panic: 'unknown' });
   });
 
   it.each<[string, () => Partial<EvidenceSources>]>([
     ['the node has no watchdog', () => ({ watchdogDirectory: join(directory, 'none') })],
     ['the node has no backend for panic records', () => ({ pstoreBackendFile: join(directory, 'none') })],
-    ['the loader can not be read', () => ({ trial: () => Promise.reject(new Error('no loader')) })],
+    ['the loader can not be read', () => ({ loader: () => Promise.reject(new Error('no loader')) })],
     ['the journal can not be read', () => ({ boots: () => Promise.reject(new Error('no journal')) })],
     ['the panic records can not be read', () => ({ pstoreDirectories: [join(directory, 'backend')] })],
     ['the resets can not be written', () => ({ resetsFile: join(directory, 'none', 'resets') })],
@@ -104,8 +130,91 @@ describe('collecting evidence', () => {
     expect((await collect(change())).areAllTriesPowerLoss).toBe(false);
   });
 
+  it('does not know a power loss when the list of panic records can not be written', async () => {
+    expect((await collect({ panicsFile: join(directory, 'none', 'panics') })).areAllTriesPowerLoss).toBe(false);
+  });
+
   it('says which source could not be read', async () => {
-    const { items } = await collect({ trial: () => Promise.reject(new Error('no loader')) });
+    const { items } = await collect({ loader: () => Promise.reject(new Error('no loader')) });
     expect(items).toContainEqual({ kind: 'error', name: 'the loader', text: 'cannot read the loader: no loader' });
+  });
+});
+
+/** Answers `journalctl` and `systemctl` by the last of their options. */
+class ScriptedJournal implements CommandRunner {
+  readonly ran: string[] = [];
+  readonly #answers: Readonly<Record<string, string>>;
+
+  constructor(answers: Readonly<Record<string, string>>) {
+    this.#answers = answers;
+  }
+
+  async run(argv: readonly string[]) {
+    this.ran.push(argv.join(' '));
+    const found = Object.entries(this.#answers).find(([words]) => argv.join(' ').includes(words));
+    return found === undefined ? { exitCode: 1, output: 'no such boot' } : { exitCode: 0, output: found[1] };
+  }
+}
+
+const idOfTry = '0a1b2c3d4e5f60718293a4b5c6d7e8f9';
+const dashed = '0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9';
+
+describe("the system's journal", () => {
+  const answers = {
+    '--output=json': `{"_BOOT_ID":"${idOfTry}"}`,
+    [`--boot=${idOfTry} --lines=80`]: 'web.service: Failed',
+    [`--boot=${idOfTry} --lines=30`]: 'ext4 error',
+  };
+  const withJournal = (commands: CommandRunner) => ({ systemJournal: new SystemJournal(commands) });
+
+  it('is asked only after a fallback', async () => {
+    const commands = new ScriptedJournal(answers);
+    await collect(withJournal(commands));
+    expect(commands.ran).toEqual([]);
+  });
+
+  it('gives the end and the errors of the try, and tells of a userspace in which no agent came up', async () => {
+    const { items, signs } = await collect(withJournal(new ScriptedJournal(answers)), true);
+    expect(items.filter(({ kind }) => kind === 'journal').map(({ name, text }) => [name, text])).toEqual([
+      ['boot 0a1b2c3d, its end', 'web.service: Failed'],
+      ['boot 0a1b2c3d, its errors', 'ext4 error'],
+    ]);
+    expect(signs?.hasUnseenUserspace).toBe(true);
+  });
+
+  it('says that there is none, which is no fault', async () => {
+    const { items, areAllTriesPowerLoss } = await collect(withJournal(new ScriptedJournal({})), true);
+    const text = "the system's journal has none of an earlier boot: no such boot";
+    expect(items).toContainEqual({ kind: 'journal', name: 'boots before this one', text });
+    expect(areAllTriesPowerLoss).toBe(true);
+  });
+
+  it('is not taken for that of the trial where each slot keeps its own', async () => {
+    const boots = async () => [
+      { bootId: dashed, slot: 'a' as const, firstSeenAtMs: 1, isEndedCleanly: true },
+      { bootId: 'try-boot', slot: 'b' as const, firstSeenAtMs: 2, isEndedCleanly: false },
+    ];
+    const commands = new ScriptedJournal(answers);
+    const { items, signs } = await collect({ ...withJournal(commands), boots }, true);
+    expect(items.find(({ kind }) => kind === 'journal')?.text).toContain('has nothing of the trial');
+    expect(commands.ran).toHaveLength(1);
+    expect(signs?.hasUnseenUserspace).toBe(false);
+  });
+
+  it('tells of a trial that is given up: its failed units and its errors', async () => {
+    const commands = new ScriptedJournal({ 'list-units': 'web.service loaded failed failed Web', '--boot=0': '' });
+    const items = await new BootEvidence({ ...sources, ...withJournal(commands) }).collectInTrial();
+    expect(items).toEqual([
+      { kind: 'units', name: 'failed units of the trial', text: 'web.service loaded failed failed Web' },
+      { kind: 'journal', name: 'errors of the trial', text: 'nothing' },
+    ]);
+  });
+
+  it.each([
+    ['', undefined],
+    ['{"_BOOT_ID":"short"}', undefined],
+    [`{"__CURSOR":"s=1;b=2","_BOOT_ID" : "${idOfTry}"}`, dashed],
+  ])('names the boot in %j as %s', (output, expected) => {
+    expect(parseBootId(output)).toBe(expected);
   });
 });

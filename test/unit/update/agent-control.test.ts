@@ -489,8 +489,41 @@ describe('history', () => {
       digest: testImage('v2').facts.manifestDigest,
       evidence: [{ kind: 'health-check', name: 'web', text: expect.stringContaining('HTTP 500') as string }],
     });
+    expect(record).toMatchObject({ kind: 'check-failed', isInconclusive: false, checks: ['web'] });
     expect(await agent.control.rollback(record?.id ?? '')).toEqual(record);
     expect((await agent.control.status()).last).toMatchObject({ result: 'rolled-back', code: 'health-failed' });
+  });
+});
+
+describe('what a trial says of itself before it is given up', () => {
+  const units = { kind: 'units', name: 'failed units of the trial', text: 'web.service' } as const;
+
+  it('is in the record of the old slot, and there once', async () => {
+    const node = nodeWith('v2');
+    node.checks.status = 'failed';
+    node.trialEvidence = [units];
+    const agent = await node.install('v2');
+    expect(node.booted).toBe('a');
+    const [record] = await agent.control.rollbacks(10);
+    expect(record?.evidence.filter(({ kind }) => kind === 'units')).toEqual([units]);
+    expect(record?.evidence.map(({ kind }) => kind)).toEqual(['health-check', 'units']);
+  });
+
+  it('is saved before the reboot', async () => {
+    const node = nodeWith('v2');
+    node.checks.status = 'failed';
+    node.trialEvidence = [units];
+    const agent = await node.startAgent();
+    await agent.control.startUpdate(wanted('v2'), undefined);
+    await agent.run();
+    await agent.end();
+    node.reboot();
+    const trial = await node.startAgent();
+    node.steps.block('reboot');
+    await trial.run();
+    expect(trial.phase).toBe('rolling-back');
+    const saved = (await node.journal.rollbacks(1))[0];
+    expect(saved?.evidence.map(({ kind }) => kind)).toEqual(['health-check', 'units']);
   });
 });
 

@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { transition } from '../../../agent/core/transition.ts';
 import { describeEvent } from '../../../agent/update/describe-event.ts';
-import { eventNamed, events, rules, stateNamed, states, update } from '../core/samples.ts';
+import { eventDetailsLimit } from '../../../agent/store/record-codec.ts';
+import type { UpdateState } from '../../../agent/core/update-state.ts';
+import { digest, eventNamed, events, rules, stateNamed, states, update } from '../core/samples.ts';
 
 function line(state: string, event: string) {
   const before = stateNamed(state);
@@ -17,6 +19,33 @@ describe('the line of the audit trail', () => {
       message: 'slot b is written and read back',
       details: { from: 'writing', phase: 'staged', slot: 'b', image: update.image },
     });
+  });
+
+  it('tells of a rollback its kind, its digest and the start of its evidence, short enough to be kept', () => {
+    const rollingBack = {
+      ...stateNamed('rolling-back, not booted'),
+      cause: {
+        kind: 'check-failed',
+        isInconclusive: false,
+        checks: Array.from({ length: 32 }, (_, n) => `check-${n}`),
+      },
+      evidence: Array.from({ length: 40 }, (_, n) => ({ kind: 'journal', name: `${n} of it`, text: 'x'.repeat(8000) })),
+    } as UpdateState;
+    const told = describeEvent(
+      rollingBack,
+      eventNamed('turned-back'),
+      transition(rules, rollingBack, eventNamed('turned-back')),
+    );
+    expect(told?.details['rollback']).toMatchObject({
+      id: 'update-1',
+      digest,
+      kind: 'check-failed',
+      isInconclusive: false,
+      evidence: expect.arrayContaining([{ kind: 'journal', name: '0 of it', text: 'x'.repeat(140) }]) as unknown,
+    });
+    expect(JSON.stringify(told?.details).length).toBeLessThan(eventDetailsLimit);
+    expect(line('trial', 'verdict failed')?.details).toMatchObject({ rollback: { kind: 'check-failed' } });
+    expect(line('writing', 'slot-written')?.details).not.toHaveProperty('rollback');
   });
 
   it('names how an update ended, and why', () => {

@@ -118,7 +118,7 @@ describe('a digest that rolled back', () => {
     node.checks.status = 'failed';
     const agent = await node.install('v2');
     expect((await agent.control.status()).knownBad).toMatchObject([
-      { digest, reason: expect.stringContaining('health-failed') as string },
+      { digest, reason: expect.stringContaining('check-failed: required health check failed: web') as string },
     ]);
     expect((await agent.control.plan(wanted('v2'), new AbortController().signal)).blockers).toMatchObject([
       { code: 'known-bad' },

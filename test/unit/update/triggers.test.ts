@@ -76,6 +76,21 @@ describe('a trigger', () => {
     expect(await codeOf(next.control.trigger(trigger(7)))).toBe('trigger-replayed');
   });
 
+  it('does not bring back an image that rolled back here: its update ends as known-bad, and is told', async () => {
+    const world = node();
+    world.checks.status = 'failed';
+    await world.install('v2');
+    world.checks.status = 'passed';
+    const agent = await world.startAgent();
+    const { updateId } = await agent.control.trigger(trigger(7));
+    await agent.run();
+    expect(await agent.control.update(updateId)).toMatchObject({ outcome: { result: 'failed', code: 'known-bad' } });
+    expect(world.booted).toBe('a');
+    const told = (await agent.control.events(0, 100)).at(-1);
+    expect(told).toMatchObject({ kind: 'update-failed', updateId, details: { code: 'known-bad' } });
+    expect((await agent.control.status()).knownBad).toHaveLength(1);
+  });
+
   it('does not use up the sequences of another key', async () => {
     const agent = await node().startAgent();
     const { updateId } = await agent.control.trigger(trigger(7));

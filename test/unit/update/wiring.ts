@@ -20,7 +20,7 @@ import type {
 } from '../../../agent/core/ports.ts';
 import type { MeteredRules } from '../../../agent/core/metered.ts';
 import type { UpdateRules } from '../../../agent/core/update-events.ts';
-import type { Phase, SlotName, UpdateState } from '../../../agent/core/update-state.ts';
+import type { EvidenceItem, Phase, SlotName, UpdateState } from '../../../agent/core/update-state.ts';
 import { LocalSlotService } from '../../../agent/slotd/local-slot-service.ts';
 import { AgentControlService, type TriggerVerifier } from '../../../agent/update/agent-control.ts';
 import { Effects } from '../../../agent/update/effects.ts';
@@ -47,6 +47,7 @@ import { RecordingReporter } from '../../fakes/recording-reporter.ts';
 import { SeededRandom } from '../../fakes/seeded-random.ts';
 import { TestRegistry } from './registry.ts';
 import { writerParts } from '../../fakes/writer-parts.ts';
+import { noEvidence } from '../../fakes/no-evidence.ts';
 
 export const rules: UpdateRules = {
   tries: 4,
@@ -306,6 +307,7 @@ export class TestAgent {
       slots,
       facts,
       health: node.checks,
+      evidence: noEvidence(false, node.trialEvidence),
       gates: [degradedGate(options.gateFaults ?? []), holdGate(facts, clock), ...(options.gates ?? [])],
       clock,
       tries: rules.tries,
@@ -403,6 +405,8 @@ export class TestNode {
   readonly link = new ManualLink();
   readonly checks = new ScriptedChecks(this.steps);
   readonly journal = new MemoryJournal((name) => this.steps.take(name));
+  /** What a trial says of itself before its reboot. */
+  trialEvidence: readonly EvidenceItem[] = [];
   readonly facts = new MemoryFacts((name) => this.steps.take(name));
   readonly records = new MemoryWrittenRecords();
   readonly devices: MemorySlotDevices;
@@ -446,7 +450,7 @@ export class TestNode {
     const started = await start({
       journal: options.journal ?? this.journal,
       slots,
-      evidence: { collect: async () => ({ items: [], areAllTriesPowerLoss: false }) },
+      evidence: noEvidence(),
       clock: this.clock,
       rules: options.rules ?? rules,
       bootId: this.bootId,

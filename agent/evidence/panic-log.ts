@@ -1,0 +1,50 @@
+import { createHash } from 'node:crypto';
+import { type BootLine, parseBootLog, readBootLog, writeBootLog } from './boot-log.ts';
+
+/** A record of the kernel in pstore, or where systemd-pstore moved it. */
+export interface KernelRecord {
+  readonly path: string;
+  readonly changedAtMs: number;
+  /** Its end, bounded. */
+  readonly text: string;
+}
+
+/** A record with the boot that first saw it; `undefined` where it was there before the log was. */
+export interface SeenRecord extends KernelRecord {
+  readonly firstSeenBy: string | undefined;
+}
+
+/** The records that are there now. */
+export interface SeenRecords {
+  readonly records: readonly SeenRecord[];
+  /** There was no log before this boot: which records are new can't be told. */
+  readonly isLogNew: boolean;
+}
+
+/** Stands for the boot of a record that was there before the log was. */
+const before = '-';
+
+/**
+ * `records` with the boots that first saw them, by the log at `path`, in which new ones are written down for `bootId`.
+ * Records stay for years, and a clock that starts in 1970 dates nothing. Durable when it resolves.
+ */
+export async function notePanics(path: string, bootId: string, records: readonly KernelRecord[]): Promise<SeenRecords> {
+  const text = await readBootLog(path);
+  const known = new Map(parseBootLog(text ?? '', /^[0-9a-f]{16}$/).map(({ bootId: by, value }) => [value, by]));
+  const seenBy = text === undefined ? before : bootId;
+  const news: BootLine[] = records.map(keyOf).flatMap((value) => (known.has(value) ? [] : [{ bootId: seenBy, value }]));
+  if (text === undefined || news.length > 0) {
+    await writeBootLog(path, [...[...known].map(([value, by]) => ({ bootId: by, value })), ...news]);
+  }
+  for (const { bootId: by, value } of news) known.set(value, by);
+  const seen = records.map((record) => {
+    const by = known.get(keyOf(record));
+    return { ...record, firstSeenBy: by === before ? undefined : by };
+  });
+  return { records: seen, isLogNew: text === undefined };
+}
+
+/** By content: names are given out anew, and systemd-pstore moves what it finds. */
+function keyOf({ text }: KernelRecord): string {
+  return createHash('sha256').update(text).digest('hex').slice(0, 16);
+}
