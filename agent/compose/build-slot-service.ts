@@ -11,6 +11,7 @@ import type { KaonConfig } from '../config/config.ts';
 import { AgentError, type ErrorReport, reportOf } from '../core/errors.ts';
 import type { Clock, SlotService } from '../core/ports.ts';
 import type { SignedTime } from '../core/signed-time.ts';
+import { PstoreMessages } from '../host/persistent-messages.ts';
 import { ProcessCommandRunner } from '../host/process-command-runner.ts';
 import { DegradedSlotService } from '../slotd/degraded-slot-service.ts';
 import { LocalSlotService, type MintingPolicy } from '../slotd/local-slot-service.ts';
@@ -130,6 +131,7 @@ export async function buildSlotService(
     records: new WrittenRecordsFile(options.stateDir),
     rebooter: rebooterOf(options),
     identity: { compatible: config.node.compatible, agentVersion: parts.agentVersion },
+    messages: new PstoreMessages(),
   });
   const degraded = fault ?? keysFault ?? (await findStateOnSlot(config));
   return degraded === undefined ? service : new DegradedSlotService(service, degraded);

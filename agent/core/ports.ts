@@ -12,8 +12,7 @@ import type { ErrorCode, ErrorReport } from './errors.ts';
 import type { FactsData } from './facts.ts';
 import type { BootRecord, Deployment, EventRecord, RollbackRecord, Transfer, UpdateRecord } from './records.ts';
 import type { ResolvedImage, SignatureEvidence } from './image-source.ts';
-import type { FallbackSigns } from './rollback-cause.ts';
-import type { EvidenceItem, Outcome, Provenance, SlotName, UpdateRequest, UpdateState } from './update-state.ts';
+import type { Outcome, Provenance, SlotName, UpdateRequest, UpdateState } from './update-state.ts';
 
 export type { Bootloader, BootStatus, SlotBootState } from '../../bootloader/bootloader.ts';
 export type {
@@ -34,6 +33,7 @@ export type {
   SigstoreBundle,
   SimpleSignature,
 } from './image-source.ts';
+export type { CollectedEvidence, EvidenceCollector, PersistentMessages } from './evidence-ports.ts';
 export type { Baseline, BaselineCheck } from './baseline.ts';
 export type { CheckProgress, CheckResult, HealthChecks, HostProbe, HostReadings } from './health-ports.ts';
 export type { RegistryProbe, RegistryReach } from './registry-reach.ts';
@@ -171,6 +171,11 @@ export interface SlotService {
   readLoaderTest(): Promise<boolean | undefined>;
   /** Removes the mark. */
   clearLoaderTest(): Promise<void>;
+  /**
+   * Keeps `text`, at most 4 KiB of it, over the reset where the kernel can, for a trial that has no directory for its state.
+   * Resolves to whether it was taken.
+   */
+  keepEvidence(text: string): Promise<boolean>;
 }
 
 /** What a reboot is to start besides a boot: the trial of a slot, or the boot that shows whether the loader counts. */
@@ -257,23 +262,6 @@ export interface Gate {
   readonly name: string;
   readonly at: readonly ('download' | 'reboot')[];
   ask(update: UpdateRequest): Promise<GateAnswer>;
-}
-
-/** What is known of the boots before this one. */
-export interface CollectedEvidence {
-  readonly items: readonly EvidenceItem[];
-  /** Whether each of the slot's tries is positively known to have ended in a power loss. */
-  readonly areAllTriesPowerLoss: boolean;
-  /** Absent where nothing outlived a trial. */
-  readonly signs?: FallbackSigns | undefined;
-}
-
-/** Collects why boots ended; bounded in bytes and time, never rejects. */
-export interface EvidenceCollector {
-  /** `isFallback`: a trial seems to have ended in the slot that runs, so that its journal is read, too. */
-  collect(isFallback: boolean): Promise<CollectedEvidence>;
-  /** What a trial that is given up can say of itself before its reboot. */
-  collectInTrial(): Promise<readonly EvidenceItem[]>;
 }
 
 /** Hears what happens: events, metrics, controllers. Must not throw and must not block. */

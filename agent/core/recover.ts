@@ -21,6 +21,8 @@ export interface BootFacts {
   /** Whether only the reboot that kaon makes starts a trial. */
   readonly isArmedAtReboot?: boolean | undefined;
   readonly deployments: Readonly<Partial<Record<SlotName, Deployment>>>;
+  /** Whether the loader's environment was made anew in this boot, so that it may have lost what it was told. */
+  readonly wasLoaderRepaired?: boolean | undefined;
   readonly evidence: readonly EvidenceItem[];
   /** Every try of the trial is positively known to have ended in a power loss. */
   readonly areAllTriesPowerLoss: boolean;
@@ -179,6 +181,13 @@ function recoverArmed(rules: UpdateRules, state: InPhase<'activating' | 'activat
     // Power, or a reboot by somebody, came before ours: no trial took place. It is armed again when the gates are open.
     const { update, target, isRearmed } = state;
     return { phase: 'activating', update, target, isRearmed };
+  }
+  if (found.wasLoaderRepaired === false && found.boot.slots[slot].state === 'bad') {
+    // Armed durably, and marked bad since: only an agent that runs in the trial does that, and it could not save why.
+    const message = 'the agent of the new slot gave the trial up, and could not keep why: has it the data partition?';
+    const cause = { kind: 'agent-degraded', isInconclusive: false } as const;
+    const evidence = joinEvidence([loaderEvidence(found, slot)], found.evidence);
+    return rollingBack(state, 'trial-lost', message, false, evidence, cause);
   }
   return rollingBack(state, 'activation-failed', 'the loader lost its armed state before the reboot', false, [
     loaderEvidence(found, slot),

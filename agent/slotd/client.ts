@@ -14,6 +14,7 @@ import { Connection } from './connection.ts';
 import {
   encodeSignedImage,
   errorOf,
+  evidenceCharacters,
   maxPatches,
   parseAnswer,
   protocolVersion,
@@ -160,6 +161,11 @@ export class SlotdClient implements SlotService {
 
   async clearLoaderTest(): Promise<void> {
     await this.#ask({ method: 'clear-loader-test' });
+  }
+
+  async keepEvidence(text: string): Promise<boolean> {
+    const sent = text.slice(0, evidenceCharacters);
+    return z.boolean().parse(await this.#ask({ method: 'keep-evidence', text: sent }));
   }
 
   async #ask(

@@ -57,6 +57,10 @@ export class DegradedSlotService implements SlotService {
     return this.#service.clearLoaderTest();
   }
 
+  keepEvidence(text: string): Promise<boolean> {
+    return this.#service.keepEvidence(text);
+  }
+
   #refuse(verb: string): AgentError {
     return new AgentError('agent-degraded', `cannot ${verb}: kaon-slotd is degraded: ${this.#fault.message}`, {
       details: { cause: this.#fault.code },

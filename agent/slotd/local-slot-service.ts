@@ -15,6 +15,7 @@ import { identityBlockers, inactiveSlot, type NodeIdentity, payloadBlockers, siz
 import { AgentError, type ErrorReport, reportOf } from '../core/errors.ts';
 import type {
   NodeBoot,
+  PersistentMessages,
   Rebooter,
   RebootPurpose,
   SignedImage,
@@ -24,7 +25,6 @@ import type {
 } from '../core/ports.ts';
 import type { SignedTime } from '../core/signed-time.ts';
 import type { SlotName } from '../core/update-state.ts';
-
 import type { BootPayloads } from './boot-payloads.ts';
 
 /** Judges an image in this process and mints the proof that the writer wants. */
@@ -45,6 +45,7 @@ export class LocalSlotService implements SlotService {
   readonly #checkpoints: Pick<CheckpointStore, 'remove'> | undefined;
   readonly #rebooter: Rebooter;
   readonly #identity: NodeIdentity;
+  readonly #messages: PersistentMessages | undefined;
   readonly #payloads: BootPayloads | undefined;
   readonly #signedTime: SignedTime | undefined;
   readonly #estimator: Pick<WriteEstimator, 'estimate'> | undefined;
@@ -66,6 +67,7 @@ export class LocalSlotService implements SlotService {
     estimator?: Pick<WriteEstimator, 'estimate'>;
     rebooter: Rebooter;
     identity: NodeIdentity;
+    messages?: PersistentMessages;
     /** Absent where the loader reads the slots themselves. */
     payloads?: BootPayloads | undefined;
   }) {
@@ -80,6 +82,7 @@ export class LocalSlotService implements SlotService {
     this.#estimator = ports.estimator;
     this.#rebooter = ports.rebooter;
     this.#identity = ports.identity;
+    this.#messages = ports.messages;
     this.#payloads = ports.payloads;
   }
 
@@ -220,6 +223,10 @@ export class LocalSlotService implements SlotService {
 
   async clearLoaderTest(): Promise<void> {
     await this.#inTurn(async () => this.#bootloader.canary?.clear(this.#booted));
+  }
+
+  async keepEvidence(text: string): Promise<boolean> {
+    return (await this.#messages?.write(text)) ?? false;
   }
 
   /** A device that died must not keep the loader from being read: the booted slot still has to be marked good. */

@@ -32,6 +32,9 @@ const signedImage = z.strictObject({
   signatures: z.array(evidence).max(evidenceLimits.count),
 });
 
+/** Most characters that are kept over a reset. */
+export const evidenceCharacters = 4096;
+
 /** Patches of one image, one a partition. */
 export const maxPatches = 16;
 
@@ -80,6 +83,11 @@ const request = z.discriminatedUnion('method', [
   z.strictObject({ protocol: z.literal(protocolVersion), method: z.literal('arm-loader-test') }),
   z.strictObject({ protocol: z.literal(protocolVersion), method: z.literal('read-loader-test') }),
   z.strictObject({ protocol: z.literal(protocolVersion), method: z.literal('clear-loader-test') }),
+  z.strictObject({
+    protocol: z.literal(protocolVersion),
+    method: z.literal('keep-evidence'),
+    text: z.string().max(evidenceCharacters),
+  }),
 ]);
 
 /** What kaond asks of kaon-slotd: one request a connection. */

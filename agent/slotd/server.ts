@@ -74,6 +74,8 @@ export class SlotdServer {
         return service.readLoaderTest();
       case 'clear-loader-test':
         return service.clearLoaderTest();
+      case 'keep-evidence':
+        return service.keepEvidence(request.text);
     }
   }
 

@@ -26,7 +26,7 @@ import { ImageFetch, leastNeed } from './image-fetch.ts';
 import { type ImageJudge, pinned, targetOf } from './judge-image.ts';
 import { withOtherPlaces } from './other-places.ts';
 import type { MeteredLink } from './metered-link.ts';
-import { knownBadOf, rollbackRecord } from './rollback-record.ts';
+import { knownBadOf, lastWords, rollbackRecord } from './rollback-record.ts';
 import type { TransferMeter } from './transfer-meter.ts';
 import type { UpdateMemory } from './update-memory.ts';
 import { HealthWatch } from './health-watch.ts';
@@ -130,10 +130,16 @@ export class Effects {
   }
 
   /** Turns the loader back from the booted `slot` and reboots, with nothing recorded: for an agent that can't save. */
-  async abandonTrial(slot: SlotName): Promise<void> {
+  async abandonTrial(state: InPhase<'trial' | 'rolling-back'>, why: string, memory: UpdateMemory): Promise<void> {
     // An unwritable loader still counts: the reboot uses up the trial's tries.
-    await this.#slots.markBad(slot).catch(() => undefined);
+    await this.#slots.markBad(state.target.slot).catch(() => undefined);
+    await this.#keepOverReset(lastWords(state, why, memory.standingFaults));
     await this.#slots.reboot();
+  }
+
+  /** As well as it goes: the way back must not fail by the words on it. */
+  async #keepOverReset(text: string): Promise<void> {
+    await this.#slots.keepEvidence(text).catch(this.#onFault);
   }
 
   #now(): number {
@@ -265,6 +271,10 @@ export class Effects {
     const fallback = memory.deployments[target.previous];
     const givenUp = memory.deployments[target.slot];
     const isCommitted = givenUp !== undefined && lastCommittedSlot(memory.deployments) === target.slot;
+    // A directory that is not the node's own keeps nothing for the slot that comes back.
+    if (state.isTargetBooted && memory.standingFaults.length > 0) {
+      await this.#keepOverReset(lastWords(state, state.message, memory.standingFaults));
+    }
     // After the loader was turned back: power lost while this is collected costs evidence, and nothing else.
     const found = state.isTargetBooted ? await this.#evidence.collectInTrial() : [];
     return {

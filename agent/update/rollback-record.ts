@@ -1,5 +1,5 @@
 import type { KnownBad } from '../core/facts.ts';
-import type { RollbackRecord } from '../core/ports.ts';
+import type { CheckResult, RollbackRecord } from '../core/ports.ts';
 import { isKnownBadAfter } from '../core/recover.ts';
 import { causeOf } from '../core/rollback-cause.ts';
 import type { EvidenceItem, InPhase } from '../core/update-state.ts';
@@ -44,6 +44,20 @@ export function rollbackDetails(state: InPhase<'rolling-back'>): Readonly<Record
       text: (text.split('\n')[0] ?? '').slice(0, textCharacters),
     })),
   };
+}
+
+/** What a trial that can't be sure of its state leaves for the slot that comes back: the most important first. */
+export function lastWords(
+  { update, target }: Pick<InPhase<'rolling-back'>, 'update' | 'target'>,
+  why: string,
+  faults: readonly CheckResult[],
+): string {
+  const lines = [
+    `kaon gave up slot ${target.slot} in update ${update.id}: ${why}`,
+    `image ${update.image} ${target.digest ?? 'of unknown digest'}`,
+    ...faults.map(({ output }) => output),
+  ];
+  return `${lines.join('\n')}\n`;
 }
 
 /** What is never tried again after the rollback that `state` is in; `undefined` where the image is not to blame. */

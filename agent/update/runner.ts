@@ -171,7 +171,7 @@ export class UpdateRunner {
       this.#report(failureEvent(state, report, this.#clock.nowMs()));
       if (isTrialRunning(state) && this.#saveFailures >= this.#rules.loaderAttempts) {
         // A slot that can't keep state is not good; without a record of it, the way back is all that is left.
-        await this.#effects.abandonTrial(state.target.slot);
+        await this.#effects.abandonTrial(state, report.message, this.memory);
         return false;
       }
       await this.#wait(

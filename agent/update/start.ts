@@ -45,7 +45,7 @@ export async function start(ports: StartPorts): Promise<Started> {
     const state = snapshot.state ?? { phase: 'idle' as const };
     return { state, snapshot, node, faults, wasLoaderRepaired, isRenewalDue: false, hasLoaderCounted: undefined };
   }
-  const state = await recoverState(ports, snapshot, node);
+  const state = await recoverState(ports, snapshot, node, wasLoaderRepaired);
   const counted = hasLoaderCounted(node, ports.bootId, snapshot.boots, wasLoaderRepaired);
   if (faults.length === 0) {
     await ports.journal.save({
@@ -85,7 +85,12 @@ async function renew(ports: StartPorts, node: NodeBoot, faults: ErrorReport[]): 
   }
 }
 
-async function recoverState(ports: StartPorts, snapshot: JournalSnapshot, node: NodeBoot): Promise<UpdateState> {
+async function recoverState(
+  ports: StartPorts,
+  snapshot: JournalSnapshot,
+  node: NodeBoot,
+  wasLoaderRepaired: boolean,
+): Promise<UpdateState> {
   const evidence = await ports.evidence.collect(looksLikeFallback(snapshot.state, node));
   return recover(ports.rules, snapshot.state, {
     booted: node.booted,
@@ -93,6 +98,7 @@ async function recoverState(ports: StartPorts, snapshot: JournalSnapshot, node: 
     boot: node.boot,
     isArmedAtReboot: node.isArmedAtReboot,
     deployments: snapshot.deployments,
+    wasLoaderRepaired,
     evidence: evidence.items,
     areAllTriesPowerLoss: evidence.areAllTriesPowerLoss,
     signs: evidence.signs,

@@ -93,6 +93,15 @@ describe('a restart of the agent in the old slot', () => {
     expect(recover(rules, stateNamed('activated'), oldRuns)).toMatchObject({ reason: 'activation-failed' });
   });
 
+  it('takes an armed slot that was marked bad since for a trial that could not keep why it was given up', () => {
+    const found = { ...oldRuns, wasLoaderRepaired: false };
+    const next = recover(rules, stateNamed('activated'), found);
+    expect(next).toMatchObject({ reason: 'trial-lost', cause: { kind: 'agent-degraded', isInconclusive: false } });
+    expect(isKnownBadAfter('trial-lost')).toBe(true);
+    const repaired = recover(rules, stateNamed('activated'), { ...found, wasLoaderRepaired: true });
+    expect(repaired).toMatchObject({ reason: 'activation-failed' });
+  });
+
   it('arms a one-shot loader again whose reboot never came, at the gates of the reboot', () => {
     const untried = facts('a', boot(good, trial(4), 'a'));
     expect(recover(rules, stateNamed('activated'), { ...untried, isArmedAtReboot: true })).toMatchObject({

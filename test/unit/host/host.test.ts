@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -6,6 +6,7 @@ import { readBootId, readNodeId } from '../../../agent/host/machine.ts';
 import { NodeFactsReader } from '../../../agent/host/node-facts.ts';
 import { withoutServiceVariables } from '../../../agent/host/service-environment.ts';
 import { SystemClock } from '../../../agent/host/system-clock.ts';
+import { PstoreMessages } from '../../../agent/host/persistent-messages.ts';
 import { readSystemFacts } from '../../../agent/host/system-facts.ts';
 import { SystemRandom } from '../../../agent/host/system-random.ts';
 
@@ -34,6 +35,21 @@ describe('the clock of the system', () => {
     await expect(sleep).rejects.toThrow('enough');
     await expect(new SystemClock().sleep(5, AbortSignal.abort(new Error('before')))).rejects.toThrow('before');
     await expect(new SystemClock().sleep(0, never)).resolves.toBeUndefined();
+  });
+});
+
+describe('the persistent messages of the kernel', () => {
+  it('take at most 4 KiB', async () => {
+    const path = join(directory, 'pmsg0');
+    writeFileSync(path, '');
+    expect(await new PstoreMessages(path).write('x'.repeat(10_000))).toBe(true);
+    expect(readFileSync(path, 'utf8')).toBe('x'.repeat(4096));
+  });
+
+  it('are not to be had on most nodes, and no file is made in their place', async () => {
+    const path = join(directory, 'pmsg0');
+    expect(await new PstoreMessages(path).write('words')).toBe(false);
+    expect(existsSync(path)).toBe(false);
   });
 });
 

@@ -136,6 +136,10 @@ class MemorySlotService implements SlotService {
     this.#answer('clear-loader-test', undefined);
   }
 
+  async keepEvidence(text: string): Promise<boolean> {
+    return this.#answer(`keep-evidence ${text.length}`, true);
+  }
+
   #answer<T>(asked: string, value: T): T {
     if (this.fail !== undefined) throw this.fail;
     this.asked.push(asked);
@@ -183,6 +187,7 @@ describe('kaond and kaon-slotd', () => {
       expect(await client.readLoaderTest()).toBe(result);
     }
     await client.clearLoaderTest();
+    expect(await client.keepEvidence('x'.repeat(9000))).toBe(true);
     expect(service.asked).toEqual([
       'read-node',
       'repair-loader true',
@@ -198,6 +203,7 @@ describe('kaond and kaon-slotd', () => {
       'read-loader-test',
       'read-loader-test',
       'clear-loader-test',
+      'keep-evidence 4096',
     ]);
   });
 

@@ -42,6 +42,7 @@ async function judgeOf(
     armLoaderTest: refuse,
     readLoaderTest: refuse,
     clearLoaderTest: refuse,
+    keepEvidence: refuse,
   };
   const sources = (from: string | undefined) => {
     opened.push(from);

@@ -25,6 +25,7 @@ function slowService(): { slots: SlotService; answers: PromiseWithResolvers<Node
     armLoaderTest: refuse,
     readLoaderTest: refuse,
     clearLoaderTest: refuse,
+    keepEvidence: refuse,
   };
   return { slots, answers };
 }

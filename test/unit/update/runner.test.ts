@@ -505,6 +505,35 @@ describe('a trial', () => {
     expect((await back.control.rollbacks(1))[0]).toMatchObject({ evidence: [{ name: 'agent' }] });
   });
 
+  it('leaves its last words where a reset does not reach, when it can not be sure of its state', async () => {
+    const node = nodeWith('v2');
+    const output = 'state-dir-invalid: cannot find any state of this node in a trial';
+    const fault = { name: 'agent', isRequired: true, status: 'failed', attempts: 1, durationMs: 0, output } as const;
+    expect(await (await inTrial(node, [fault])).end()).toBe('rebooting');
+    expect(node.keptOverReset).toHaveLength(1);
+    expect(node.keptOverReset[0]).toMatch(/^kaon gave up slot b in update .*: required health check failed: agent/);
+    expect(node.keptOverReset[0]).toContain(output);
+    const sound = nodeWith('v2');
+    sound.checks.status = 'failed';
+    expect(await (await inTrial(sound)).end()).toBe('rebooting');
+    expect(sound.keptOverReset).toEqual([]);
+  });
+
+  it('goes back although nobody takes its last words', async () => {
+    const node = nodeWith('v2');
+    const fault = {
+      name: 'agent',
+      isRequired: true,
+      status: 'failed',
+      attempts: 1,
+      durationMs: 0,
+      output: '',
+    } as const;
+    node.steps.fail('keep-evidence', new AgentError('slotd-unreachable', 'cannot keep-evidence: no answer'));
+    expect(await (await inTrial(node, [fault])).end()).toBe('rebooting');
+    expect(node.reboot()).toBe('a');
+  });
+
   it('fails by a fault that is found while it runs', async () => {
     const node = nodeWith('v2');
     const agent = await inTrial(node);

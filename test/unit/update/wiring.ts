@@ -183,6 +183,11 @@ class SteppedSlots implements SlotService {
     await this.#steps.takeSlowly('clear-loader-test');
     await this.#slots.clearLoaderTest();
   }
+
+  async keepEvidence(text: string): Promise<boolean> {
+    this.#steps.take('keep-evidence');
+    return this.#slots.keepEvidence(text);
+  }
 }
 
 /** Checks that come to what a test wants. */
@@ -405,6 +410,7 @@ export class TestNode {
   readonly link = new ManualLink();
   readonly checks = new ScriptedChecks(this.steps);
   readonly journal = new MemoryJournal((name) => this.steps.take(name));
+  readonly keptOverReset: string[] = [];
   /** What a trial says of itself before its reboot. */
   trialEvidence: readonly EvidenceItem[] = [];
   readonly facts = new MemoryFacts((name) => this.steps.take(name));
@@ -441,6 +447,7 @@ export class TestNode {
         policy: this.registry,
         records: this.records,
         rebooter: { reboot: async () => undefined },
+        messages: { write: async (text) => this.keptOverReset.push(text) > 0 },
         identity: { compatible: 'acme-gw-2', agentVersion: '1.4.0' },
       }),
       this.steps,
