@@ -80,8 +80,9 @@ function installUnits(root: string): void {
   const systemd = join(root, 'usr/lib/systemd/system');
   mkdirSync(systemd, { recursive: true });
   for (const unit of units) cpSync(join(source, 'systemd-units', unit), join(systemd, unit));
-  for (const folder of ['sysusers.d', 'tmpfiles.d']) {
-    cpSync(join(source, 'systemd-units', folder), join(root, 'usr/lib', folder), { recursive: true });
+  for (const folder of ['sysusers.d', 'tmpfiles.d', 'systemd/system-preset', 'systemd/system.conf.d']) {
+    const from = join(source, 'systemd-units', basename(folder));
+    cpSync(from, join(root, 'usr/lib', folder), { recursive: true });
   }
   execFileSync('systemd-sysusers', [`--root=${root}`, 'kaon.conf'], { stdio: ['ignore', 'inherit', 'inherit'] });
   execFileSync('systemctl', [`--root=${root}`, 'enable', '--quiet', ...enabledUnits], { stdio: 'inherit' });

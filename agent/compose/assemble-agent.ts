@@ -7,6 +7,7 @@ import { AgentError, type ErrorReport } from '../core/errors.ts';
 import type {
   CheckResult,
   Clock,
+  Gate,
   ImageSourceFactory,
   Random,
   Reporter,
@@ -25,6 +26,7 @@ import { NetworkManagerLink, StatedLink } from '../host/link-meters.ts';
 import type { NodeFactsReader } from '../host/node-facts.ts';
 import { ProcessCommandRunner } from '../host/process-command-runner.ts';
 import { withoutServiceVariables } from '../host/service-environment.ts';
+import { InhibitorGate } from '../systemd/inhibitor-gate.ts';
 import { verifyTrigger, type TriggerKey } from '../trust/trigger-envelope.ts';
 import { AgentControlService, type ControlPorts } from '../update/agent-control.ts';
 import { Effects } from '../update/effects.ts';
@@ -33,17 +35,22 @@ import { degradedGate, holdGate } from '../update/gates.ts';
 import { MeteredLink } from '../update/metered-link.ts';
 import { HealthBoard } from '../update/health-board.ts';
 import { ImageJudge } from '../update/judge-image.ts';
-import { type LoaderTestResult, settleLoader } from '../update/loader-test.ts';
+import { settleLoader } from '../update/loader-test.ts';
 import { NodeReader } from '../update/node-reader.ts';
+import { Pulse } from '../update/pulse.ts';
 import { TransferMeter } from '../update/transfer-meter.ts';
 import { UpdateRunner } from '../update/runner.ts';
 import { start, type Started } from '../update/start.ts';
 import { LogReporter } from './log-reporter.ts';
 import { UpdateRegistryProbe } from './registry-probe.ts';
 import type { OpenedState } from './open-state.ts';
+import { startEvents } from './start-events.ts';
 
 /** Of the system's journal, each time that it is asked. */
 const excerptBytes = 8192;
+
+/** Of logind's answer, which grows with each inhibitor. */
+const inhibitorBytes = 65_536;
 
 /** What an agent is assembled from. */
 export interface AgentParts {
@@ -76,6 +83,8 @@ export interface Agent {
   readonly server: FastifyInstance;
   readonly started: Started;
   readonly faults: readonly ErrorReport[];
+  /** Whether the runner makes headway. */
+  readonly pulse: Pulse;
 }
 
 /** Finds out what the restart meant, and puts the agent together. Rejects where nothing can be judged. */
@@ -94,13 +103,14 @@ export async function assembleAgent(parts: AgentParts): Promise<Agent> {
   const nodeReader = new NodeReader(slots, clock);
   const judge = judgeOf(parts);
   const shared = { meter: new TransferMeter(), metered: meteredLinkOf(config) };
+  const pulse = new Pulse(clock);
   const effects = new Effects({
     judge,
     slots,
     facts: state.facts,
     health: healthOf(parts, () => runner.state),
     evidence,
-    gates: [degradedGate(faults), holdGate(state.facts, clock)],
+    gates: gatesOf(parts, faults),
     clock,
     ...effectRules(rules),
     ...shared,
@@ -117,19 +127,26 @@ export async function assembleAgent(parts: AgentParts): Promise<Agent> {
     nodeReader.invalidate();
   };
   const runner: UpdateRunner = new UpdateRunner(
-    { journal, effects, rules, clock, reporters, ...shared, onStep },
+    { journal, effects, rules, clock, reporters, pulse, ...shared, onStep },
     started,
     faults.map(standingFault),
   );
   health.follow({ phase: 'idle' }, runner.state);
   for (const event of startEvents(started, tested, parts)) for (const reporter of reporters) reporter.report(event);
   const control = controlOf(parts, { runner, judge, nodeReader, events, health, ...shared }, faults, started);
-  return { runner, server: serverOf(parts, control), started, faults };
+  return { runner, server: serverOf(parts, control), started, faults, pulse };
 }
 
 function faultsOf({ faults, state }: AgentParts, started: Started): readonly ErrorReport[] {
   const ofNode = started.node?.faults ?? [];
   return distinctFaults([...faults, ...started.faults, ...lostState(state, started), ...ofNode]);
+}
+
+function gatesOf({ config, state, clock, isOwnBoot }: AgentParts, faults: readonly ErrorReport[]): readonly Gate[] {
+  const commands = new ProcessCommandRunner(withoutServiceVariables(process.env), inhibitorBytes);
+  // Those of the machine that a test or the demo runs on are no concern of its node.
+  const inhibitors = isOwnBoot ? [new InhibitorGate(commands, clock, config.update.reboot)] : [];
+  return [degradedGate(faults), holdGate(state.facts, clock), ...inhibitors];
 }
 
 function meteredLinkOf({ update: { metered } }: KaonConfig): MeteredLink {
@@ -249,44 +266,6 @@ export function standingFault({ code, message }: ErrorReport): CheckResult {
     durationMs: 0,
     output: `${code}: ${message}`,
   };
-}
-
-function startEvents(
-  { state, snapshot, wasLoaderRepaired, hasLoaderCounted }: Started,
-  tested: LoaderTestResult | undefined,
-  { clock, faults, agentVersion, bootId }: AgentParts,
-) {
-  const atMs = clock.nowMs();
-  const event = (kind: string, message: string, details = {}) => ({
-    atMs,
-    updateId: undefined,
-    kind,
-    message,
-    details,
-  });
-  return [
-    event('agent-started', `kaond ${agentVersion} started`, { bootId }),
-    ...(snapshot.rebuiltBecause === undefined ? [] : [event('journal-rebuilt', snapshot.rebuiltBecause)]),
-    ...(wasLoaderRepaired
-      ? [event('loader-repaired', "the loader's environment could not be read and was made anew")]
-      : []),
-    ...(hasLoaderCounted === false
-      ? [event('loader-not-counting', 'the loader did not count this boot: a trial would never fall back')]
-      : []),
-    ...(state.phase === 'staged' && state.isRearmed && snapshot.state?.phase !== 'staged'
-      ? [event('trial-inconclusive', 'power was lost in every try of the trial: the image is tried once more')]
-      : []),
-    ...(tested === undefined ? [] : [event('loader-tested', testText(tested))]),
-    ...faults.map(({ code, message }) => event('agent-degraded', message, { code })),
-  ];
-}
-
-function testText(tested: LoaderTestResult): string {
-  if ('error' in tested) return `the test of the loader could not be ended: ${tested.error.message}`;
-  if (tested.hasCounted === undefined) return 'the test of the loader showed nothing: its state was made anew';
-  return tested.hasCounted
-    ? 'the test of the loader showed that it writes back'
-    : 'the test of the loader showed nothing: it did not write back, or the power went before the reboot';
 }
 
 function triggerVerifier({ triggerKeys, nodeId, config }: AgentParts) {

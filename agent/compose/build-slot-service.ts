@@ -4,8 +4,9 @@ import { LinuxSlotDevices } from '../../partitions/linux-slot-devices.ts';
 import type { StartFrameWorkers } from '../../partitions/frames/frame-workers.ts';
 import { KeptDigests } from '../../partitions/reuse/kept-digests.ts';
 import { WriteEstimator } from '../../partitions/reuse/write-estimator.ts';
+import type { SlotWriter } from '../../partitions/slot-writer.ts';
 import type { WriterClock } from '../../partitions/stall-guard.ts';
-import { StreamingSlotWriter } from '../../partitions/streaming-slot-writer.ts';
+import { StreamingSlotWriter, type StreamingSlotWriterOptions } from '../../partitions/streaming-slot-writer.ts';
 import { zeroRangeByCommand } from '../../partitions/zero-range.ts';
 import type { KaonConfig } from '../config/config.ts';
 import { AgentError, type ErrorReport, reportOf } from '../core/errors.ts';
@@ -19,6 +20,7 @@ import { CheckpointFile } from '../store/checkpoint-file.ts';
 import { IndexCacheFiles } from '../store/index-cache-files.ts';
 import { WrittenRecordsFile } from '../store/written-records-file.ts';
 import { SignedTimeFile } from '../store/signed-time-file.ts';
+import { InhibitedSlotWriter } from '../systemd/inhibited-slot-writer.ts';
 import { CommandRebooter } from '../systemd/rebooter.ts';
 import { withoutServiceVariables } from '../host/service-environment.ts';
 import type { RuleTrustPolicy } from '../trust/trust-policy.ts';
@@ -67,7 +69,7 @@ async function findStateOnSlot({ stateDir, slots }: KaonConfig): Promise<ErrorRe
   return undefined;
 }
 
-function rebooterOf({ rebootCommand = ['systemctl', 'reboot'] }: SlotdOptions): CommandRebooter {
+function rebooterOf({ rebootCommand }: SlotdOptions): CommandRebooter {
   return new CommandRebooter(new ProcessCommandRunner(withoutServiceVariables(process.env)), rebootCommand);
 }
 
@@ -79,6 +81,18 @@ async function openTrust(
 ): Promise<RuleTrustPolicy | ErrorReport> {
   const time = () => trustTime(clock.nowMs(), { buildMs, signedMs: signedTime.latestMs });
   return loadTrustPolicy(trust, time).catch((error: unknown) => reportOf(error));
+}
+
+/** The writer; on a node, which reboots by systemd, one that shutdowns wait for. */
+function writerOf(
+  made: StreamingSlotWriterOptions & Pick<SlotServiceParts, 'onNote'>,
+  { update }: KaonConfig,
+  { rebootCommand }: SlotdOptions,
+): SlotWriter {
+  const writer = new StreamingSlotWriter({ ...made, keepsEqual: update.write.unchanged === 'keep' });
+  if (rebootCommand !== undefined) return writer;
+  const commands = new ProcessCommandRunner(withoutServiceVariables(process.env));
+  return new InhibitedSlotWriter(writer, commands, made.onNote ?? (() => undefined));
 }
 
 /**
@@ -117,13 +131,7 @@ export async function buildSlotService(
         })
       : { bootloader: await buildBootloader(bootloader, bootNames, options.runtimeDir) }),
     devices,
-    writer: new StreamingSlotWriter({
-      devices,
-      checkpoints,
-      digests,
-      keepsEqual: config.update.write.unchanged === 'keep',
-      ...parts,
-    }),
+    writer: writerOf({ devices, checkpoints, digests, ...parts }, config, options),
     checkpoints,
     signedTime,
     estimator: new WriteEstimator(devices, digests, parts.onFault),

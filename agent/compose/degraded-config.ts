@@ -16,6 +16,7 @@ export function degradedConfig(stateDir: string): KaonConfig {
     health: { deadlineMs: 60_000, hardDeadlineMs: 60_000, probation: undefined, checks: [] },
     update: {
       metered: { link: 'auto', rule: 'full', limitBytes: undefined },
+      reboot: { inhibitorWaitMs: 1_800_000, afterWait: 'force' },
       unprovenLoader: 'warn',
       retry: { attempts: 1, baseMs: 15_000, maxMs: 900_000 },
       write: { unchanged: 'overwrite' },

@@ -62,7 +62,7 @@ export async function runAgent(around: AgentSurroundings, signal: AbortSignal): 
     await notifier.ready(
       agent.faults[0] === undefined ? agent.runner.state.phase : `degraded: ${agent.faults[0].message}`,
     );
-    void notifier.feedWatchdog(clock, () => true, all);
+    void notifier.feedWatchdog(clock, () => agent.pulse.isAlive(), all);
     const ways = [agent.runner.run(all).then((end) => (end === 'rebooting' ? awaitReboot(around, all) : 'stopped'))];
     if (agent.started.node === undefined) ways.push(awaitLoader(around, all));
     else if (agent.started.isRenewalDue) ways.push(awaitRenewal(around, agent.started.node.booted, all));

@@ -58,6 +58,12 @@ const update = z
         limit: optional(size),
       })
       .prefault({}),
+    reboot: z
+      .strictObject({
+        inhibitorWait: duration(0, 7 * 24 * hour, 'of 0s to 7d').default(hour / 2),
+        afterWait: z.enum(['force', 'wait'], 'want force or wait').default('force'),
+      })
+      .prefault({}),
     unprovenLoader: z.enum(['warn', 'refuse'], 'want warn or refuse').default('warn'),
     retry: z
       .strictObject({
@@ -71,8 +77,9 @@ const update = z
       .strictObject({ unchanged: z.enum(['keep', 'overwrite'], 'want keep or overwrite').default('overwrite') })
       .prefault({}),
   })
-  .transform(({ retry, unprovenLoader, write, metered: { link, rule, limit } }) => ({
+  .transform(({ reboot, retry, unprovenLoader, write, metered: { link, rule, limit } }) => ({
     metered: { link, rule, limitBytes: limit },
+    reboot: { inhibitorWaitMs: reboot.inhibitorWait, afterWait: reboot.afterWait },
     unprovenLoader,
     retry: { attempts: retry.attempts, baseMs: retry.base, maxMs: retry.max },
     write,

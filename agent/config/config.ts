@@ -226,10 +226,19 @@ export type CheckConfig =
 export interface UpdateConfig {
   readonly retry: RetryConfig;
   readonly metered: MeteredConfig;
+  readonly reboot: RebootConfig;
   /** What comes of an update while the loader never proved that it counts. */
   readonly unprovenLoader: 'warn' | 'refuse';
   /** `keep`: blocks of the slot that already hold the new content are read and not written again. */
   readonly write: { readonly unchanged: 'keep' | 'overwrite' };
+}
+
+/** What the reboot into a trial waits for. */
+export interface RebootConfig {
+  /** How long it waits for those who block shutdowns at logind. */
+  readonly inhibitorWaitMs: number;
+  /** What comes after that: the reboot all the same, or more waiting. */
+  readonly afterWait: 'force' | 'wait';
 }
 
 /** What may be fetched unasked over a link that is paid for by the byte. */

@@ -65,6 +65,8 @@ export type AgentErrorCode =
   | 'update-not-found'
   /** An operator holds updates. */
   | 'update-held'
+  /** Somebody keeps the node from being shut down. */
+  | 'reboot-inhibited'
   /** The booted slot is not marked good in this boot, so it is no fallback. */
   | 'booted-slot-unproven'
   /** The loader never proved that it counts, and the update rules want a proof. */

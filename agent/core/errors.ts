@@ -55,6 +55,7 @@ export const errorTable = {
   'update-phase-wrong': row(409, 65, false, 'The update is in another phase', 'See kaonctl status for what is possible now.'),
   'update-not-found': row(404, 66, false, 'No such update', 'See kaonctl history.'),
   'update-held': row(409, 75, true, 'Updates are on hold', 'Wait for the end of the hold, or lift it.'),
+  'reboot-inhibited': row(409, 75, true, 'Somebody holds the reboot back', 'See systemd-inhibit --list; or wait: update.reboot says for how long.'),
   'booted-slot-unproven': row(409, 75, true, 'The booted slot is not proven', 'Wait for its health checks; an unproven slot is no fallback.'),
   'loader-unproven': row(409, 65, false, 'The loader never proved that it counts', 'Run kaonctl bootloader selftest --reboot, or set update.unprovenLoader to warn.'),
   'nothing-to-roll-back': row(409, 65, false, 'The other slot cannot be booted', 'Install an image instead.'),

@@ -4,12 +4,15 @@ import type { CommandRunner } from './command-runner.ts';
 
 const rebootTimeoutMs = 30_000;
 
-/** Reboots by a command, `systemctl reboot` unless another is given (tests and the demo do). */
+/**
+ * Reboots by a command, by systemd unless another is given (tests and the demo do). Inhibitors that block were waited for
+ * before, or are not waited for; those that delay are logind's to wait for.
+ */
 export class CommandRebooter implements Rebooter {
   readonly #commands: CommandRunner;
   readonly #argv: readonly string[];
 
-  constructor(commands: CommandRunner, argv: readonly string[] = ['systemctl', 'reboot']) {
+  constructor(commands: CommandRunner, argv: readonly string[] = ['systemctl', 'reboot', '-i']) {
     this.#commands = commands;
     this.#argv = argv;
   }

@@ -18,6 +18,7 @@ import type { EffectResult, Effects } from './effects.ts';
 import { failureEvent, reporterFailure, waitingEvent } from './runner-events.ts';
 import { applyDeployments, journalChange } from './journal-change.ts';
 import type { Started } from './start.ts';
+import type { Pulse } from './pulse.ts';
 import type { TransferMeter } from './transfer-meter.ts';
 import type { UpdateMemory } from './update-memory.ts';
 
@@ -26,6 +27,7 @@ type FinishedEffect = Extract<EffectResult, { event: UpdateEvent }>;
 
 const gatePollMs = 30_000;
 const savePollMs = 10_000;
+const restMs = 3_600_000;
 /** What a write moved is saved so often besides: a killed agent forgets no more. */
 const transferSaveMs = 30_000;
 
@@ -40,6 +42,7 @@ export class UpdateRunner {
   readonly #clock: Clock;
   readonly #reporters: readonly Reporter[];
   readonly #meter: TransferMeter;
+  readonly #pulse: Pulse;
   readonly #onStep: (before: UpdateState, after: UpdateState) => void;
   #state: UpdateState;
   #deployments: Readonly<Partial<Record<SlotName, Deployment>>>;
@@ -61,6 +64,7 @@ export class UpdateRunner {
       clock: Clock;
       reporters: readonly Reporter[];
       meter: TransferMeter;
+      pulse: Pulse;
       onStep: (before: UpdateState, after: UpdateState) => void;
     },
     started: Started,
@@ -72,6 +76,7 @@ export class UpdateRunner {
     this.#clock = ports.clock;
     this.#reporters = ports.reporters;
     this.#meter = ports.meter;
+    this.#pulse = ports.pulse;
     this.#onStep = ports.onStep;
     this.#state = started.state;
     this.#deployments = started.snapshot.deployments;
@@ -199,6 +204,7 @@ export class UpdateRunner {
 
   async #tryEffect(state: UpdateState, effect: AbortController, signal: AbortSignal): Promise<EffectResult> {
     this.#effect = effect;
+    this.#pulse.beat(state.phase);
     const ended = AbortSignal.any([signal, effect.signal]);
     try {
       if (state.phase === 'writing') await this.#beginTransfer(state.update.id);
@@ -238,8 +244,10 @@ export class UpdateRunner {
       this.#wake = resolve;
     });
     const ended = AbortSignal.any([signal, waking.signal]);
-    // A far retry is slept in pieces, so that a wall clock that is set meanwhile is noticed.
-    const slept = this.#clock.sleep(Math.min(durationMs ?? 3_600_000, gatePollMs), ended).catch(() => undefined);
+    this.#pulse.beat(durationMs === undefined ? 'resting' : 'waiting');
+    // A far retry is slept in pieces, so that a wall clock that is set meanwhile is noticed. Nothing is due in a rest.
+    const pieceMs = durationMs === undefined ? restMs : Math.min(durationMs, gatePollMs);
+    const slept = this.#clock.sleep(pieceMs, ended).catch(() => undefined);
     await Promise.race([woken, slept]);
     waking.abort();
     this.#wake = () => undefined;
@@ -269,6 +277,7 @@ export class UpdateRunner {
   reportProgress(progress: WriteProgress): void {
     const state = this.#state;
     if (state.phase === 'idle') return;
+    this.#pulse.beat(state.phase);
     this.#tell((reporter) => reporter.progress(state.update, progress));
     if (this.#clock.monotonicMs() - this.#transferSavedAtMs < transferSaveMs) return;
     this.#transferSavedAtMs = this.#clock.monotonicMs();

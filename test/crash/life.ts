@@ -7,6 +7,7 @@ import { Effects } from '../../agent/update/effects.ts';
 import { FactsKeeper } from '../../agent/update/facts-keeper.ts';
 import { ImageJudge } from '../../agent/update/judge-image.ts';
 import { MeteredLink } from '../../agent/update/metered-link.ts';
+import { Pulse } from '../../agent/update/pulse.ts';
 import { TransferMeter } from '../../agent/update/transfer-meter.ts';
 import { UpdateRunner } from '../../agent/update/runner.ts';
 import { start } from '../../agent/update/start.ts';
@@ -208,7 +209,11 @@ async function runAgent(
       if (isAtRest(after)) ended.abort();
       if (after.phase !== 'writing') watch();
     };
-    runner = new UpdateRunner({ journal, effects, rules, clock, reporters: [], meter, onStep }, started, []);
+    runner = new UpdateRunner(
+      { journal, effects, rules: crashRules, clock, reporters: [], meter, pulse: new Pulse(clock), onStep },
+      started,
+      [],
+    );
     await operator?.resume(world, runner);
     if (runner.state.phase === 'idle' && update !== undefined) {
       await runner.dispatch({ type: 'update-requested', update, atMs: clock.nowMs() });

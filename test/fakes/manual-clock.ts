@@ -10,6 +10,7 @@ export class ManualClock implements Clock {
   #nowMs: number;
   #monotonicMs = 0;
   #sleepers: readonly Sleeper[] = [];
+  #woken = 0;
 
   constructor(nowMs = 1_750_000_000_000) {
     this.#nowMs = nowMs;
@@ -18,6 +19,11 @@ export class ManualClock implements Clock {
   /** How many sleeps have not ended. */
   get sleeperCount(): number {
     return this.#sleepers.length;
+  }
+
+  /** How many sleeps came to their end. */
+  get wokenCount(): number {
+    return this.#woken;
   }
 
   nowMs(): number {
@@ -56,6 +62,7 @@ export class ManualClock implements Clock {
       if (due === undefined) break;
       this.#sleepers = this.#sleepers.filter((other) => other !== due);
       this.#moveTo(Math.max(due.dueMs, this.#monotonicMs));
+      this.#woken += 1;
       due.wake();
       await settle();
     }

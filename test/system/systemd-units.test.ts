@@ -39,6 +39,18 @@ afterAll(() => {
   rmSync(directory, { recursive: true });
 });
 
+/** Where systemd keeps most of itself, where it is split. */
+function coreLibraries(): readonly string[] {
+  const folders = readdirSync('/usr/lib').map((name) => join('/usr/lib', name, 'systemd'));
+  return ['/usr/lib/systemd', ...folders].flatMap((folder) =>
+    statSync(folder, { throwIfNoEntry: false })?.isDirectory() === true
+      ? readdirSync(folder)
+          .filter((name) => name.startsWith('libsystemd-core-'))
+          .map((name) => join(folder, name))
+      : [],
+  );
+}
+
 function run(program: string, ...args: readonly string[]) {
   return spawnSync(program, args, {
     encoding: 'utf8',
@@ -75,6 +87,58 @@ describe('the units', () => {
   it('never give up: no start limit ends the agent or the slot service', () => {
     for (const name of ['kaond.service', 'kaon-slotd.service']) {
       expect(readFileSync(join('systemd-units', name), 'utf8')).toMatch(/^StartLimitIntervalSec=0$/m);
+    }
+  });
+
+  it('wait before they start again, so that a fault at every start makes no loop that eats the node', () => {
+    for (const name of ['kaond.service', 'kaon-slotd.service']) {
+      const seconds = Number(/^RestartSec=(\d+)s$/m.exec(readFileSync(join('systemd-units', name), 'utf8'))?.[1]);
+      expect(seconds).toBeGreaterThanOrEqual(2);
+      expect(seconds).toBeLessThanOrEqual(30);
+    }
+  });
+
+  it('are enabled by the preset: each that can be, and no other', () => {
+    const root = mkdtempSync(join(tmpdir(), 'kaon-root-'));
+    try {
+      const systemd = join(root, 'usr/lib/systemd');
+      mkdirSync(join(systemd, 'system'), { recursive: true });
+      for (const name of units) copyFileSync(join('systemd-units', name), join(systemd, 'system', name));
+      mkdirSync(join(systemd, 'system-preset'));
+      copyFileSync('systemd-units/system-preset/80-kaon.preset', join(systemd, 'system-preset/80-kaon.preset'));
+      writeFileSync(join(systemd, 'system-preset/99-default.preset'), 'disable *\n');
+      expect(run('systemctl', `--root=${root}`, 'preset-all').status).toBe(0);
+      const enabled = units.filter(
+        (name) => run('systemctl', `--root=${root}`, 'is-enabled', name).stdout === 'enabled\n',
+      );
+      const enableable = units.filter((name) =>
+        readFileSync(join('systemd-units', name), 'utf8').includes('[Install]'),
+      );
+      expect(enabled).toEqual(enableable);
+      expect(readFileSync('package/install.ts', 'utf8')).toContain(`'systemd/system-preset'`);
+    } finally {
+      rmSync(root, { recursive: true });
+    }
+  });
+
+  it('arm the watchdog from the first moment of systemd on, by settings that it knows', () => {
+    const root = mkdtempSync(join(tmpdir(), 'kaon-root-'));
+    try {
+      const folder = join(root, 'usr/lib/systemd/system.conf.d');
+      mkdirSync(folder, { recursive: true });
+      copyFileSync('systemd-units/system.conf.d/10-kaon.conf', join(folder, '10-kaon.conf'));
+      const { status, stdout } = run('systemd-analyze', `--root=${root}`, 'cat-config', 'systemd/system.conf');
+      expect(status).toBe(0);
+      const settings = stdout.split('\n').filter((line) => /^[A-Z].*=/.test(line));
+      expect(settings).toEqual(['RuntimeWatchdogSec=60s', 'RebootWatchdogSec=10min']);
+      // Unknown settings are only logged at the boot.
+      const programs = ['/usr/lib/systemd/systemd', ...coreLibraries()].map((path) => readFileSync(path));
+      for (const setting of settings) {
+        const name = setting.split('=')[0] ?? '';
+        expect(programs.some((program) => program.includes(`${name}\0`))).toBe(true);
+      }
+    } finally {
+      rmSync(root, { recursive: true });
     }
   });
 

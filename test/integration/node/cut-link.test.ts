@@ -18,6 +18,7 @@ import { ImageJudge } from '../../../agent/update/judge-image.ts';
 import { UpdateRunner } from '../../../agent/update/runner.ts';
 import { start } from '../../../agent/update/start.ts';
 import { MeteredLink } from '../../../agent/update/metered-link.ts';
+import { Pulse } from '../../../agent/update/pulse.ts';
 import { TransferMeter } from '../../../agent/update/transfer-meter.ts';
 import { StreamingSlotWriter } from '../../../partitions/streaming-slot-writer.ts';
 import { EagerClock } from '../../fakes/eager-clock.ts';
@@ -147,7 +148,7 @@ async function stage(): Promise<{ readonly state: UpdateState; readonly reporter
     if (after.phase === 'staged' || after.phase === 'idle') ended.abort();
   };
   const reporter = new RecordingReporter();
-  const ports = { journal, effects, rules, clock, reporters: [reporter], meter, onStep };
+  const ports = { journal, effects, rules, clock, reporters: [reporter], meter, pulse: new Pulse(clock), onStep };
   const runner: UpdateRunner = new UpdateRunner(ports, started, []);
   const image = parseReference(reference).repository + ':v2';
   const update = {

@@ -104,6 +104,7 @@ describe('the configuration', () => {
       health: { deadlineMs: 600_000, hardDeadlineMs: 720_000, probation: undefined, checks: [registryCheck] },
       update: {
         metered: { link: 'auto', rule: 'full', limitBytes: undefined },
+        reboot: { inhibitorWaitMs: 1_800_000, afterWait: 'force' },
         unprovenLoader: 'warn',
         retry: { attempts: 5, baseMs: 15_000, maxMs: 900_000 },
         write: { unchanged: 'overwrite' },

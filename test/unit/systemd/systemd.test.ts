@@ -108,9 +108,9 @@ describe('rebooting', () => {
     await new CommandRebooter(commands, ['/bin/reboot-node', 'now']).reboot();
     await new CommandRebooter(commands).reboot('0 tryboot');
     expect(commands.ran).toEqual([
-      ['systemctl', 'reboot'],
+      ['systemctl', 'reboot', '-i'],
       ['/bin/reboot-node', 'now'],
-      ['systemctl', 'reboot', '--reboot-argument=0 tryboot'],
+      ['systemctl', 'reboot', '-i', '--reboot-argument=0 tryboot'],
     ]);
   });
 

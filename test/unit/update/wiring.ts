@@ -31,6 +31,7 @@ import { degradedGate, holdGate } from '../../../agent/update/gates.ts';
 import { ImageJudge } from '../../../agent/update/judge-image.ts';
 import { NodeReader } from '../../../agent/update/node-reader.ts';
 import { MeteredLink } from '../../../agent/update/metered-link.ts';
+import { Pulse } from '../../../agent/update/pulse.ts';
 import { TransferMeter } from '../../../agent/update/transfer-meter.ts';
 import { UpdateRunner } from '../../../agent/update/runner.ts';
 import { settleLoader } from '../../../agent/update/loader-test.ts';
@@ -282,6 +283,7 @@ const verifyTrigger: TriggerVerifier = (envelope, lastSequences) => {
 export class TestAgent {
   readonly control: AgentControlService;
   readonly runner: UpdateRunner;
+  readonly pulse: Pulse;
   readonly facts: FactsKeeper;
   readonly events: EventLog;
   readonly health: HealthBoard;
@@ -299,6 +301,7 @@ export class TestAgent {
     this.facts = facts;
     this.started = started;
     this.health = new HealthBoard();
+    this.pulse = new Pulse(clock);
     this.reporter = new RecordingReporter();
     this.events = new EventLog(journal, (error) => this.faults.push(error));
     const nodeReader = new NodeReader(slots, clock);
@@ -328,7 +331,8 @@ export class TestAgent {
       this.health.follow(before, after);
     };
     const reporters = [this.reporter, this.events, ...(options.reporters ?? [])];
-    const ports = { journal, effects, rules: options.rules ?? rules, clock, reporters, meter, onStep };
+    const pulse = this.pulse;
+    const ports = { journal, effects, rules: options.rules ?? rules, clock, reporters, meter, pulse, onStep };
     this.runner = new UpdateRunner(ports, started, options.standingFaults ?? []);
     this.health.follow({ phase: 'idle' }, started.state);
     this.control = new AgentControlService({
