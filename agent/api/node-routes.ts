@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import type { AgentControl } from '../core/control.ts';
 import { AgentError } from '../core/errors.ts';
-import { digestParams, emptyBody, holdBody, parseRequest, slotParams } from './requests.ts';
+import { digestParams, emptyBody, holdBody, parseRequest, rateLimitBody, slotParams } from './requests.ts';
 import { toWire } from './wire.ts';
 
 /** What an operator or a controller may do to the node itself. */
@@ -59,6 +59,7 @@ export function addNodeRoutes(app: FastifyInstance, control: AgentControl): void
   });
 
   addHoldRoutes(app, control);
+  addRateLimitRoutes(app, control);
 }
 
 function addHoldRoutes(app: FastifyInstance, control: AgentControl): void {
@@ -72,6 +73,21 @@ function addHoldRoutes(app: FastifyInstance, control: AgentControl): void {
 
   app.delete('/v1/hold', async (_request, reply) => {
     await control.clearHold();
+    return reply.code(204).send();
+  });
+}
+
+function addRateLimitRoutes(app: FastifyInstance, control: AgentControl): void {
+  app.get('/v1/rate-limit', async () => control.rateLimit());
+
+  app.put('/v1/rate-limit', async (request, reply) => {
+    const { bytesPerSecond } = parseRequest(rateLimitBody, request.body, 'body');
+    await control.setRateLimit(bytesPerSecond);
+    return reply.code(204).send();
+  });
+
+  app.delete('/v1/rate-limit', async (_request, reply) => {
+    await control.clearRateLimit();
     return reply.code(204).send();
   });
 }

@@ -33,6 +33,15 @@ export const holdBody = z.strictObject({
   until: z.iso.datetime({ offset: true }).optional(),
 });
 
+/** `PUT /v1/rate-limit`; `null`: as fast as it comes. */
+export const rateLimitBody = z.strictObject({
+  bytesPerSecond: z
+    .int('want whole bytes, or null')
+    .min(16 * 1024, 'want 16384 or more, or null')
+    .max(2 ** 40)
+    .nullable(),
+});
+
 /** A verb without anything to say. */
 export const emptyBody = z.strictObject({});
 

@@ -29,6 +29,7 @@ import { withoutServiceVariables } from '../host/service-environment.ts';
 import { InhibitorGate } from '../systemd/inhibitor-gate.ts';
 import { verifyTrigger, type TriggerKey } from '../trust/trigger-envelope.ts';
 import { AgentControlService, type ControlPorts } from '../update/agent-control.ts';
+import { DownloadPacer } from '../update/download-pacer.ts';
 import { Effects } from '../update/effects.ts';
 import { EventLog } from '../update/event-log.ts';
 import { degradedGate, holdGate } from '../update/gates.ts';
@@ -102,7 +103,7 @@ export async function assembleAgent(parts: AgentParts): Promise<Agent> {
   const health = new HealthBoard();
   const nodeReader = new NodeReader(slots, clock);
   const judge = judgeOf(parts);
-  const shared = { meter: new TransferMeter(), metered: meteredLinkOf(config) };
+  const shared = transferOf(parts);
   const pulse = new Pulse(clock);
   const effects = new Effects({
     judge,
@@ -149,6 +150,12 @@ function gatesOf({ config, state, clock, isOwnBoot }: AgentParts, faults: readon
   return [degradedGate(faults), holdGate(state.facts, clock), ...inhibitors];
 }
 
+/** What the downloads of an update share with those who tell of them. */
+function transferOf({ config, state, clock }: AgentParts) {
+  const pacer = new DownloadPacer(config.update.download.bytesPerSecond, state.facts, clock);
+  return { meter: new TransferMeter(), metered: meteredLinkOf(config), pacer };
+}
+
 function meteredLinkOf({ update: { metered } }: KaonConfig): MeteredLink {
   const commands = new ProcessCommandRunner(withoutServiceVariables(process.env));
   const link = metered.link === 'auto' ? new NetworkManagerLink(commands) : new StatedLink(metered.link === 'metered');
@@ -163,7 +170,7 @@ function judgeOf({ sources, trust, slots, state, config, agentVersion }: AgentPa
 
 function controlOf(
   parts: AgentParts,
-  made: Pick<ControlPorts, 'runner' | 'judge' | 'nodeReader' | 'events' | 'meter' | 'metered' | 'health'>,
+  made: Pick<ControlPorts, 'runner' | 'judge' | 'nodeReader' | 'events' | 'meter' | 'metered' | 'pacer' | 'health'>,
   faults: readonly ErrorReport[],
   { hasLoaderCounted }: Started,
 ): AgentControlService {

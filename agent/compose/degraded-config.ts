@@ -15,6 +15,7 @@ export function degradedConfig(stateDir: string): KaonConfig {
     registriesConf: undefined,
     health: { deadlineMs: 60_000, hardDeadlineMs: 60_000, probation: undefined, checks: [] },
     update: {
+      download: { bytesPerSecond: undefined },
       metered: { link: 'auto', rule: 'full', limitBytes: undefined },
       reboot: { inhibitorWaitMs: 1_800_000, afterWait: 'force' },
       unprovenLoader: 'warn',

@@ -6,6 +6,8 @@ import { registriesConfSchema, registriesSchema } from './registry-schema.ts';
 import { trustSchema } from './trust-schema.ts';
 
 const hour = 3_600_000;
+/** Below it, what a socket gives at once would take seconds. */
+const leastRate = 16 * 1024;
 
 /** Fields that the format has and this version does not obey: silence would look like obedience. */
 function notYet<T extends z.ZodType>(schema: T, isUnused: (value: z.output<T>) => boolean) {
@@ -46,8 +48,10 @@ const window = z.strictObject({
 const update = z
   .strictObject({
     download: z
-      .strictObject({ rateLimit: notYet(optional(rate), (limit) => limit === undefined) })
-      .default({ rateLimit: undefined }),
+      .strictObject({
+        rateLimit: optional(rate.refine((limit) => limit >= leastRate, 'want 16KiB/s or more, or leave it out')),
+      })
+      .prefault({}),
     windows: z
       .strictObject({ reboot: notYet(z.array(window).default([]), (windows) => windows.length === 0) })
       .default({ reboot: [] }),
@@ -77,7 +81,8 @@ const update = z
       .strictObject({ unchanged: z.enum(['keep', 'overwrite'], 'want keep or overwrite').default('overwrite') })
       .prefault({}),
   })
-  .transform(({ reboot, retry, unprovenLoader, write, metered: { link, rule, limit } }) => ({
+  .transform(({ reboot, retry, unprovenLoader, write, download, metered: { link, rule, limit } }) => ({
+    download: { bytesPerSecond: download.rateLimit },
     metered: { link, rule, limitBytes: limit },
     reboot: { inhibitorWaitMs: reboot.inhibitorWait, afterWait: reboot.afterWait },
     unprovenLoader,

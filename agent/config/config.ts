@@ -225,6 +225,8 @@ export type CheckConfig =
 /** The update rules. */
 export interface UpdateConfig {
   readonly retry: RetryConfig;
+  /** Bytes each second at most; `undefined`: as fast as they come. */
+  readonly download: { readonly bytesPerSecond: number | undefined };
   readonly metered: MeteredConfig;
   readonly reboot: RebootConfig;
   /** What comes of an update while the loader never proved that it counts. */

@@ -101,6 +101,13 @@ export interface LoaderView {
   readonly notes: readonly string[];
 }
 
+/** How fast layers may be fetched. */
+export interface RateLimitView {
+  /** `null`: as fast as they come. */
+  readonly bytesPerSecond: number | null;
+  readonly by: 'configuration' | 'operator';
+}
+
 /** An operator's hold. */
 export interface HoldView {
   readonly reason: string;
@@ -213,6 +220,11 @@ export interface AgentControl {
   hold(): HoldView | undefined;
   setHold(reason: string, untilMs: number | undefined): Promise<void>;
   clearHold(): Promise<void>;
+  rateLimit(): RateLimitView;
+  /** An operator's word in the place of the configuration's, at once and over restarts; `null`: no limit. */
+  setRateLimit(bytesPerSecond: number | null): Promise<void>;
+  /** The configuration's limit holds again. */
+  clearRateLimit(): Promise<void>;
   trigger(envelope: unknown): Promise<TriggerAccepted>;
   events(afterSequence: number, limit: number): Promise<readonly EventRecord[]>;
   /** Calls `listener` for each event from now on; returns how to stop. */

@@ -44,6 +44,8 @@ export interface FactsData {
   readonly loaderTest?: LoaderTest | undefined;
   /** The latest attested time of a signature that was verified here, in epoch milliseconds: it is no earlier than that. */
   readonly signedTimeMs?: number | undefined;
+  /** An operator's limit for downloads in the place of the configuration's; `null`: none at all. */
+  readonly downloadRate?: { readonly bytesPerSecond: number | null } | undefined;
   readonly extra: Readonly<Record<string, unknown>>;
 }
 

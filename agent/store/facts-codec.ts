@@ -51,6 +51,7 @@ const loaderTest = z
   .looseObject({ bootId: z.string(), atMs: z.number(), isSettled: z.boolean() })
   .optional()
   .catch(undefined);
+const downloadRate = z.looseObject({ bytesPerSecond: z.number().positive().nullable() }).optional().catch(undefined);
 
 const signedTimeMs = z.number().min(0).max(8.64e15).optional().catch(undefined);
 
@@ -72,6 +73,7 @@ const payloadSchema = z.looseObject({
   loaderProof,
   loaderTest,
   signedTimeMs,
+  downloadRate,
 });
 
 /** The bytes of one copy. Throws `RangeError` for facts larger than `factsCopyLimitBytes`. */
@@ -126,7 +128,8 @@ function parsePayload(text: string): FactsData | undefined {
   }
   const result = payloadSchema.safeParse(value);
   if (!result.success) return undefined;
-  const { hold, loaderProof: proof, loaderTest: test, signedTimeMs: signed, ...known } = result.data;
+  const { hold, loaderProof: proof, loaderTest: test, signedTimeMs: signed, ...rest } = result.data;
+  const { downloadRate: rate, ...known } = rest;
   const { knownBad, rollbackFloor, triggerSequences, trustGeneration, installSequence, ...extra } = known;
   return {
     knownBad,
@@ -138,6 +141,7 @@ function parsePayload(text: string): FactsData | undefined {
     ...(proof === undefined ? {} : { loaderProof: proof }),
     ...(test === undefined ? {} : { loaderTest: test }),
     ...(signed === undefined ? {} : { signedTimeMs: signed }),
+    ...(rate === undefined ? {} : { downloadRate: rate }),
     extra,
   };
 }

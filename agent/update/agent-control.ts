@@ -3,6 +3,7 @@ import type {
   AgentControl,
   HealthView,
   HoldView,
+  RateLimitView,
   PlanView,
   StatusView,
   TriggerAccepted,
@@ -15,6 +16,7 @@ import type { Clock, EventRecord, Journal, Random, RollbackRecord, SlotService }
 import { pausablePhases } from '../core/pausing.ts';
 import { statusOf } from '../core/status.ts';
 import type { SlotName, UpdateRequest, UpdateState } from '../core/update-state.ts';
+import type { DownloadPacer } from './download-pacer.ts';
 import type { EventLog } from './event-log.ts';
 import type { FactsKeeper } from './facts-keeper.ts';
 import type { HealthBoard } from './health-board.ts';
@@ -61,6 +63,7 @@ export interface ControlPorts {
   readonly events: EventLog;
   readonly meter: TransferMeter;
   readonly metered: MeteredLink;
+  readonly pacer: DownloadPacer;
   readonly health: HealthBoard;
   readonly clock: Clock;
   readonly random: Random;
@@ -248,6 +251,18 @@ export class AgentControlService implements AgentControl {
 
   async clearHold(): Promise<void> {
     await this.#node.clearHold();
+  }
+
+  rateLimit(): RateLimitView {
+    return this.#node.rateLimit();
+  }
+
+  async setRateLimit(bytesPerSecond: number | null): Promise<void> {
+    await this.#node.setRateLimit(bytesPerSecond);
+  }
+
+  async clearRateLimit(): Promise<void> {
+    await this.#node.clearRateLimit();
   }
 
   async trigger(envelope: unknown): Promise<TriggerAccepted> {

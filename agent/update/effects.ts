@@ -20,6 +20,7 @@ import type { UpdateEvent } from '../core/update-events.ts';
 import type { InPhase, SlotName, UpdateState } from '../core/update-state.ts';
 import { verdictOf } from '../core/verdict.ts';
 import { CheckHistory } from './check-history.ts';
+import type { DownloadPacer } from './download-pacer.ts';
 import type { FactsKeeper } from './facts-keeper.ts';
 import { findPatches } from './find-patches.ts';
 import { ImageFetch, leastNeed } from './image-fetch.ts';
@@ -53,6 +54,7 @@ export class Effects {
   readonly #watch: HealthWatch;
   readonly #meter: TransferMeter;
   readonly #metered: MeteredLink;
+  readonly #pacer: DownloadPacer;
   readonly #onProgress: (progress: WriteProgress) => void;
   readonly #onCheck: (progress: CheckProgress) => void;
   readonly #onFault: (error: unknown) => void;
@@ -70,6 +72,7 @@ export class Effects {
     watchIntervalMs: number;
     meter: TransferMeter;
     metered: MeteredLink;
+    pacer: DownloadPacer;
     onProgress: (progress: WriteProgress) => void;
     onCheck: (progress: CheckProgress) => void;
     /** Hears of what an update goes on without. */
@@ -86,6 +89,7 @@ export class Effects {
     this.#watch = new HealthWatch(ports);
     this.#meter = ports.meter;
     this.#metered = ports.metered;
+    this.#pacer = ports.pacer;
     this.#onProgress = ports.onProgress;
     this.#onCheck = ports.onCheck;
     this.#onFault = ports.onFault;
@@ -194,7 +198,7 @@ export class Effects {
     const fetch = new ImageFetch(
       { judged, patches },
       update,
-      { meter: this.#meter, metered: this.#metered, clock: this.#clock },
+      { meter: this.#meter, metered: this.#metered, clock: this.#clock, pacer: this.#pacer },
       signal,
     );
     const onProgress = (progress: WriteProgress) => {

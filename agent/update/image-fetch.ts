@@ -1,6 +1,7 @@
 import type { FetchNeed } from '../core/metered.ts';
 import type { ByteRange, Clock, LayerSource, PatchOffer } from '../core/ports.ts';
 import type { UpdateRequest } from '../core/update-state.ts';
+import type { DownloadPacer } from './download-pacer.ts';
 import { layerSizes, layersOf } from './find-patches.ts';
 import type { JudgedImage } from './judge-image.ts';
 import type { MeteredLink } from './metered-link.ts';
@@ -19,7 +20,10 @@ export function leastNeed(judged: JudgedImage): FetchNeed {
   return { fetchedBytes: 0, missingBytes: sizeOf(missing), imageBytes: sizeOf(fetchedLayers(judged)) };
 }
 
-/** The layers of an image for one run of its write: counted as they come, and held to the rule for metered links. */
+/**
+ * The layers of an image for one run of its write: counted as they come, and held to the rule for metered links and to
+ * the rate limit.
+ */
 export class ImageFetch {
   readonly #judged: JudgedImage;
   readonly #patches: readonly PatchOffer[];
@@ -27,12 +31,18 @@ export class ImageFetch {
   readonly #meter: TransferMeter;
   readonly #metered: MeteredLink;
   readonly #clock: Clock;
+  readonly #pacer: DownloadPacer;
   readonly #signal: AbortSignal;
 
   constructor(
     image: { readonly judged: JudgedImage; readonly patches: readonly PatchOffer[] },
     update: UpdateRequest,
-    ports: { readonly meter: TransferMeter; readonly metered: MeteredLink; readonly clock: Clock },
+    ports: {
+      readonly meter: TransferMeter;
+      readonly metered: MeteredLink;
+      readonly clock: Clock;
+      readonly pacer: DownloadPacer;
+    },
     signal: AbortSignal,
   ) {
     this.#judged = image.judged;
@@ -41,6 +51,7 @@ export class ImageFetch {
     this.#meter = ports.meter;
     this.#metered = ports.metered;
     this.#clock = ports.clock;
+    this.#pacer = ports.pacer;
     this.#signal = signal;
   }
 
@@ -57,6 +68,7 @@ export class ImageFetch {
     let lookedAtMs = this.#clock.monotonicMs();
     for await (const bytes of layersOf(this.#judged, this.#patches, this.#signal)(digest, ranges)) {
       this.#meter.addFetched(bytes.byteLength);
+      await this.#pacer.pace(bytes.byteLength, this.#signal);
       yield bytes;
       if (!isContent || this.#clock.monotonicMs() - lookedAtMs < linkPollMs) continue;
       lookedAtMs = this.#clock.monotonicMs();

@@ -1,9 +1,10 @@
-import type { HoldView } from '../core/control.ts';
+import type { HoldView, RateLimitView } from '../core/control.ts';
 import { AgentError, reportOf } from '../core/errors.ts';
 import { clearKnownBad, type FactsData } from '../core/facts.ts';
 import type { Clock, SlotService } from '../core/ports.ts';
 import { activeHold } from '../core/status.ts';
 import type { SlotName } from '../core/update-state.ts';
+import type { DownloadPacer } from './download-pacer.ts';
 import type { EventLog } from './event-log.ts';
 import type { FactsKeeper } from './facts-keeper.ts';
 import { beginLoaderTest } from './loader-test.ts';
@@ -19,6 +20,7 @@ export class NodeControl {
     readonly slots: SlotService;
     readonly nodeReader: NodeReader;
     readonly events: EventLog;
+    readonly pacer: DownloadPacer;
     readonly clock: Clock;
     readonly bootId: string;
   };
@@ -29,6 +31,7 @@ export class NodeControl {
     slots: SlotService;
     nodeReader: NodeReader;
     events: EventLog;
+    pacer: DownloadPacer;
     clock: Clock;
     bootId: string;
   }) {
@@ -119,6 +122,24 @@ export class NodeControl {
     await this.#ports.facts.change((data) => (data.hold === undefined ? data : { ...data, hold: undefined }));
     this.#changed('hold-cleared', 'an operator lifted the hold', {});
     this.#ports.runner.poke();
+  }
+
+  rateLimit(): RateLimitView {
+    return this.#ports.pacer.limit;
+  }
+
+  async setRateLimit(bytesPerSecond: number | null): Promise<void> {
+    await this.#ports.facts.change((data): FactsData => ({ ...data, downloadRate: { bytesPerSecond } }));
+    const text =
+      bytesPerSecond === null ? 'lifted the limit of downloads' : `limits downloads to ${bytesPerSecond} B/s`;
+    this.#changed('rate-limit-set', `an operator ${text}`, { bytesPerSecond });
+  }
+
+  async clearRateLimit(): Promise<void> {
+    await this.#ports.facts.change(({ downloadRate, ...data }) =>
+      downloadRate === undefined ? this.#ports.facts.data : data,
+    );
+    this.#changed('rate-limit-cleared', 'the configured limit of downloads holds again', {});
   }
 
   #changed(kind: string, message: string, details: Readonly<Record<string, unknown>>): void {

@@ -4,6 +4,7 @@ import type { SlotName, UpdateRequest, UpdateState } from '../../agent/core/upda
 import { encodeState } from '../../agent/store/state-codec.ts';
 import { LocalSlotService } from '../../agent/slotd/local-slot-service.ts';
 import { Effects } from '../../agent/update/effects.ts';
+import { DownloadPacer } from '../../agent/update/download-pacer.ts';
 import { FactsKeeper } from '../../agent/update/facts-keeper.ts';
 import { ImageJudge } from '../../agent/update/judge-image.ts';
 import { MeteredLink } from '../../agent/update/metered-link.ts';
@@ -199,6 +200,7 @@ async function runAgent(
       watchIntervalMs: rules.probation?.intervalMs ?? 60_000,
       meter,
       metered,
+      pacer: new DownloadPacer(undefined, facts, clock),
       onProgress: ({ writtenBytes }) => {
         if (writtenBytes > 0) watch();
       },

@@ -3,6 +3,7 @@ import type {
   AgentControl,
   HealthView,
   HoldView,
+  RateLimitView,
   PlanView,
   StatusView,
   TriggerAccepted,
@@ -22,6 +23,7 @@ export class ScriptedControl implements AgentControl {
   failure: Error | undefined;
   #version = 1;
   #hold: HoldView | undefined;
+  #rate: RateLimitView = { bytesPerSecond: null, by: 'configuration' };
   #updates: readonly UpdateView[] = [];
   #events: readonly EventRecord[] = [];
   #knownBad = [{ digest, reason: 'health-failed', updateId: 'u-0', atMs: 86_400_000 }];
@@ -214,6 +216,19 @@ export class ScriptedControl implements AgentControl {
   async setHold(reason: string, untilMs: number | undefined): Promise<void> {
     this.#ask(`hold ${reason} ${untilMs ?? 'forever'}`);
     this.#hold = { reason, untilMs };
+  }
+
+  rateLimit(): RateLimitView {
+    return this.#rate;
+  }
+
+  async setRateLimit(bytesPerSecond: number | null): Promise<void> {
+    this.#ask(`rate-limit ${bytesPerSecond ?? 'none'}`);
+    this.#rate = { bytesPerSecond, by: 'operator' };
+  }
+
+  async clearRateLimit(): Promise<void> {
+    this.#rate = { bytesPerSecond: null, by: 'configuration' };
   }
 
   async clearHold(): Promise<void> {

@@ -13,6 +13,7 @@ import { LocalSlotService } from '../../../agent/slotd/local-slot-service.ts';
 import { parseTrustKey } from '../../../agent/trust/keys.ts';
 import { RuleTrustPolicy } from '../../../agent/trust/trust-policy.ts';
 import { Effects } from '../../../agent/update/effects.ts';
+import { DownloadPacer } from '../../../agent/update/download-pacer.ts';
 import { FactsKeeper } from '../../../agent/update/facts-keeper.ts';
 import { ImageJudge } from '../../../agent/update/judge-image.ts';
 import { UpdateRunner } from '../../../agent/update/runner.ts';
@@ -127,8 +128,9 @@ async function stage(): Promise<{ readonly state: UpdateState; readonly reporter
   const judge = new ImageJudge({ sources: () => source, trust: policy, slots, facts, identity, loader });
   const meter = new TransferMeter();
   const metered = new MeteredLink(new ManualLink(), { rule: 'full', limitBytes: undefined });
+  const pacer = new DownloadPacer(undefined, facts, clock);
   const effects = new Effects({
-    ...{ judge, slots, facts, clock, meter, metered, tries: rules.tries, gates: [] },
+    ...{ judge, slots, facts, clock, meter, metered, pacer, tries: rules.tries, gates: [] },
     health: {
       run: async () => [],
       takeBaseline: async () => [],

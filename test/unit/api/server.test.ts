@@ -83,6 +83,7 @@ describe('reading', () => {
     '/v1/health',
     '/v1/known-bad',
     '/v1/hold',
+    '/v1/rate-limit',
     '/v1/events',
     '/healthz',
     '/v1/host',
@@ -150,10 +151,20 @@ describe('asking', () => {
       204,
       `hold fair ${Date.parse('2027-01-01T00:00:00Z')}`,
     ],
+    ['PUT', '/v1/rate-limit', { bytesPerSecond: 65_536 }, 204, 'rate-limit 65536'],
+    ['PUT', '/v1/rate-limit', { bytesPerSecond: null }, 204, 'rate-limit none'],
   ] as const)('%s %s with %j', async (method, url, body, status, asked) => {
     expect((await call(method, url, body)).status).toBe(status);
     expect(control.asked).toEqual([asked]);
   });
+});
+
+it('tells a limit of downloads, and takes it back', async () => {
+  expect((await call('GET', '/v1/rate-limit')).body).toEqual({ bytesPerSecond: null, by: 'configuration' });
+  await call('PUT', '/v1/rate-limit', { bytesPerSecond: 65_536 });
+  expect((await call('GET', '/v1/rate-limit')).body).toEqual({ bytesPerSecond: 65_536, by: 'operator' });
+  expect((await call('DELETE', '/v1/rate-limit')).status).toBe(204);
+  expect((await call('GET', '/v1/rate-limit')).body).toMatchObject({ by: 'configuration' });
 });
 
 describe('problems', () => {
@@ -163,6 +174,8 @@ describe('problems', () => {
     ['an impossible goal', 'POST', '/v1/updates', { image: 'r.io/os', until: 'rebooted' }, 'until'],
     ['a source that is none', 'POST', '/v1/updates', { image: 'r.io/os', from: '/etc/shadow' }, 'from'],
     ['a hold without a reason', 'PUT', '/v1/hold', {}, 'reason'],
+    ['a limit that is none', 'PUT', '/v1/rate-limit', { bytesPerSecond: 5 }, 'bytesPerSecond'],
+    ['a limit in words', 'PUT', '/v1/rate-limit', { bytesPerSecond: '4MiB/s' }, 'bytesPerSecond'],
     ['a slot that is none', 'POST', '/v1/slots/c/mark-bad', {}, 'slot'],
     ['a page that is too long', 'GET', '/v1/updates?limit=100000', undefined, 'limit'],
   ] as const)('name the field of %s', async (_name, method, url, body, field) => {

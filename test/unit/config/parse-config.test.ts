@@ -103,6 +103,7 @@ describe('the configuration', () => {
       registriesConf: '/etc/containers/registries.conf',
       health: { deadlineMs: 600_000, hardDeadlineMs: 720_000, probation: undefined, checks: [registryCheck] },
       update: {
+        download: { bytesPerSecond: undefined },
         metered: { link: 'auto', rule: 'full', limitBytes: undefined },
         reboot: { inhibitorWaitMs: 1_800_000, afterWait: 'force' },
         unprovenLoader: 'warn',
@@ -221,7 +222,7 @@ describe('the configuration', () => {
       [{ name: 'x', kind: 'command', command: ['sh', '-c', 'true'] }],
       'health.checks.0.command: it is ["sh","-c","true"]; want the program with its absolute path',
     ],
-    ['update.download.rateLimit', '4MiB/s', 'update.download.rateLimit: it is "4MiB/s"; this is not supported'],
+    ['update.download.rateLimit', '4KiB/s', 'update.download.rateLimit: it is "4KiB/s"; want 16KiB/s or more'],
     ['update.download.rateLimit', 'fast', 'update.download.rateLimit: it is "fast"; want a rate such as 4MiB/s'],
     [
       'update.windows.reboot',

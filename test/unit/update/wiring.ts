@@ -24,6 +24,7 @@ import type { EvidenceItem, Phase, SlotName, UpdateState } from '../../../agent/
 import { LocalSlotService } from '../../../agent/slotd/local-slot-service.ts';
 import { AgentControlService, type TriggerVerifier } from '../../../agent/update/agent-control.ts';
 import { Effects } from '../../../agent/update/effects.ts';
+import { DownloadPacer } from '../../../agent/update/download-pacer.ts';
 import { EventLog } from '../../../agent/update/event-log.ts';
 import { FactsKeeper } from '../../../agent/update/facts-keeper.ts';
 import { HealthBoard } from '../../../agent/update/health-board.ts';
@@ -310,8 +311,10 @@ export class TestAgent {
     const judge = new ImageJudge({ sources: () => registry, trust: registry, slots, facts, identity, loader });
     const meter = new TransferMeter();
     const metered = new MeteredLink(node.link, options.metered ?? { rule: 'full', limitBytes: undefined });
+    const pacer = new DownloadPacer(undefined, facts, clock);
     const effects = new Effects({
       judge,
+      pacer,
       slots,
       facts,
       health: node.checks,
@@ -345,6 +348,7 @@ export class TestAgent {
       events: this.events,
       meter,
       metered,
+      pacer,
       health: this.health,
       clock,
       random: node.random,
