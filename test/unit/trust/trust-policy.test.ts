@@ -181,9 +181,10 @@ describe('a name that every object has as a property', () => {
 
   it('gives a config no facts by way of its prototype', () => {
     const text = image.configBytes.toString().replace('{', '{"__proto__":{"rollbackIndex":99,"agentVersion":"9.9.9"},');
-    expect(judgeChanged(changed(text))).toMatchObject({ rollbackIndex: 0, agentVersion: undefined });
-    const annotated = changed({}, { annotations: JSON.parse('{"__proto__":"x","constructor":"y"}') as object });
-    expect(judgeChanged(annotated).name).toBe('sample');
+    expect(codeOf(() => judgeChanged(changed(text)))).toBe('manifest-invalid');
+    const annotated = changed({}, { annotations: JSON.parse('{"__proto__":"x"}') as object });
+    expect(codeOf(() => judgeChanged(annotated))).toBe('manifest-invalid');
+    expect(judgeChanged(changed({}, { annotations: { constructor: 'y' } })).name).toBe('sample');
   });
 });
 
