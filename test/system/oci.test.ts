@@ -1,10 +1,11 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
+import { createReadStream, existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer, connect, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { mediaTypes } from '../../agent/core/image-format/manifest.ts';
@@ -179,6 +180,36 @@ describe('an image that skopeo pushed to docker-registry', () => {
       await expect(refused.resolve(reference, never)).rejects.toMatchObject({ code: 'registry-unauthorized' });
       refused.close();
     }
+  }, 60_000);
+
+  it('comes from a docker-registry that mirrors it, and from its own once that is gone', async () => {
+    await pushBySkopeo(plain.host);
+    const mirror = await startDockerRegistry(directory, 'mirror', `proxy: {remoteurl: "http://${plain.host}"}\n`);
+    const mirrors = [{ registry: mirror.host, path: '', prefix: '', isTagged: false }];
+    const registries = {
+      [plain.host]: { insecureHttp: true, mirrors },
+      [mirror.host]: { insecureHttp: true },
+    };
+    const source = new RegistryImageSource({ ...ports(), registries, platform });
+    const [layer, other] = [layers[0]!, layers[1]!];
+    const fileOf = (name: string) => {
+      const [, hex = ''] = layer.digest.split(':');
+      return join(directory, name, 'docker/registry/v2/blobs/sha256', hex.slice(0, 2), hex, 'data');
+    };
+    try {
+      const image = await source.resolve(parseReference(`${plain.host}/os/edge:v1`), never);
+      expect(await source.signatures(image, never)).toHaveLength(1);
+      expect(await digestOfLayer(source.openLayer(image, layer, never))).toBe(layer.digest);
+      // The mirror keeps it once it has given it; the registry itself then has it no more.
+      while (!existsSync(fileOf('mirror'))) await setImmediate();
+      await rm(fileOf('plain'));
+      expect(await digestOfLayer(source.openLayer(image, layer, never))).toBe(layer.digest);
+    } finally {
+      await mirror.stop();
+    }
+    const image = await source.resolve(parseReference(`${plain.host}/os/edge@${digest}`), never);
+    expect(await digestOfLayer(source.openLayer(image, other, never))).toBe(other.digest);
+    source.close();
   }, 60_000);
 
   it('is not found under another tag or name', async () => {
