@@ -1,7 +1,9 @@
+import type { LookupFunction } from 'node:net';
 import { Readable } from 'node:stream';
 import fetch, { FetchError, type Response } from 'node-fetch';
 import { AgentError } from '../core/errors.ts';
 import type { Clock } from '../core/ports.ts';
+import { forbiddenAddress } from './guarded-lookup.ts';
 import { HttpAgents } from './http-agents.ts';
 import { HttpAnswer } from './http-answer.ts';
 import { describeUrl, redirectTarget } from './redirect.ts';
@@ -40,6 +42,13 @@ function transportError(error: unknown, from: string): AgentError {
       details: { from, reason },
     });
   }
+  if (reason === forbiddenAddress) {
+    return new AgentError(
+      'registry-protocol-invalid',
+      `cannot reach ${from}: its name stands for an address of this node itself or of its link`,
+      { details: { from } },
+    );
+  }
   const hint = hints.find(({ reasons }) => reasons.test(reason));
   const details = { from, reason, ...(hint === undefined ? {} : { isFinal: true }) };
   return new AgentError('registry-unreachable', `cannot reach ${from}: ${reason}${hint?.text ?? ''}`, { details });
@@ -57,12 +66,12 @@ export class HttpClient {
   readonly #endpoint: URL;
 
   /** `endpoint` is the registry's own, which alone is shown a client certificate. */
-  constructor(endpoint: URL, settings: RegistrySettings, clock: Clock, limits: WaitLimits) {
+  constructor(endpoint: URL, settings: RegistrySettings, clock: Clock, limits: WaitLimits, lookup?: LookupFunction) {
     this.#endpoint = endpoint;
     this.#settings = settings;
     this.#clock = clock;
     this.#limits = limits;
-    this.#agents = new HttpAgents(settings);
+    this.#agents = new HttpAgents(endpoint, settings, lookup);
   }
 
   /**

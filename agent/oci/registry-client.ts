@@ -1,3 +1,4 @@
+import type { LookupFunction } from 'node:net';
 import { manifestLimits, mediaTypes } from '../core/image-format/manifest.ts';
 import { AgentError } from '../core/errors.ts';
 import { algorithmOf, digestOf, isDigest } from '../core/image-format/digest.ts';
@@ -26,6 +27,8 @@ export interface RegistryPorts {
   readonly clock: Clock;
   readonly random: Random;
   readonly limits: TransferLimits;
+  /** How names are looked up; the system's way unless given. */
+  readonly lookup?: LookupFunction;
 }
 
 /** One request to a registry, as the protocol names it. */
@@ -47,7 +50,7 @@ export class RegistryClient {
     this.registry = registry;
     this.endpoint = endpointOf(registry, settings);
     this.#ports = ports;
-    this.#http = new HttpClient(this.endpoint, settings, ports.clock, ports.limits);
+    this.#http = new HttpClient(this.endpoint, settings, ports.clock, ports.limits, ports.lookup);
     this.#auth = new RegistryAuth({
       registry,
       owner: {

@@ -2,6 +2,7 @@ import type { Attack } from './attack.ts';
 import { credentialAttacks } from './credential-attacks.ts';
 import { documentAttacks } from './document-attacks.ts';
 import { indexAttacks, layerAttacks } from './layer-attacks.ts';
+import { mirrorAttacks } from './mirror-attacks.ts';
 import { releaseAttacks } from './release-attacks.ts';
 import { signatureAttacks } from './signature-attacks.ts';
 import { answerAttacks, rangeAttacks, remoteAttacks, slowAndShortAttacks } from './transfer-attacks.ts';
@@ -15,6 +16,7 @@ export const attackGroups: Readonly<Record<string, readonly Attack[]>> = {
   ranges: rangeAttacks,
   time: slowAndShortAttacks,
   credentials: credentialAttacks,
+  mirrors: mirrorAttacks,
   layers: layerAttacks,
   indexes: indexAttacks,
 };

@@ -114,6 +114,7 @@ export const remoteAttacks: readonly Attack[] = [
   ['a redirect of a layer to this machine', 'http://127.0.0.1:9/blob'],
   ['a redirect of a layer to this machine, in IPv6', 'http://[::ffff:127.0.0.1]:9/blob'],
   ['a redirect of a layer to localhost', 'http://localhost:9/blob'],
+  ['a redirect of a layer to a name of this machine', 'http://blobs.cdn.test:9/blob'],
 ].map(([name = '', location = '']) => ({
   ...spoilt(name, 'registry-protocol-invalid', 'layer', redirect(location)),
   victim: { isElsewhere: true },

@@ -1,3 +1,4 @@
+import type { LookupFunction } from 'node:net';
 import { emptyFacts } from '../../../agent/core/facts.ts';
 import { parseReference } from '../../../agent/core/image-format/reference.ts';
 import { AgentError, reportOf } from '../../../agent/core/errors.ts';
@@ -10,6 +11,7 @@ import { parseTrustKey } from '../../../agent/trust/keys.ts';
 import { RuleTrustPolicy } from '../../../agent/trust/trust-policy.ts';
 import { FactsKeeper } from '../../../agent/update/facts-keeper.ts';
 import { layersOf } from '../../../agent/update/find-patches.ts';
+import { withOtherPlaces } from '../../../agent/update/other-places.ts';
 import { ImageJudge, pinned, targetOf } from '../../../agent/update/judge-image.ts';
 import { StreamingSlotWriter } from '../../../partitions/streaming-slot-writer.ts';
 import { ConnectProxy, tunnelTo } from '../../fakes/connect-proxy.ts';
@@ -61,7 +63,15 @@ export interface VictimOptions {
   readonly credentials?: FoundCredentials;
   /** Whether the registry is called `registry.test`, and reached through a proxy: it is then not on this machine. */
   readonly isElsewhere?: boolean;
+  /** Whether the registry has a mirror, which is asked first. */
+  readonly isMirrored?: boolean;
 }
+
+/** Every name stands for this node. */
+const toThisNode: LookupFunction = (_hostname, options, callback) => {
+  if (options.all === true) callback(null, [{ address: '127.0.0.1', family: 4 }]);
+  else callback(null, '127.0.0.1', 4);
+};
 
 /** Keys are made once: an RSA or P-256 pair costs time, and no attack changes one. */
 const keys = { release: makeSigner('ed25519'), releaseEc: makeSigner('ecdsa-p256'), stranger: makeSigner('ed25519') };
@@ -74,6 +84,8 @@ export class Victim {
   readonly registry: EmbeddedRegistry;
   /** Another host that writes down what it is sent. */
   readonly eavesdropper: EmbeddedRegistry;
+  /** What is asked first where the registry is mirrored. */
+  readonly mirror: EmbeddedRegistry;
   /** The registry as references name it. */
   readonly host: string;
   readonly clock = new AttackClock();
@@ -93,12 +105,14 @@ export class Victim {
     hosts: {
       readonly registry: EmbeddedRegistry;
       readonly eavesdropper: EmbeddedRegistry;
+      readonly mirror: EmbeddedRegistry;
       readonly proxy: ConnectProxy;
     },
     options: VictimOptions,
   ) {
     this.registry = hosts.registry;
     this.eavesdropper = hosts.eavesdropper;
+    this.mirror = hosts.mirror;
     this.#proxy = hosts.proxy;
     this.host = options.isElsewhere === true ? 'registry.test' : hosts.registry.host;
     const beforeStep = (name: string) => void this.#steps.push(name);
@@ -106,15 +120,19 @@ export class Victim {
     this.devices = new MemorySlotDevices({ slots, booted: 'a', beforeStep });
     const settings: RegistrySettings = {
       insecureHttp: true,
-      ...(options.isElsewhere === true ? { proxy: { url: hosts.proxy.url, except: [] } } : {}),
+      ...(options.isMirrored === true
+        ? { mirrors: [{ registry: hosts.mirror.host, path: '', prefix: '', isTagged: false }] }
+        : {}),
+      ...(options.isElsewhere === true ? { proxy: { url: hosts.proxy.url, except: ['.cdn.test'] } } : {}),
     };
     this.#source = new RegistryImageSource({
-      registries: { [this.host]: settings },
+      registries: { [this.host]: settings, [this.mirror.host]: { insecureHttp: true } },
       credentials: async () => options.credentials ?? { kind: 'none' },
       platform: { os: 'linux', architecture: 'amd64', variant: undefined },
       clock: this.clock,
       random: new SeededRandom(),
       limits,
+      lookup: toThisNode,
     });
     const identity = { compatible: 'board-1', agentVersion: '1.0.0' };
     this.#service = new LocalSlotService({
@@ -140,7 +158,10 @@ export class Victim {
   static async start(options: VictimOptions = {}): Promise<Victim> {
     const registry = await startRegistry(options.auth === undefined ? {} : { auth: options.auth });
     const proxy = await ConnectProxy.start((_target, client) => tunnelTo(registry.host, client));
-    const victim = new Victim({ registry, eavesdropper: await startRegistry(), proxy }, options);
+    const victim = new Victim(
+      { registry, eavesdropper: await startRegistry(), mirror: await startRegistry(), proxy },
+      options,
+    );
     await victim.#facts.change(() => ({ ...emptyFacts, rollbackFloor }));
     return victim;
   }
@@ -153,7 +174,7 @@ export class Victim {
 
   async close(): Promise<void> {
     this.#source.close();
-    await Promise.all([this.registry.close(), this.eavesdropper.close(), this.#proxy.close()]);
+    await Promise.all([this.registry.close(), this.eavesdropper.close(), this.mirror.close(), this.#proxy.close()]);
   }
 
   /** What kaon-slotd of the node does. */
@@ -177,7 +198,8 @@ export class Victim {
       between();
       const judged = await this.#admitted(pinned(reference, target));
       this.#place = 'slotd';
-      await this.#service.writeSlot('b', judged.signed, layersOf(judged, [], signal), () => undefined, signal);
+      const layers = layersOf(judged, [], signal);
+      await withOtherPlaces(judged, () => this.#service.writeSlot('b', judged.signed, layers, () => undefined, signal));
       return undefined;
     } catch (error) {
       const isMarked = this.#place === 'slotd' && (this.#steps.length > 0 || this.#hasRead);
@@ -245,6 +267,7 @@ export class Victim {
       },
       patches: (image, base, signal) => source.patches(image, base, signal),
       openLayer: (image, layer, signal, ranges) => source.openLayer(image, layer, signal, ranges),
+      distrust: (image) => source.distrust(image),
     };
   }
 }
