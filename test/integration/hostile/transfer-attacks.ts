@@ -1,5 +1,7 @@
 import { mediaTypes } from '../../../agent/core/image-format/manifest.ts';
 import { signatureTag } from '../../../agent/oci/signature-store.ts';
+import { sha256 } from '../../fakes/sample-image.ts';
+import { simpleSigningPayload } from '../../fakes/signer.ts';
 import type { Fault } from '../../fakes/registry-faults.ts';
 import type { Attack } from './attack.ts';
 import { contentBytes, craft, indexed, offer } from './images.ts';
@@ -14,6 +16,7 @@ const steps = {
   manifest: { request: /manifests\/v1$/, place: 'resolve' },
   config: { request: new RegExp(hex(image.configDigest)), place: 'resolve' },
   signatures: { request: new RegExp(`manifests/${signaturesAt}$`), place: 'signatures' },
+  payload: { request: new RegExp(hex(sha256(simpleSigningPayload(image.manifest.digest)))), place: 'signatures' },
   layer: { request: new RegExp(hex(image.layer.digest)), place: 'stream' },
 } as const;
 
@@ -33,7 +36,9 @@ function spoilt(name: string, code: string, step: keyof typeof steps, fault: (vi
 }
 
 const eachStep = (name: string, code: string, fault: (victim: Victim) => Fault): readonly Attack[] =>
-  (['manifest', 'config', 'signatures', 'layer'] as const).map((step) => spoilt(`${name}, ${step}`, code, step, fault));
+  (['manifest', 'config', 'signatures', 'payload', 'layer'] as const).map((step) =>
+    spoilt(`${name}, ${step}`, code, step, fault),
+  );
 
 const second = (victim: Victim) => () => victim.clock.advance(300);
 
@@ -52,6 +57,7 @@ export const slowAndShortAttacks: readonly Attack[] = [
   spoilt('a body without end, manifest', 'response-too-large', 'manifest', () => ({ kind: 'endless' })),
   spoilt('a body without end, config', 'response-too-large', 'config', () => ({ kind: 'endless' })),
   spoilt('a body without end, signatures', 'response-too-large', 'signatures', () => ({ kind: 'endless' })),
+  spoilt('a body without end, payload', 'signature-invalid', 'payload', () => ({ kind: 'endless' })),
   spoilt('a body without end, layer', 'response-too-large', 'layer', () => ({ kind: 'endless' })),
 ];
 
