@@ -24,10 +24,13 @@ export async function policyOfConfig({ trust }: KaonConfig, nowMs: () => number)
 /** What the node knows of the registry, where the options say nothing. */
 export function nodeAccess(given: RegistryAccess, { registries }: KaonConfig, registry: string): RegistryAccess {
   const known = Object.hasOwn(registries, registry) ? registries[registry] : undefined;
+  const { clientCertFile: certFile, clientKeyFile: keyFile, noProxy = [] } = known ?? {};
   return {
     authFile: given.authFile ?? known?.authFile,
     caFile: given.caFile ?? known?.caFile,
     isInsecureHttp: given.isInsecureHttp || known?.isInsecureHttpAllowed === true,
     proxy: known?.proxy,
+    noProxy,
+    client: certFile === undefined || keyFile === undefined ? undefined : { certFile, keyFile },
   };
 }

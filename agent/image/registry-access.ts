@@ -20,6 +20,10 @@ export interface RegistryAccess {
   readonly isInsecureHttp: boolean;
   /** `http://host:port` */
   readonly proxy: string | undefined;
+  /** Hosts that are reached without the proxy. */
+  readonly noProxy?: readonly string[];
+  /** What is shown to prove who asks, in PEM files. */
+  readonly client?: { readonly certFile: string; readonly keyFile: string } | undefined;
 }
 
 /** What registries are reached with, and which image of an index is meant. */
@@ -113,17 +117,26 @@ function registryPorts(reference: Reference, { authFile }: RegistryAccess, { clo
   return { credentials, clock, random, limits: defaultTransferLimits };
 }
 
-async function settingsOf({ caFile, isInsecureHttp, proxy }: RegistryAccess): Promise<RegistrySettings> {
+async function settingsOf(access: RegistryAccess): Promise<RegistrySettings> {
+  const { caFile, isInsecureHttp, proxy, noProxy = [], client } = access;
   return {
     insecureHttp: isInsecureHttp,
-    ...(caFile === undefined ? {} : { ca: await readCaFile(caFile) }),
-    ...(proxy === undefined ? {} : { proxy: { url: proxy, except: [] } }),
+    ...(caFile === undefined ? {} : { ca: await readPemFile('CA file', caFile) }),
+    ...(client === undefined
+      ? {}
+      : {
+          client: {
+            cert: await readPemFile('client certificate', client.certFile),
+            key: await readPemFile('client key', client.keyFile),
+          },
+        }),
+    ...(proxy === undefined ? {} : { proxy: { url: proxy, except: noProxy } }),
   };
 }
 
-async function readCaFile(path: string): Promise<string> {
+async function readPemFile(what: string, path: string): Promise<string> {
   const invalid = (reason: string, cause?: unknown) =>
-    new AgentError('config-invalid', `cannot use CA file ${path}: ${reason}`, { details: { path }, cause });
+    new AgentError('config-invalid', `cannot use ${what} ${path}: ${reason}`, { details: { path }, cause });
   try {
     const { size } = await stat(path);
     if (size > caLimitBytes) throw invalid(`it has ${size} bytes, the limit is ${caLimitBytes}`);

@@ -52,6 +52,26 @@ async function keys(...names: readonly string[]): Promise<void> {
   for (const name of names) await done('keygen', '--output', at(name));
 }
 
+/** A node's configuration with one key, and one rule for `prefix`; `more` stands at its end. */
+function nodeConfig(prefix: string, more = ''): string {
+  const slot = (name: string) =>
+    `  ${name}: {bootName: ${name.toUpperCase()}, partitions: {root: {device: /dev/${name}}}}`;
+  return [
+    'formatVersion: 1',
+    'node: {compatible: acme-gw-2}',
+    `stateDir: ${folder}`,
+    'slots:',
+    slot('a'),
+    slot('b'),
+    `bootloader: {type: grub, environment: ${at('grubenv')}}`,
+    'trust:',
+    `  keys: {release-1: {file: ${at('release.pub')}}}`,
+    `  rules: [{prefix: "${prefix}", require: {keys: [release-1], atLeast: 1}}]`,
+    more,
+    '',
+  ].join('\n');
+}
+
 describe('from partition files to a verified image', () => {
   it('in a registry: build, push, sign, inspect, verify', async () => {
     const { reference } = await startFor();
@@ -200,24 +220,8 @@ describe('from partition files to a verified image', () => {
     await done(...buildArgs());
     await done('image', 'sign', '--key', at('release.key'), '--layout', at('layout'), reference);
     const config = at('kaon.yaml');
-    const slot = (name: string) =>
-      `  ${name}: {bootName: ${name.toUpperCase()}, partitions: {root: {device: /dev/${name}}}}`;
-    const text = (prefix: string) =>
-      [
-        'formatVersion: 1',
-        'node: {compatible: acme-gw-2}',
-        `stateDir: ${folder}`,
-        'slots:',
-        slot('a'),
-        slot('b'),
-        `bootloader: {type: grub, environment: ${at('grubenv')}}`,
-        'trust:',
-        `  keys: {release-1: {file: ${at('release.pub')}}}`,
-        `  rules: [{prefix: ${prefix}, require: {keys: [release-1], atLeast: 1}}]`,
-        '',
-      ].join('\n');
     const verify = ['image', 'verify', reference, '--from', `oci:${at('layout')}`, '--config', config];
-    await writeFile(config, text('registry.acme.io/os'));
+    await writeFile(config, nodeConfig('registry.acme.io/os'));
     expect(await done(...verify)).toMatchObject({ explanation: { verdict: { keyIds: ['release-1'] } } });
     const explain = ['trust', 'explain', reference, '--from', `oci:${at('layout')}`, '--config', config];
     const explained = await run(...explain);
@@ -227,7 +231,7 @@ describe('from partition files to a verified image', () => {
     expect(explained.io.stdout).toMatch(/^verified +simple-signing +release-1 +key release-1 signed sha256:/m);
     expect(explained.io.stdout).toMatch(/^verified +bundle +release-1 +key release-1 signed sha256:/m);
     expect(explained.io.stdout).toMatch(/^trusted: signed with release-1$/m);
-    await writeFile(config, text('registry.acme.io/os').replace('trust:', 'trust:\n  revoked: [release-1]'));
+    await writeFile(config, nodeConfig('registry.acme.io/os').replace('trust:', 'trust:\n  revoked: [release-1]'));
     const revoked = await run(...explain);
     expect(revoked.exitCode).toBe(65);
     expect(revoked.io.stdout).toMatch(/^revoked +bundle +release-1 +key release-1 signed it, and is revoked/m);
@@ -237,10 +241,24 @@ describe('from partition files to a verified image', () => {
     expect(JSON.parse(json.io.stdout)).toMatchObject({
       error: { details: { explanation: { findings: [{ result: 'revoked' }, { result: 'revoked' }] } } },
     });
-    await writeFile(config, text('registry.acme.io/other'));
+    await writeFile(config, nodeConfig('registry.acme.io/other'));
     expect((await run(...verify)).io.stderr).toContain('code: trust-rule-missing');
     expect((await run(...explain)).io.stdout).toMatch(/^rule: +none/m);
     expect((await run(...verify, '--key', `x=${at('release.pub')}`)).exitCode).toBe(64);
+  });
+
+  it('is fetched as the node would with --config: past the proxy where that is so', async () => {
+    const { reference } = await startFor();
+    await keys('release');
+    await done(...buildArgs());
+    await done('image', 'push', at('layout'), reference, '--insecure-http');
+    await done('image', 'sign', '--key', at('release.key'), reference, '--insecure-http');
+    const host = reference.split('/')[0] ?? '';
+    const verify = ['image', 'verify', reference, '--config', at('kaon.yaml')];
+    const way = (noProxy: string) =>
+      `registries: {"${host}": {insecureHttp: true, proxy: "http://127.0.0.1:9", noProxy: ["${noProxy}"]}}`;
+    await writeFile(at('kaon.yaml'), nodeConfig(host, way(host)));
+    expect(await done(...verify)).toMatchObject({ explanation: { verdict: { keyIds: ['release-1'] } } });
   });
 
   it('is refused by a registry without the credentials, and let in with them', async () => {

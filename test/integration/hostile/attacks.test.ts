@@ -2,7 +2,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { attacks } from './attacks.ts';
 import type { Attack } from './attack.ts';
 import { contentBytes, craft, offer } from './images.ts';
-import { Victim } from './victim.ts';
+import { limits, Victim } from './victim.ts';
 
 const outcomes: string[] = [];
 const blockBytes = 4096;
@@ -60,6 +60,8 @@ describe('a hostile registry gets nowhere with', () => {
       else if (place !== 'nowhere') await expectUnchanged(victim);
       attack.after?.(victim);
       expect(victim.registry.sentBytes).toBeLessThan(attack.mostBytes ?? 16 * 1024 * 1024);
+      // Two attempts, each of them as long as nothing may come, and what passed before it was noticed.
+      expect(victim.clock.monotonicMs()).toBeLessThan(4 * limits.stallTimeoutMs);
       await expectNextUpdate(victim);
     } finally {
       await victim.close();
