@@ -10,6 +10,7 @@ import { closedRanges, rangesAfter } from './range.ts';
 import { RegistryClient, type RegistryPorts } from './registry-client.ts';
 import { resolveImage } from './resolve-image.ts';
 import { type ConfRule, placesByConf } from './registries-conf.ts';
+import type { RetryPolicy } from './retry.ts';
 import type { RegistrySettings } from './settings.ts';
 import { collectSignatures } from './signature-store.ts';
 
@@ -22,10 +23,18 @@ export interface RegistrySourceOptions extends RegistryPorts {
   readonly platform: Platform;
 }
 
-/** A mirror is asked this often before the next place is. */
-const mirrorAttempts = 2;
+/** A mirror is asked so often, and waited for so long where it asks for it, before the next place is asked. */
+const mirrorPatience = { attempts: 2, totalTimeMs: 10_000 } as const;
 /** How long a mirror that failed, or gave what was not signed, is asked last. */
 const asideMs = { failed: 5 * 60_000, distrusted: 24 * 3_600_000 } as const;
+
+function impatient(policy: RetryPolicy): RetryPolicy {
+  return {
+    ...policy,
+    attempts: Math.min(mirrorPatience.attempts, policy.attempts),
+    totalTimeMs: Math.min(mirrorPatience.totalTimeMs, policy.totalTimeMs),
+  };
+}
 
 const keyOf = ({ registry, name }: Place) => `${registry}/${name}`;
 
@@ -152,11 +161,7 @@ export class RegistryImageSource implements ImageSource {
     const known = this.#clients.get(key);
     if (known !== undefined) return known;
     const { limits } = this.#options;
-    const few = {
-      ...limits,
-      retry: { ...limits.retry, attempts: Math.min(mirrorAttempts, limits.retry.attempts) },
-      layerRetry: { ...limits.layerRetry, attempts: Math.min(mirrorAttempts, limits.layerRetry.attempts) },
-    };
+    const few = { ...limits, retry: impatient(limits.retry), layerRetry: impatient(limits.layerRetry) };
     const ports = isMirror ? { ...this.#options, limits: few } : this.#options;
     const client = new RegistryClient(registry, this.#settings(registry), ports);
     this.#clients.set(key, client);

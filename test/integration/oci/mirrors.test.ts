@@ -144,6 +144,15 @@ describe('a mirror', () => {
     expect([layersOf(mirror).length, layersOf(origin).length]).toEqual([1, 1]);
   });
 
+  it('that asks to come back in a minute is not waited for', async () => {
+    const [origin, mirror] = [await start(), await start()];
+    const { clock, resolve, read } = sourceOf({ origin, mirrors: [mirror] });
+    const busy = { kind: 'answer', status: 429, headers: { 'retry-after': '60' } } as const;
+    mirror.faults.add({ request: layerPath, fault: busy });
+    expect((await read(await resolve())).equals(image.layer.bytes)).toBe(true);
+    expect([layersOf(mirror).length, Math.max(0, ...clock.sleptMs)]).toEqual([1, 0]);
+  });
+
   it('that breaks in the middle of a layer is followed from there', async () => {
     const [origin, mirror] = [await start(), await start()];
     mirror.faults.add({ request: layerPath, fault: { kind: 'cut', afterBytes: 100_000 }, times: 1 });
