@@ -8,8 +8,20 @@ export interface SimpleSignature {
   readonly payload: Uint8Array;
   /** The base64 text of the signature. */
   readonly signature: string;
+  /** What attests it, as cosign 1 and 2 keep it; absent where nothing does. */
+  readonly attested?: AttestedSignature;
   /** Where it was found, for people. */
   readonly source: string;
+}
+
+/** The texts that lie beside a simple signature. */
+export interface AttestedSignature {
+  /** PEM of the certificate of the key that signed; absent for a plain key. */
+  readonly certificate?: string;
+  /** JSON of the log's entry with its signed timestamp. */
+  readonly logEntry?: string;
+  /** JSON with an RFC 3161 timestamp. */
+  readonly timestamp?: string;
 }
 
 /** A Sigstore bundle: an envelope with its signature, and what proves when and by whom it was made. */
@@ -37,6 +49,8 @@ export const evidenceLimits = {
   tried: 64,
   /** In all: each kind beside an index and beside its manifest. */
   count: 384,
+  /** Of each text that attests a simple signature, in characters. */
+  attestedChars: 64 * 1024,
   /** Of one payload, bundle or envelope. */
   itemBytes: 1024 * 1024,
   /** Of all of them. */

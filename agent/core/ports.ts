@@ -26,6 +26,7 @@ export type {
 export type { Provenance } from './update-state.ts';
 export type {
   AttestationEnvelope,
+  AttestedSignature,
   ImageSource,
   ImageSourceFactory,
   ResolvedImage,

@@ -3,7 +3,13 @@ import { AgentError } from '../core/errors.ts';
 import { isDigest } from '../core/image-format/digest.ts';
 import { manifestLimits, parseJson, parseShape } from '../core/image-format/manifest.ts';
 import { evidenceLimits } from '../core/image-source.ts';
-import type { AttestationEnvelope, ResolvedImage, SignatureEvidence, SimpleSignature } from '../core/ports.ts';
+import type {
+  AttestationEnvelope,
+  AttestedSignature,
+  ResolvedImage,
+  SignatureEvidence,
+  SimpleSignature,
+} from '../core/ports.ts';
 import { bundlesAt } from './bundle-store.ts';
 import { EvidenceReader } from './evidence-reader.ts';
 import type { ImageStore } from './image-store.ts';
@@ -15,6 +21,13 @@ export const signatureAnnotation = 'dev.cosignproject.cosign/signature';
 
 /** Bounds on the manifest at a tag of signatures. */
 const signatureLimits = { listed: 1000, signatureChars: 16 * 1024 } as const;
+
+/** The annotations of what attests a signature; an empty one, as some signers write, says nothing. */
+const attestedAnnotations = {
+  certificate: 'dev.sigstore.cosign/certificate',
+  logEntry: 'dev.sigstore.cosign/bundle',
+  timestamp: 'dev.sigstore.cosign/rfc3161timestamp',
+} as const;
 
 /** Media type of a layer that holds a DSSE envelope, as cosign attaches attestations. */
 const envelopeMediaType = 'application/vnd.dsse.envelope.v1+json';
@@ -39,11 +52,18 @@ const manifestSchema = z.object({
   layers: z.array(z.unknown()).max(signatureLimits.listed),
 });
 
+const attestedText = z.string().max(evidenceLimits.attestedChars).optional();
+
 const layerSchema = z.object({
   mediaType: z.literal(signatureMediaType),
   digest: z.string().refine(isDigest, 'want sha256 or sha512 in lower-case hex'),
   size: z.int().nonnegative().max(evidenceLimits.itemBytes),
-  annotations: z.object({ [signatureAnnotation]: z.string().min(1).max(signatureLimits.signatureChars) }),
+  annotations: z.object({
+    [signatureAnnotation]: z.string().min(1).max(signatureLimits.signatureChars),
+    [attestedAnnotations.certificate]: attestedText,
+    [attestedAnnotations.logEntry]: attestedText,
+    [attestedAnnotations.timestamp]: attestedText,
+  }),
 });
 
 const envelopeLayerSchema = layerSchema.omit({ annotations: true }).extend({ mediaType: z.literal(envelopeMediaType) });
@@ -55,7 +75,14 @@ function hasMediaType(layer: unknown, mediaType: string): boolean {
 async function readSignature(reader: EvidenceReader, layer: unknown, source: string): Promise<SimpleSignature> {
   const { digest, size, annotations } = parseShape(layerSchema, layer, source);
   const payload = await reader.blob(digest, size, source);
-  return { payload, signature: annotations[signatureAnnotation], source };
+  const attested: AttestedSignature = Object.fromEntries(
+    Object.entries(attestedAnnotations).flatMap(([name, annotation]) => {
+      const text = annotations[annotation] ?? '';
+      return text === '' ? [] : [[name, text]];
+    }),
+  );
+  const signature = { payload, signature: annotations[signatureAnnotation], source };
+  return Object.keys(attested).length === 0 ? signature : { ...signature, attested };
 }
 
 async function readEnvelope(reader: EvidenceReader, layer: unknown, source: string): Promise<AttestationEnvelope> {

@@ -3,7 +3,7 @@ import { AgentError, isErrorCode } from '../core/errors.ts';
 import { parseReference } from '../core/image-format/reference.ts';
 import { isDigest } from '../core/image-format/digest.ts';
 import { evidenceLimits } from '../core/image-source.ts';
-import type { SignatureEvidence, SignedImage } from '../core/ports.ts';
+import type { SignatureEvidence, SignedImage, SimpleSignature } from '../core/ports.ts';
 
 /** Grows when a message changes its meaning; both halves come from one package, so they must be equal. */
 export const protocolVersion = 2;
@@ -16,8 +16,10 @@ const base64 = z.base64();
 export const maxRanges = 4096;
 
 const source = z.string().max(1024);
+const attestedText = z.string().max(evidenceLimits.attestedChars).optional();
+const attested = z.strictObject({ certificate: attestedText, logEntry: attestedText, timestamp: attestedText });
 const evidence = z.union([
-  z.strictObject({ payload: base64, signature: z.string().max(16_384), source }),
+  z.strictObject({ payload: base64, signature: z.string().max(16_384), attested: attested.optional(), source }),
   z.strictObject({ bundle: base64, source }),
   z.strictObject({ envelope: base64, source }),
 ]);
@@ -177,12 +179,18 @@ function bytes(text: string): Uint8Array {
   return new Uint8Array(Buffer.from(text, 'base64'));
 }
 
+/** Absent fields stay absent, on both sides. */
+function attestedOf({ attested: all }: { readonly attested?: object | undefined }): Pick<SimpleSignature, 'attested'> {
+  if (all === undefined) return {};
+  return { attested: Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined)) };
+}
+
 function encodeEvidence(found: SignatureEvidence): z.infer<typeof evidence> {
   const { source } = found;
   if ('bundle' in found) return { bundle: text(found.bundle), source };
   return 'envelope' in found
     ? { envelope: text(found.envelope), source }
-    : { payload: text(found.payload), signature: found.signature, source };
+    : { payload: text(found.payload), signature: found.signature, ...attestedOf(found), source };
 }
 
 function decodeEvidence(raw: z.infer<typeof evidence>): SignatureEvidence {
@@ -190,7 +198,7 @@ function decodeEvidence(raw: z.infer<typeof evidence>): SignatureEvidence {
   if ('bundle' in raw) return { bundle: bytes(raw.bundle), source };
   return 'envelope' in raw
     ? { envelope: bytes(raw.envelope), source }
-    : { payload: bytes(raw.payload), signature: raw.signature, source };
+    : { payload: bytes(raw.payload), signature: raw.signature, ...attestedOf(raw), source };
 }
 
 /** A signed image as a message carries it. */

@@ -3,7 +3,7 @@ import { type Bundle, parseBundle } from './bundle.ts';
 import { parseAttestation, preAuthEncoding } from './dsse.ts';
 import { isSameIdentity, type TrustIdentity } from './identities.ts';
 import type { TrustKey } from './keys.ts';
-import type { SigstoreVerifier } from './sigstore.ts';
+import type { SigstoreVerdict, SigstoreVerifier } from './sigstore.ts';
 import { parseSimpleSigning } from './simple-signing.ts';
 import { parseStatement, type Statement } from './statement.ts';
 import { decodeSignature, verifySignature } from './verify-signature.ts';
@@ -42,21 +42,28 @@ export function openEvidence(judge: EvidenceJudge, evidence: SignatureEvidence):
   return 'envelope' in evidence ? openAttestation(judge, evidence) : openSimple(judge, evidence);
 }
 
-function openSimple(judge: EvidenceJudge, { payload, signature }: SimpleSignature): OpenedEvidence {
+function openSimple(judge: EvidenceJudge, evidence: SimpleSignature): OpenedEvidence {
+  const { payload, signature, attested } = evidence;
   const bytes = decodeSignature(signature);
   if (bytes === undefined) return notBase64;
   const key = judge.keys.find((candidate) => verifySignature(candidate, payload, bytes));
-  if (key === undefined) return noKeyFits;
-  if (judge.isLogEntryRequired === true) {
-    return {
-      result: 'not-logged',
-      keyId: key.id,
-      text: `key ${key.id} made it; a simple signature carries no entry of a log`,
-    };
+  if (key === undefined) {
+    if (attested?.certificate === undefined) return noKeyFits;
+    return byCertificate(
+      judge,
+      (sigstore) => sigstore.verifySimple(evidence, undefined),
+      () => simpleBy(payload),
+    );
   }
-  const claim = parseSimpleSigning(payload);
-  const signed = claim && ({ kind: 'simple-signing', digest: claim.digest } as const);
-  return { result: 'opened', keyId: key.id, by: { key }, signedAtMs: undefined, signed };
+  const opened = { result: 'opened', keyId: key.id, by: { key } } as const;
+  if (judge.isLogEntryRequired !== true) return { ...opened, signedAtMs: undefined, signed: simpleBy(payload) };
+  const verdict =
+    attested?.logEntry === undefined
+      ? { problem: 'it has no entry of a log' }
+      : (judge.sigstore?.verifySimple(evidence, key) ?? noRoot);
+  return 'problem' in verdict
+    ? notLogged(key, verdict.problem)
+    : { ...opened, signedAtMs: verdict.signedAtMs, signed: simpleBy(payload) };
 }
 
 function openAttestation(judge: EvidenceJudge, { envelope: document }: AttestationEnvelope): OpenedEvidence {
@@ -67,13 +74,7 @@ function openAttestation(judge: EvidenceJudge, { envelope: document }: Attestati
   const made = signatures.map(decodeSignature).filter((bytes) => bytes !== undefined);
   const key = judge.keys.find((candidate) => made.some((bytes) => verifySignature(candidate, message, bytes)));
   if (key === undefined) return noKeyFits;
-  if (judge.isLogEntryRequired === true) {
-    return {
-      result: 'not-logged',
-      keyId: key.id,
-      text: `key ${key.id} made it; an envelope alone carries no entry of a log`,
-    };
-  }
+  if (judge.isLogEntryRequired === true) return notLogged(key, 'an envelope alone has none');
   return { result: 'opened', keyId: key.id, by: { key }, signedAtMs: undefined, signed: signedBy(parsed.envelope) };
 }
 
@@ -81,7 +82,11 @@ function openBundle(judge: EvidenceJudge, { bundle: document }: SigstoreBundle):
   const parsed = parseBundle(document);
   if ('problem' in parsed) return { result: 'unreadable', text: `its bundle cannot be read: ${parsed.problem}` };
   return parsed.bundle.signedBy === 'certificate'
-    ? openCertified(judge, document, parsed.bundle)
+    ? byCertificate(
+        judge,
+        (sigstore) => sigstore.verifyByCertificate(document),
+        () => signedBy(parsed.bundle),
+      )
     : openKeyed(judge, document, parsed.bundle);
 }
 
@@ -91,23 +96,26 @@ function openKeyed(judge: EvidenceJudge, document: Uint8Array, bundle: Bundle): 
   const message = preAuthEncoding(bundle.payloadType, bundle.payload);
   const key = judge.keys.find((candidate) => verifySignature(candidate, message, bytes));
   if (key === undefined) return noKeyFits;
-  const opened = { result: 'opened', keyId: key.id, by: { key }, signed: signedBy(bundle) } as const;
-  if (judge.isLogEntryRequired !== true) return { ...opened, signedAtMs: undefined };
-  const notLogged = (reason: string) =>
-    ({ result: 'not-logged', keyId: key.id, text: `key ${key.id} made it; ${reason}` }) as const;
-  if (!bundle.hasLogEntry) return notLogged('its bundle has no entry of a log');
-  const verdict = judge.sigstore?.verifyLogged(document, key) ?? { problem: 'there is no trusted root' };
+  const opened = { result: 'opened', keyId: key.id, by: { key } } as const;
+  if (judge.isLogEntryRequired !== true) return { ...opened, signedAtMs: undefined, signed: signedBy(bundle) };
+  const verdict = bundle.hasLogEntry
+    ? (judge.sigstore?.verifyLogged(document, key) ?? noRoot)
+    : { problem: 'its bundle has no entry of a log' };
   return 'problem' in verdict
-    ? notLogged(`its entry of a log does not hold: ${verdict.problem}`)
-    : { ...opened, signedAtMs: verdict.signedAtMs };
+    ? notLogged(key, verdict.problem)
+    : { ...opened, signedAtMs: verdict.signedAtMs, signed: signedBy(bundle) };
 }
 
-function openCertified(judge: EvidenceJudge, document: Uint8Array, bundle: Bundle): OpenedEvidence {
-  const { identities = [], sigstore } = judge;
+/** A signature by a certificate: what it is over is read once it is an identity's that the rule names. */
+function byCertificate(
+  { identities = [], sigstore }: EvidenceJudge,
+  verify: (sigstore: SigstoreVerifier) => SigstoreVerdict,
+  read: () => Signed,
+): OpenedEvidence {
   if (identities.length === 0 || sigstore === undefined) {
     return { result: 'no-key-fits', text: 'a certificate made it, and the rule names no identity' };
   }
-  const verdict = sigstore.verifyByCertificate(document);
+  const verdict = verify(sigstore);
   if ('problem' in verdict) {
     return { result: 'no-key-fits', text: `its certificate does not hold: ${verdict.problem}` };
   }
@@ -117,9 +125,19 @@ function openCertified(judge: EvidenceJudge, document: Uint8Array, bundle: Bundl
     const who = `${found?.subject.slice(0, 200) ?? 'nobody'}, as ${found?.issuer.slice(0, 200) ?? 'nobody'} knows them`;
     return { result: 'no-key-fits', text: `${who}, made it, whom the rule does not name` };
   }
-  return { result: 'opened', keyId: identity.id, by: { identity }, signedAtMs, signed: signedBy(bundle) };
+  return { result: 'opened', keyId: identity.id, by: { identity }, signedAtMs, signed: read() };
 }
 
+function notLogged(key: TrustKey, reason: string): OpenedEvidence {
+  return { result: 'not-logged', keyId: key.id, text: `key ${key.id} made it, and no entry of a log holds: ${reason}` };
+}
+
+function simpleBy(payload: Uint8Array): Signed {
+  const claim = parseSimpleSigning(payload);
+  return claim && { kind: 'simple-signing', digest: claim.digest };
+}
+
+const noRoot = { problem: 'there is no trusted root' } as const;
 const notBase64 = { result: 'unreadable', text: 'its text is not base64' } as const;
 const noKeyFits = { result: 'no-key-fits', text: 'no key of the rule made it' } as const;
 

@@ -1,3 +1,4 @@
+import type { SimpleSignature } from '../core/ports.ts';
 import type { TrustIdentity } from './identities.ts';
 import type { TrustKey } from './keys.ts';
 
@@ -20,6 +21,8 @@ export interface SigstoreVerifier {
   verifyByCertificate(bundle: Uint8Array): SigstoreVerdict;
   /** Whether the signature of `key` in the bundle is in a trusted log. Never throws. */
   verifyLogged(bundle: Uint8Array, key: TrustKey): SigstoreVerdict;
+  /** The same of a simple signature by what attests it: by `key`, or where there is none by a certificate. Never throws. */
+  verifySimple(signature: SimpleSignature, key: TrustKey | undefined): SigstoreVerdict;
 }
 
 /**

@@ -2,6 +2,8 @@ import { bundleFromJSON } from '@sigstore/bundle';
 import { TrustedRoot } from '@sigstore/protobuf-specs';
 import { type SignedEntity, toSignedEntity, toTrustMaterial, Verifier } from '@sigstore/verify';
 import { AgentError } from '../core/errors.ts';
+import type { SimpleSignature } from '../core/ports.ts';
+import { bundleOfSimple } from './attested-signature.ts';
 import type { TrustKey } from './keys.ts';
 import type { SigstoreVerdict, SigstoreVerifier } from './sigstore.ts';
 
@@ -48,16 +50,23 @@ export class TrustedRootVerifier implements SigstoreVerifier {
   }
 
   verifyByCertificate(bundle: Uint8Array): SigstoreVerdict {
-    return this.#verify(bundle, undefined);
+    return this.#verify(() => entityOf(bundle), undefined);
   }
 
   verifyLogged(bundle: Uint8Array, key: TrustKey): SigstoreVerdict {
-    return this.#verify(bundle, key);
+    return this.#verify(() => entityOf(bundle), key);
   }
 
-  #verify(bytes: Uint8Array, key: TrustKey | undefined): SigstoreVerdict {
+  verifySimple(signature: SimpleSignature, key: TrustKey | undefined): SigstoreVerdict {
+    return this.#verify(() => {
+      const bundle = bundleFromJSON(bundleOfSimple(signature, key !== undefined));
+      return toSignedEntity(bundle, Buffer.from(signature.payload));
+    }, key);
+  }
+
+  #verify(open: () => SignedEntity, key: TrustKey | undefined): SigstoreVerdict {
     try {
-      const entity = toSignedEntity(bundleFromJSON(JSON.parse(Buffer.from(bytes).toString('utf8'))));
+      const entity = open();
       const isByKey = entity.key.$case === 'public-key';
       if (isByKey !== (key !== undefined)) return { problem: `a ${isByKey ? 'key' : 'certificate'} made it` };
       const material = toTrustMaterial(this.#root, () => {
@@ -82,6 +91,10 @@ export class TrustedRootVerifier implements SigstoreVerifier {
       return { problem: reasonOf(error) };
     }
   }
+}
+
+function entityOf(bundle: Uint8Array): SignedEntity {
+  return toSignedEntity(bundleFromJSON(JSON.parse(Buffer.from(bundle).toString('utf8'))));
 }
 
 /** The earliest time that the verifier has verified in `entity`. */

@@ -331,6 +331,29 @@ describe.each(offers)('an image source over %s', (_name, offer) => {
     await expect(alone.source.signatures(image, never)).rejects.toMatchObject({ code: 'signature-invalid' });
   });
 
+  it('gives what attests a signature beside it, and passes over what is too long', async () => {
+    const payload = Buffer.from('{"critical":1}');
+    const layer = signatureLayer(payload, 'c2ln') as { annotations: object };
+    const beside = (texts: Readonly<Record<string, string>>) => ({
+      ...layer,
+      annotations: {
+        ...layer.annotations,
+        ...Object.fromEntries(Object.entries(texts).map(([name, text]) => [`dev.sigstore.cosign/${name}`, text])),
+      },
+    });
+    const layers = [
+      beside({ certificate: 'PEM', bundle: '{}', rfc3161timestamp: '{"x":1}' }),
+      beside({ certificate: '', chain: 'not read' }),
+      beside({ certificate: 'x'.repeat(64 * 1024 + 1) }),
+    ];
+    const { source, refer } = await offer([one, signatureObject(one.manifest.digest, layers, [payload])]);
+    const found = await source.signatures(await source.resolve(refer(':v1'), never), never);
+    expect(simple(found).map(({ attested }) => attested)).toEqual([
+      { certificate: 'PEM', logEntry: '{}', timestamp: '{"x":1}' },
+      undefined,
+    ]);
+  });
+
   it('gives the attestations of index and manifest, and no layer of another type beside them', async () => {
     const index = sampleIndex([{ image: one.manifest, architecture: 'amd64' }], ['multi']);
     const attestations = [Buffer.from('{"number":1}'), Buffer.from('{"number":2}')];

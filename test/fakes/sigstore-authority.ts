@@ -10,12 +10,26 @@ import {
   tsaHandler,
 } from '@sigstore/mock';
 import { HashAlgorithm, PublicKeyDetails, TrustedRoot } from '@sigstore/protobuf-specs';
-import { DSSEBundleBuilder, FulcioSigner, RekorWitness, type Signer, TSAWitness, type Witness } from '@sigstore/sign';
+import {
+  DSSEBundleBuilder,
+  FulcioSigner,
+  MessageSignatureBundleBuilder,
+  RekorWitness,
+  type Signer,
+  TSAWitness,
+  type Witness,
+} from '@sigstore/sign';
 import { createHash, generateKeyPairSync } from 'node:crypto';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { SigstoreBundle } from '../../agent/core/ports.ts';
-import type { TestSigner } from './signer.ts';
+import type { SigstoreBundle, SimpleSignature } from '../../agent/core/ports.ts';
+import { TestSigner } from './signer.ts';
+
+/** Somebody, as an issuer knows them. */
+export interface Identity {
+  readonly subject: string;
+  readonly issuer: string;
+}
 
 /** Which services take part in a signature. */
 export interface SignedWith {
@@ -101,28 +115,34 @@ export class SigstoreAuthority {
     return new SigstoreAuthority(server, new Uint8Array(Buffer.from(JSON.stringify(root))), atMs);
   }
 
-  /** A bundle over an in-toto statement by a certificate for `subject`, as `issuer` knows them. */
-  async sign(
-    payload: Uint8Array,
-    { subject, issuer }: { readonly subject: string; readonly issuer: string },
-    how: SignedWith = {},
-  ): Promise<SigstoreBundle> {
-    const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
-    const token = `${part({ alg: 'none' })}.${part({ sub: subject, iss: issuer })}.`;
-    const identityProvider = { getToken: async () => token };
-    return this.#build(payload, new FulcioSigner({ fulcioBaseURL: this.#url, identityProvider }), how);
+  /** A bundle over an in-toto statement by a certificate for `who`. */
+  async sign(payload: Uint8Array, who: Identity, how: SignedWith = {}): Promise<SigstoreBundle> {
+    return this.#bundle(payload, this.#certified(who), how);
   }
 
   /** A bundle over an in-toto statement by the plain key of `signer`. */
   async signByKey(payload: Uint8Array, signer: TestSigner, how: SignedWith = {}): Promise<SigstoreBundle> {
-    const hint = Buffer.from(signer.fingerprint.slice('sha256:'.length), 'hex').toString('base64');
-    const byKey: Signer = {
-      sign: async (data) => ({
-        signature: signer.sign(data),
-        key: { $case: 'publicKey', publicKey: signer.publicPem.toString(), hint },
-      }),
+    return this.#bundle(payload, keyed(signer), how);
+  }
+
+  /** A simple signature by a certificate for `who`, or by the plain key of a signer, with what cosign 2 keeps beside it. */
+  async signSimple(payload: Uint8Array, who: Identity | TestSigner, how: SignedWith = {}): Promise<SimpleSignature> {
+    const signer = who instanceof TestSigner ? keyed(who) : this.#certified(who);
+    const builder = new MessageSignatureBundleBuilder({ signer, witnesses: this.#witnesses(how) });
+    const made = bundleToJSON(await builder.create({ data: Buffer.from(payload) })) as unknown as MessageBundle;
+    const { x509CertificateChain, tlogEntries = [], timestampVerificationData } = made.verificationMaterial;
+    const [certificate] = x509CertificateChain?.certificates ?? [];
+    const [entry] = tlogEntries;
+    const [timestamp] = timestampVerificationData?.rfc3161Timestamps ?? [];
+    const attested = {
+      ...(certificate === undefined ? {} : { certificate: pemOf(certificate.rawBytes) }),
+      ...(entry === undefined ? {} : { logEntry: cosignEntry(entry) }),
+      ...(timestamp === undefined
+        ? {}
+        : { timestamp: JSON.stringify({ SignedRFC3161Timestamp: timestamp.signedTimestamp }) }),
     };
-    return this.#build(payload, byKey, how);
+    const { signature } = made.messageSignature;
+    return { payload: new Uint8Array(payload), signature, attested, source: 'a signature by Sigstore' };
   }
 
   async close(): Promise<void> {
@@ -134,19 +154,77 @@ export class SigstoreAuthority {
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
-  async #build(payload: Uint8Array, signer: Signer, { log = 'v1', hasTimestamp = log === 'v2' }: SignedWith) {
+  #certified({ subject, issuer }: Identity): Signer {
+    const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
+    const token = `${part({ alg: 'none' })}.${part({ sub: subject, iss: issuer })}.`;
+    return new FulcioSigner({ fulcioBaseURL: this.#url, identityProvider: { getToken: async () => token } });
+  }
+
+  #witnesses({ log = 'v1', hasTimestamp = log === 'v2' }: SignedWith): Witness[] {
     const rekorBaseURL = this.#url;
-    const witnesses: Witness[] = [];
-    if (log === 'v1') witnesses.push(new RekorWitness({ rekorBaseURL, entryType: 'intoto' }));
-    if (log === 'v2') witnesses.push(new RekorWitness({ rekorBaseURL, majorApiVersion: 2 }));
-    if (hasTimestamp) witnesses.push(new TSAWitness({ tsaBaseURL: this.#url }));
-    const builder = new DSSEBundleBuilder({ signer, witnesses });
+    return [
+      ...(log === 'v1' ? [new RekorWitness({ rekorBaseURL, entryType: 'intoto' })] : []),
+      ...(log === 'v2' ? [new RekorWitness({ rekorBaseURL, majorApiVersion: 2 })] : []),
+      ...(hasTimestamp ? [new TSAWitness({ tsaBaseURL: this.#url })] : []),
+    ];
+  }
+
+  async #bundle(payload: Uint8Array, signer: Signer, how: SignedWith): Promise<SigstoreBundle> {
+    const builder = new DSSEBundleBuilder({ signer, witnesses: this.#witnesses(how) });
     const bundle = await builder.create({ data: Buffer.from(payload), type: statementType });
     return {
       bundle: new Uint8Array(Buffer.from(JSON.stringify(bundleToJSON(bundle)))),
       source: 'a bundle by Sigstore',
     };
   }
+}
+
+/** The parts of a bundle over a message that cosign 2 keeps in annotations. */
+interface MessageBundle {
+  readonly messageSignature: { readonly signature: string };
+  readonly verificationMaterial: {
+    readonly x509CertificateChain?: { readonly certificates: readonly { readonly rawBytes: string }[] };
+    readonly tlogEntries?: readonly MessageEntry[];
+    readonly timestampVerificationData?: {
+      readonly rfc3161Timestamps: readonly { readonly signedTimestamp: string }[];
+    };
+  };
+}
+
+interface MessageEntry {
+  readonly logIndex: string;
+  readonly logId: { readonly keyId: string };
+  readonly integratedTime: string;
+  readonly inclusionPromise: { readonly signedEntryTimestamp: string };
+  readonly canonicalizedBody: string;
+}
+
+/** The annotation `dev.sigstore.cosign/bundle`. */
+function cosignEntry({ logIndex, logId, integratedTime, inclusionPromise, canonicalizedBody }: MessageEntry): string {
+  return JSON.stringify({
+    SignedEntryTimestamp: inclusionPromise.signedEntryTimestamp,
+    Payload: {
+      body: canonicalizedBody,
+      integratedTime: Number(integratedTime),
+      logIndex: Number(logIndex),
+      logID: Buffer.from(logId.keyId, 'base64').toString('hex'),
+    },
+  });
+}
+
+function pemOf(der: string): string {
+  const lines = der.match(/.{1,64}/g) ?? [];
+  return ['-----BEGIN CERTIFICATE-----', ...lines, '-----END CERTIFICATE-----', ''].join('\n');
+}
+
+function keyed(signer: TestSigner): Signer {
+  const hint = Buffer.from(signer.fingerprint.slice('sha256:'.length), 'hex').toString('base64');
+  return {
+    sign: async (data) => ({
+      signature: signer.sign(data),
+      key: { $case: 'publicKey', publicKey: signer.publicPem.toString(), hint },
+    }),
+  };
 }
 
 /** An entry as the first version of Rekor's API answers it. */

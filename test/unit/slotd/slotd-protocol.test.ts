@@ -34,6 +34,7 @@ const signed: SignedImage = {
   },
   signatures: [
     { payload: bytes('payload'), signature: 'c2ln', source: 'sha256-x.sig' },
+    { payload: bytes('p'), signature: 'c2ln', attested: { certificate: 'PEM', logEntry: '{}' }, source: 'y.sig' },
     { bundle: bytes('{"bundle":"ü"}'), source: 'os/edge@sha256:x' },
     { envelope: bytes('{"payload":""}'), source: 'sha256-x.att' },
   ],

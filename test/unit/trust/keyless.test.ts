@@ -4,7 +4,7 @@ import { loadSigstore, type SigstoreVerifier } from '../../../agent/trust/sigsto
 import { RuleTrustPolicy } from '../../../agent/trust/trust-policy.ts';
 import type { TrustRule } from '../../../agent/trust/trust-rules.ts';
 import { sampleImage } from '../../fakes/sample-image.ts';
-import { imageBundle, makeSigner, signatureStatement } from '../../fakes/signer.ts';
+import { imageBundle, makeSigner, signatureStatement, simpleSigningPayload } from '../../fakes/signer.ts';
 import { SigstoreAuthority } from '../../fakes/sigstore-authority.ts';
 import { codeOf, resolved, trustKey } from './samples.ts';
 
@@ -157,6 +157,74 @@ describe('a bundle by a certificate', () => {
       result: 'out-of-time',
       signedAtMs,
     });
+  });
+});
+
+describe('a simple signature with a certificate beside it, as cosign 2 keeps it', () => {
+  const payload = simpleSigningPayload(image.manifest.digest);
+
+  it('counts for the identity in it, with the time that the log attests', async () => {
+    const found = await authority.signSimple(payload, ci);
+    expect(verdictOf([found])).toEqual(trusted('ci'));
+    expect(findingOf(found)).toMatchObject({ format: 'simple-signing', result: 'verified', signedAtMs });
+    expect(verdictOf([await authority.signSimple(payload, ci, { hasTimestamp: true })])).toEqual(trusted('ci'));
+  });
+
+  it.each([
+    ['of somebody else', async () => authority.signSimple(payload, person)],
+    ['of another authority', async () => stranger.signSimple(payload, ci)],
+    ['that is in no log', async () => authority.signSimple(payload, ci, { log: 'none', hasTimestamp: true })],
+    [
+      'over another payload',
+      async () => ({ ...(await authority.signSimple(payload, ci)), payload: new Uint8Array(Buffer.from('{}')) }),
+    ],
+    [
+      'with the log entry of another signature',
+      async () => {
+        const [one, other] = [await authority.signSimple(payload, ci), await authority.signSimple(payload, ci)];
+        return { ...one, attested: { ...one.attested, logEntry: other.attested!.logEntry! } };
+      },
+    ],
+    [
+      'with the certificate of another signature',
+      async () => {
+        const [one, other] = [await authority.signSimple(payload, ci), await authority.signSimple(payload, ci)];
+        return { ...one, attested: { ...one.attested, certificate: other.attested!.certificate! } };
+      },
+    ],
+    [
+      'with a log entry that is no JSON',
+      async () => {
+        const one = await authority.signSimple(payload, ci);
+        return { ...one, attested: { ...one.attested, logEntry: '{' } };
+      },
+    ],
+    [
+      'with a certificate that is none',
+      async () => {
+        const one = await authority.signSimple(payload, ci);
+        return { ...one, attested: { ...one.attested, certificate: 'x' } };
+      },
+    ],
+  ])('%s does not count', async (_what, make) => {
+    const found = await make();
+    expect(verdictOf([found])).toBe('signer-untrusted');
+    expect(verdictOf([found, byCi])).toEqual(trusted('ci'));
+  });
+
+  it('for another image, or over what is no signature of one, does not count', async () => {
+    const other = await authority.signSimple(simpleSigningPayload(`sha256:${'0b'.repeat(32)}`), ci);
+    expect(verdictOf([other])).toBe('signature-mismatch');
+    expect(verdictOf([await authority.signSimple(statement, ci)])).toBe('signature-invalid');
+  });
+
+  it('by a key counts under a rule that wants a log with its entry, and not without', async () => {
+    const wanted = { keys: ['release'], identities: [], isLogEntryRequired: true };
+    const logged = await authority.signSimple(payload, key);
+    expect(verdictOf([logged], wanted)).toEqual(trusted('release'));
+    expect(verdictOf([await stranger.signSimple(payload, key)], wanted)).toBe('signer-untrusted');
+    expect(verdictOf([{ ...logged, attested: {} }], wanted)).toBe('signer-untrusted');
+    expect(verdictOf([logged], { ...wanted, isLogEntryRequired: false })).toEqual(trusted('release'));
   });
 });
 
