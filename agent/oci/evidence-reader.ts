@@ -34,8 +34,8 @@ export class EvidenceReader {
     }
   }
 
-  /** The bytes of a blob of `sizeBytes`. Rejects with `manifest-invalid`, `digest-mismatch`, `response-too-large`. */
-  async blob(digest: string, sizeBytes: number, source: string): Promise<Uint8Array> {
+  /** Counts `sizeBytes` of what `source` carries. Throws `response-too-large` where all of it is more than may be carried. */
+  charge(sizeBytes: number, source: string): void {
     if (sizeBytes > this.#remainingBytes) {
       throw new AgentError(
         'response-too-large',
@@ -43,6 +43,12 @@ export class EvidenceReader {
         { details: { limitBytes: evidenceLimits.totalBytes } },
       );
     }
+    this.#remainingBytes -= sizeBytes;
+  }
+
+  /** The bytes of a blob of `sizeBytes`. Rejects with `manifest-invalid`, `digest-mismatch`, `response-too-large`. */
+  async blob(digest: string, sizeBytes: number, source: string): Promise<Uint8Array> {
+    this.charge(sizeBytes, source);
     const bytes = await this.store.blob(digest, evidenceLimits.itemBytes, this.signal);
     if (bytes === undefined) throw new AgentError('manifest-invalid', `cannot read ${source}: its payload is missing`);
     verifyDigest(bytes, digest, source);
@@ -52,7 +58,6 @@ export class EvidenceReader {
         `cannot read ${source}: it has ${bytes.byteLength} bytes, not ${sizeBytes}`,
       );
     }
-    this.#remainingBytes -= sizeBytes;
     return bytes;
   }
 }

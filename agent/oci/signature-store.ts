@@ -74,6 +74,9 @@ function hasMediaType(layer: unknown, mediaType: string): boolean {
 
 async function readSignature(reader: EvidenceReader, layer: unknown, source: string): Promise<SimpleSignature> {
   const { digest, size, annotations } = parseShape(layerSchema, layer, source);
+  const texts = Object.values(attestedAnnotations).map((annotation) => annotations[annotation] ?? '');
+  // Twice, as that much JSON may take to carry them.
+  reader.charge(2 * Buffer.byteLength(texts.join('')), source);
   const payload = await reader.blob(digest, size, source);
   const attested: AttestedSignature = Object.fromEntries(
     Object.entries(attestedAnnotations).flatMap(([name, annotation]) => {

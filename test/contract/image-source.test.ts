@@ -393,6 +393,20 @@ describe.each(offers)('an image source over %s', (_name, offer) => {
     expect(found).toHaveLength(8);
   });
 
+  it('counts what attests signatures among those 8 MiB', async () => {
+    const payload = Buffer.from('{"critical":1}');
+    const layer = signatureLayer(payload, 'c2ln') as { annotations: object };
+    const certificate = 'x'.repeat(62 * 1024);
+    const annotations = { ...layer.annotations, 'dev.sigstore.cosign/certificate': certificate };
+    const layers = Array.from({ length: 60 }, () => ({ ...layer, annotations }));
+    const index = sampleIndex([{ image: one.manifest, architecture: 'amd64' }], ['multi']);
+    const objects = [index, one.manifest].map(({ digest }) => signatureObject(digest, layers, [payload]));
+    const { source, refer } = await offer([one, { manifests: [index], blobs: [] }, ...objects]);
+    const found = await source.signatures(await source.resolve(refer(':multi'), never), never);
+    expect(found.length).toBeGreaterThan(60);
+    expect(found.length * certificate.length * 2).toBeLessThan(8 * 1024 * 1024);
+  });
+
   it('gives the bytes of a layer in order and ends after them', async () => {
     const large = sampleImage(['big'], 3 * 1024 * 1024 + 12, 3);
     const { source, refer } = await offer([large]);

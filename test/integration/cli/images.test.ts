@@ -122,7 +122,11 @@ describe('from partition files to a verified image', () => {
     const verify = ['image', 'verify', reference, '--key', `release=${at('release.pub')}`];
     expect(await done(...verify, '--from', `oci:${at('layout')}`)).toMatchObject({ digest });
     const pushed = await done('image', 'push', `${at('layout')}:v2`, reference, '--insecure-http');
-    expect(pushed).toMatchObject({ signatureTags: [`${digest.replace(':', '-')}.sig`] });
+    expect(pushed).toMatchObject({
+      signatureTags: [`${digest.replace(':', '-')}.sig`],
+      referrers: [expect.any(String)],
+    });
+    expect(await done('image', 'inspect', reference, '--insecure-http')).toMatchObject({ signatures: [{}, {}] });
     expect(await done(...verify, '--insecure-http')).toMatchObject({ digest });
   });
 
