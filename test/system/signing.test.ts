@@ -7,14 +7,14 @@ import { parseReference } from '../../agent/core/image-format/reference.ts';
 import type { SimpleSignature } from '../../agent/core/ports.ts';
 import { generateKeyPair } from '../../agent/image/keygen.ts';
 import { parseSigningKey } from '../../agent/image/private-key.ts';
-import { signInLayout } from '../../agent/image/sign-image.ts';
+import { signInLayout, signInRegistry } from '../../agent/image/sign-image.ts';
 import { verifyImage } from '../../agent/image/verify-image.ts';
 import { parseTrustKey } from '../../agent/trust/keys.ts';
 import { RuleTrustPolicy } from '../../agent/trust/trust-policy.ts';
 import { decodeLayer } from '../../partitions/frames/decode-layer.ts';
 import { sampleImage } from '../fakes/sample-image.ts';
-import { simpleSigningPayload } from '../fakes/signer.ts';
-import { buildSample, layoutSource, never, partitionBytes, registrySource } from '../unit/image/samples.ts';
+import { signatureStatement, simpleSigningPayload } from '../fakes/signer.ts';
+import { buildSample, layoutSource, never, partitionBytes, pusherFor, registrySource } from '../unit/image/samples.ts';
 import { codeOf, flipBit, resolved } from '../unit/trust/samples.ts';
 import { type RealRegistry, startDockerRegistry } from './docker-registry.ts';
 
@@ -119,6 +119,81 @@ describe.each(['ed25519', 'ecdsa-p256'] as const)('a key and signature that we m
     expect(await isVerifiedByOpenssl(kind, found!.payload, signature)).toBe(true);
     expect(await isVerifiedByOpenssl(kind, flipBit(found!.payload, 5), signature)).toBe(false);
   });
+});
+
+/** What a DSSE signature is over (DSSE v1, "PAE"), put together by printf. */
+function paeByShell(type: string, payload: Uint8Array): Buffer {
+  execFileSync('sh', ['-c', `printf 'DSSEv1 %d %s %d ' ${type.length} ${type} ${payload.byteLength} > pae`], {
+    cwd: directory,
+  });
+  execFileSync('sh', ['-c', 'cat >> pae'], { cwd: directory, input: payload });
+  return run('cat', 'pae');
+}
+
+const statementType = 'application/vnd.in-toto+json';
+
+describe('a Sigstore bundle', () => {
+  it.each(kinds)('whose signature OpenSSL made is accepted by the trust policy: %s', async (kind) => {
+    makeKey(kind);
+    const image = sampleImage(['v1']);
+    const statement = signatureStatement(image.manifest.digest);
+    const { signature } = await signByOpenssl(kind, paeByShell(statementType, statement));
+    const document = {
+      mediaType: 'application/vnd.dev.sigstore.bundle.v0.3+json',
+      verificationMaterial: { publicKey: { hint: 'none' } },
+      dsseEnvelope: {
+        payload: statement.toString('base64'),
+        payloadType: statementType,
+        signatures: [{ sig: signature }],
+      },
+    };
+    const bundle = new Uint8Array(Buffer.from(JSON.stringify(document)));
+    const policy = await policyOf(kind);
+    const judged = policy.judge({ image: resolved(image), signatures: [{ bundle, source: 'openssl' }] });
+    expect(judged.keyIds).toEqual([kind]);
+  });
+
+  it.each(['ed25519', 'ecdsa-p256'] as const)(
+    'that we put into docker-registry is found there, and verified by OpenSSL: %s',
+    async (kind) => {
+      const registry = await startDockerRegistry(directory, `bundles-${kind}`);
+      try {
+        makeKey(kind);
+        const folder = await mkdtemp(join(directory, 'bundle-'));
+        const built = await buildSample(folder, { root: partitionBytes(100_000, 9) });
+        const reference = parseReference(`${registry.host}/os/bundles:v1`);
+        run(
+          'skopeo',
+          '--insecure-policy',
+          'copy',
+          '--dest-tls-verify=false',
+          `oci:${built.layout}:v1`,
+          `docker://${reference.repository}:v1`,
+        );
+        const key = parseSigningKey(`${kind}.key`, await readFile(join(directory, `${kind}.key`), 'utf8'));
+        const pusher = pusherFor(registry.host, 'os/bundles');
+        await signInRegistry(pusher, reference, key, never, ['bundle']);
+        pusher.close();
+        const source = registrySource(registry.host);
+        const image = await source.resolve(reference, never);
+        const signatures = await source.signatures(image, never);
+        source.close();
+        const policy = await policyOf(kind, registry.host);
+        expect(policy.judge({ image, signatures }).keyIds).toEqual([kind]);
+        const [found] = signatures.flatMap((one) => ('bundle' in one ? [one] : []));
+        const { dsseEnvelope } = JSON.parse(Buffer.from(found!.bundle).toString()) as {
+          dsseEnvelope: { payload: string; payloadType: string; signatures: { sig: string }[] };
+        };
+        const pae = paeByShell(dsseEnvelope.payloadType, Buffer.from(dsseEnvelope.payload, 'base64'));
+        const signature = Buffer.from(dsseEnvelope.signatures[0]!.sig, 'base64');
+        expect(await isVerifiedByOpenssl(kind, pae, signature)).toBe(true);
+        expect(await isVerifiedByOpenssl(kind, flipBit(pae, 5), signature)).toBe(false);
+      } finally {
+        await registry.stop();
+      }
+    },
+    60_000,
+  );
 });
 
 describe('layers and the zstd command', () => {
