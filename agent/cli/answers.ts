@@ -7,6 +7,14 @@ import { z } from 'zod';
 
 const report = z.object({ code: z.string(), message: z.string() });
 
+const provenance = z.object({
+  builderId: z.string(),
+  sourceRepository: z.string(),
+  sourceRef: z.string().optional(),
+  sourceCommit: z.string().optional(),
+  signerId: z.string(),
+});
+
 const deployment = z.object({
   digest: z.string().optional(),
   image: z.string(),
@@ -14,15 +22,7 @@ const deployment = z.object({
   rollbackIndex: z.number(),
   rule: z.string().optional(),
   keyIds: z.array(z.string()).readonly().optional(),
-  provenance: z
-    .object({
-      builderId: z.string(),
-      sourceRepository: z.string(),
-      sourceRef: z.string().optional(),
-      sourceCommit: z.string().optional(),
-      signerId: z.string(),
-    })
-    .optional(),
+  provenance: provenance.optional(),
   updateId: z.string(),
   writtenAt: z.string(),
   committedAt: z.string().optional(),
@@ -180,7 +180,7 @@ export const planSchema = z.object({
   version: z.string(),
   isAlreadyRunning: z.boolean(),
   slot: z.string(),
-  trust: z.object({ rule: z.string(), keyIds: z.array(z.string()).readonly() }),
+  trust: z.object({ rule: z.string(), keyIds: z.array(z.string()).readonly(), provenance: provenance.optional() }),
   downloadBytes: z.number(),
   writeBytes: z.number().optional(),
   partitions: z
@@ -252,6 +252,7 @@ export const problemSchema = z.object({
 });
 
 export type StatusAnswer = z.infer<typeof statusSchema>;
+export type ProvenanceAnswer = z.infer<typeof provenance>;
 export type SlotAnswer = z.infer<typeof slot>;
 export type UpdateAnswer = z.infer<typeof updateSchema>;
 export type TransferAnswer = z.infer<typeof transfer>;

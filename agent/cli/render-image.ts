@@ -60,13 +60,13 @@ function renderPayloads(payloads: BuiltImage['payloads']): string {
 
 /** Which signature counted for what, and the verdict. */
 export function renderVerified({ digest, explanation, checkedLayers }: VerifiedImage): string {
-  const { rule, findings, verdict } = explanation;
+  const { rule, findings, provenance = [], verdict } = explanation;
   const head = renderPairs([
     ['digest', digest],
     ['repository', explanation.repository],
     ['rule', rule === undefined ? 'none' : `${rule.prefix}: ${rule.atLeast} of ${rule.keys.join(', ')}`],
   ]);
-  const found = findings.map(({ result, text }) => `${result}: ${printable(text)}\n`).join('');
+  const found = [...findings, ...provenance].map(({ result, text }) => `${result}: ${printable(text)}\n`).join('');
   const layers =
     checkedLayers.length === 0 ? '' : `${checkedLayers.length} layers were fetched and have their digests\n`;
   const end = verdict.isTrusted ? `trusted: signed with ${printable(verdict.keyIds.join(', '))}\n` : 'not trusted\n';

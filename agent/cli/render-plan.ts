@@ -1,6 +1,7 @@
 import { errorTable, isErrorCode } from '../core/errors.ts';
 import type { PlanAnswer } from './answers.ts';
 import { formatBytes, printable } from './format-values.ts';
+import { provenanceText } from './render-status.ts';
 import { renderPairs, renderTable } from './render-table.ts';
 
 /** What an update would do, and what stands in its way. */
@@ -10,6 +11,7 @@ export function renderPlan(plan: PlanAnswer): string {
     ['digest', plan.digest],
     ['release', `${plan.name} ${plan.version}`],
     ['trusted by', `rule ${plan.trust.rule}, signed with ${plan.trust.keyIds.join(', ')}`],
+    ['', plan.trust.provenance && provenanceText(plan.trust.provenance)],
     ['slot', plan.slot],
     // What the slots hold already is found only while the slot is written.
     ['download', `${formatBytes(plan.downloadBytes)} at most`],

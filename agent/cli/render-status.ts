@@ -1,4 +1,4 @@
-import type { OutcomeAnswer, SlotAnswer, StatusAnswer } from './answers.ts';
+import type { OutcomeAnswer, ProvenanceAnswer, SlotAnswer, StatusAnswer } from './answers.ts';
 import { phaseLine } from './follow-update.ts';
 import { formatBytes, formatDuration, formatTime, printable, shortDigest } from './format-values.ts';
 import { percentOf } from './progress-bar.ts';
@@ -62,9 +62,14 @@ function trustText({ name, deployment }: SlotAnswer): readonly string[] {
   const { keyIds, rule, provenance } = deployment;
   const by = `slot ${name}: signed with ${keyIds.join(', ')}${rule === undefined ? '' : ` (rule ${rule})`}`;
   if (provenance === undefined) return [by];
+  return [`${by}; ${provenanceText(provenance)}`];
+}
+
+/** How an image was built, and by whose word. */
+export function provenanceText(provenance: ProvenanceAnswer): string {
   const { builderId, sourceRepository, sourceRef, sourceCommit, signerId } = provenance;
   const source = [sourceRepository, sourceRef, sourceCommit].filter((part) => part !== undefined).join(' ');
-  return [`${by}; built by ${builderId} from ${source}, as ${signerId} vouches`];
+  return `built by ${builderId} from ${source}, as ${signerId} vouches`;
 }
 
 function probationText({ probation }: StatusAnswer): string | undefined {

@@ -13,7 +13,7 @@ import type {
   UpdateRecord,
   WriteProgress,
 } from './ports.ts';
-import type { Outcome, Phase, SlotName, Target, Until, UpdateRequest } from './update-state.ts';
+import type { Outcome, Phase, Provenance, SlotName, Target, Until, UpdateRequest } from './update-state.ts';
 
 /** One thing that the agent waits for, in words. */
 export interface Waiting {
@@ -123,7 +123,12 @@ export interface PlanView {
   readonly version: string;
   readonly isAlreadyRunning: boolean;
   readonly slot: SlotName;
-  readonly trust: { readonly rule: string; readonly keyIds: readonly string[] };
+  readonly trust: {
+    readonly rule: string;
+    readonly keyIds: readonly string[];
+    /** How it was built, where the rule wants that proven. */
+    readonly provenance?: Provenance;
+  };
   /** The most that is fetched of its layers: what the slots hold already is not. */
   readonly downloadBytes: number;
   readonly writeBytes: number | undefined;

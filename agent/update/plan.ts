@@ -22,7 +22,11 @@ export function planOf(
     version: trusted.version,
     isAlreadyRunning: judged.isAlreadyRunning,
     slot,
-    trust: { rule: trusted.rule, keyIds: trusted.keyIds },
+    trust: {
+      rule: trusted.rule,
+      keyIds: trusted.keyIds,
+      ...(trusted.provenance === undefined ? {} : { provenance: trusted.provenance }),
+    },
     downloadBytes: fetchedLayers(judged).reduce((sum, { layerSizeBytes }) => sum + layerSizeBytes, 0),
     writeBytes: contentSizes.reduce<number | undefined>(
       (sum, size) => (sum === undefined || size === undefined ? undefined : sum + size),

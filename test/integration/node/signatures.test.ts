@@ -88,6 +88,9 @@ describe('a node, both halves of it', { timeout: 60_000 }, () => {
     expect(refused.stderr).toContain('provenance-untrusted');
     expect(refused.stderr).toContain('https://forge.test/evil/os');
     putBundles(image, repository, [signature, await provenanceFrom('git+https://forge.test/acme/os@refs/heads/main')]);
+    expect((await bench.kaonctl('plan', image.reference)).stdout).toMatch(
+      /built by https:\/\/forge\.test\/runner from/,
+    );
     expect(await bench.kaonctl('stage', image.reference)).toMatchObject({ exitCode: 0 });
     const { slots } = (await bench.node.read('/v1/status')) as { readonly slots: readonly { deployment?: object }[] };
     expect(slots[1]?.deployment).toMatchObject({
