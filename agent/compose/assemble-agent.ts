@@ -15,6 +15,7 @@ import type {
   TrustPolicy,
 } from '../core/ports.ts';
 import { defaultRules, type UpdateRules } from '../core/update-events.ts';
+import type { SignedImages } from '../core/signed-images.ts';
 import { distinctFaults } from '../core/status.ts';
 import type { UpdateState } from '../core/update-state.ts';
 import { BootEvidence } from '../evidence/boot-evidence.ts';
@@ -45,6 +46,7 @@ import { start, type Started } from '../update/start.ts';
 import { LogReporter } from './log-reporter.ts';
 import { UpdateRegistryProbe } from './registry-probe.ts';
 import type { OpenedState } from './open-state.ts';
+import { standingFaults } from './standing-faults.ts';
 import { startEvents } from './start-events.ts';
 
 /** Of the system's journal, each time that it is asked. */
@@ -60,6 +62,9 @@ export interface AgentParts {
   readonly slots: SlotService;
   readonly sources: ImageSourceFactory;
   readonly trust: TrustPolicy;
+  /** What the images in the slots were trusted by, and policies as they are now, at that time and at this. */
+  readonly kept: SignedImages;
+  readonly trustAt: (atMs: number) => Promise<readonly TrustPolicy[]>;
   readonly triggerKeys: readonly TriggerKey[];
   readonly nodeFacts: NodeFactsReader;
   /** The worker that measures the host for health checks. */
@@ -120,7 +125,8 @@ export async function assembleAgent(parts: AgentParts): Promise<Agent> {
       health.put(result);
       events.changed();
     },
-    onFault: warn('the update goes on without a patch'),
+    kept: parts.kept,
+    onFault: warn('the update goes on without a part of it'),
   });
   const reporters = [events, new LogReporter(log), ...parts.reporters];
   const onStep = (before: UpdateState, after: UpdateState) => {
@@ -130,7 +136,7 @@ export async function assembleAgent(parts: AgentParts): Promise<Agent> {
   const runner: UpdateRunner = new UpdateRunner(
     { journal, effects, rules, clock, reporters, pulse, ...shared, onStep },
     started,
-    faults.map(standingFault),
+    await standingFaults(parts, started, faults),
   );
   health.follow({ phase: 'idle' }, runner.state);
   for (const event of startEvents(started, tested, parts)) for (const reporter of reporters) reporter.report(event);
@@ -261,18 +267,6 @@ function lostState(state: OpenedState, { node }: Started): readonly ErrorReport[
       message: 'cannot find any state of this node in a trial: is the data partition mounted in the new image?',
     },
   ];
-}
-
-/** A fault of the agent as a failed required check of a trial. */
-export function standingFault({ code, message }: ErrorReport): CheckResult {
-  return {
-    name: 'agent',
-    isRequired: true,
-    status: 'failed',
-    attempts: 1,
-    durationMs: 0,
-    output: `${code}: ${message}`,
-  };
 }
 
 function triggerVerifier({ triggerKeys, nodeId, config }: AgentParts) {

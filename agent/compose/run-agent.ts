@@ -9,17 +9,19 @@ import { readBootId, readNodeId } from '../host/machine.ts';
 import { NodeFactsReader } from '../host/node-facts.ts';
 import { readSystemFacts } from '../host/system-facts.ts';
 import { SystemRandom } from '../host/system-random.ts';
+import { SignedImageFiles } from '../store/signed-image-files.ts';
 import type { SystemdNotifier } from '../systemd/notifier.ts';
 import { RuleTrustPolicy } from '../trust/trust-policy.ts';
 import { trustTime } from '../trust/trust-time.ts';
 import { renewMarkers } from '../update/renewal.ts';
-import { type Agent, assembleAgent, standingFault } from './assemble-agent.ts';
+import { type Agent, assembleAgent } from './assemble-agent.ts';
 import { degradedConfig } from './degraded-config.ts';
 import { buildImageSources } from './image-sources.ts';
 import type { KaondOptions } from './kaond-options.ts';
 import { loadNodeConfig } from './load-node-config.ts';
 import { loadTriggerKeys, loadTrustPolicy } from './load-trust.ts';
 import { type OpenedState, openState } from './open-state.ts';
+import { standingFault } from './standing-faults.ts';
 
 /** What outlives one start of the agent. */
 export interface AgentSurroundings {
@@ -124,6 +126,12 @@ async function prepare(
     slots: around.slots,
     sources: await orFault(buildImageSources(config, clock, random), noSources, faults),
     trust: await orFault(loadTrustPolicy(config.trust, time), noTrust, faults),
+    kept: new SignedImageFiles(config.stateDir, () => time().nowMs),
+    // A key that begins only now, or ended since, is none that locks the node out.
+    trustAt: async (atMs) => {
+      const then = () => ({ nowMs: atMs, source: 'clock' }) as const;
+      return Promise.all([then, time].map((one) => loadTrustPolicy(config.trust, one)));
+    },
     triggerKeys: await orFault(loadTriggerKeys(config.triggers), () => [], faults),
     nodeFacts,
     readingsWorker: around.readingsWorker,

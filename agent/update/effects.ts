@@ -15,11 +15,9 @@ import type {
 } from '../core/ports.ts';
 import { joinEvidence } from '../core/evidence-bounds.ts';
 import { lastCommittedSlot } from '../core/recover.ts';
-import { causeOfVerdict } from '../core/rollback-cause.ts';
+import type { SignedImages } from '../core/signed-images.ts';
 import type { UpdateEvent } from '../core/update-events.ts';
 import type { InPhase, SlotName, UpdateState } from '../core/update-state.ts';
-import { verdictOf } from '../core/verdict.ts';
-import { CheckHistory } from './check-history.ts';
 import type { DownloadPacer } from './download-pacer.ts';
 import type { FactsKeeper } from './facts-keeper.ts';
 import { findPatches } from './find-patches.ts';
@@ -28,6 +26,7 @@ import { type ImageJudge, pinned, targetOf } from './judge-image.ts';
 import { withOtherPlaces } from './other-places.ts';
 import type { MeteredLink } from './metered-link.ts';
 import { knownBadOf, lastWords, rollbackRecord } from './rollback-record.ts';
+import { judgeTrial } from './trial-verdict.ts';
 import type { TransferMeter } from './transfer-meter.ts';
 import type { UpdateMemory } from './update-memory.ts';
 import { HealthWatch } from './health-watch.ts';
@@ -52,6 +51,7 @@ export class Effects {
   readonly #clock: Clock;
   readonly #tries: number;
   readonly #watch: HealthWatch;
+  readonly #kept: Pick<SignedImages, 'save'> | undefined;
   readonly #meter: TransferMeter;
   readonly #metered: MeteredLink;
   readonly #pacer: DownloadPacer;
@@ -75,6 +75,8 @@ export class Effects {
     pacer: DownloadPacer;
     onProgress: (progress: WriteProgress) => void;
     onCheck: (progress: CheckProgress) => void;
+    /** Where it is kept what a slot is trusted by; absent where nothing is. */
+    kept?: Pick<SignedImages, 'save'>;
     /** Hears of what an update goes on without. */
     onFault: (error: unknown) => void;
   }) {
@@ -87,6 +89,7 @@ export class Effects {
     this.#clock = ports.clock;
     this.#tries = ports.tries;
     this.#watch = new HealthWatch(ports);
+    this.#kept = ports.kept;
     this.#meter = ports.meter;
     this.#metered = ports.metered;
     this.#pacer = ports.pacer;
@@ -207,6 +210,8 @@ export class Effects {
     };
     const write = () => this.#slots.writeSlot(target.slot, judged.signed, fetch.layers, onProgress, signal, patches);
     await withOtherPlaces(judged, write);
+    // Power lost before: the slot is written again. Without it, a trial does not hold its own trust policy to the image.
+    await this.#kept?.save(target.slot, judged.signed).catch(this.#onFault);
     return { event: { type: 'slot-written', atMs: this.#now() } };
   }
 
@@ -232,20 +237,8 @@ export class Effects {
   }
 
   async #checkHealth(state: InPhase<'trial'>, memory: UpdateMemory, signal: AbortSignal): Promise<EffectResult> {
-    const leftMs = Math.max(0, state.deadlineMonotonicMs - this.#clock.monotonicMs());
-    const history = new CheckHistory();
-    const onProgress = (progress: CheckProgress) => {
-      history.add(progress);
-      this.#onCheck(progress);
-    };
-    const faults = memory.standingFaults;
-    const checks = await this.#health.run(leftMs, onProgress, signal, state.baseline);
-    const verdict = verdictOf([...faults, ...checks]);
-    await this.#health.conclude(verdict.isPassed, signal);
-    const atMs = this.#now();
-    if (verdict.isPassed) return { event: { type: 'verdict-reached', ...verdict, atMs } };
-    const evidence = joinEvidence(verdict.evidence, history.evidence());
-    return { event: { type: 'verdict-reached', ...verdict, evidence, cause: causeOfVerdict(faults, checks), atMs } };
+    const ports = { health: this.#health, clock: this.#clock, onCheck: this.#onCheck };
+    return { event: await judgeTrial(ports, state, memory.standingFaults, signal) };
   }
 
   async #markGood(state: InPhase<'committing'>): Promise<EffectResult> {
