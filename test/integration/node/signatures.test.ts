@@ -5,6 +5,7 @@ import { FactsFile } from '../../../agent/store/facts-file.ts';
 import { bundleObject, fillRegistry, type SampleManifest, toManifest } from '../../fakes/sample-image.ts';
 import { imageBundle, signatureStatement } from '../../fakes/signer.ts';
 import { SigstoreAuthority } from '../../fakes/sigstore-authority.ts';
+import { until } from '../../fakes/simulated-node.ts';
 import { NodeBench, type PushedImage } from './node-bench.ts';
 
 const ci = { issuer: 'https://issuer.test', subject: 'https://forge.test/acme/os/release@refs/heads/main' };
@@ -44,8 +45,17 @@ function putBundles(image: PushedImage, repository: string, bundles: readonly Ui
 
 async function stageAndCancel(image: PushedImage): Promise<{ readonly exitCode: number; readonly stderr: string }> {
   const staged = await bench.kaonctl('stage', image.reference);
-  if (staged.exitCode === 0) await bench.kaonctl('cancel');
+  if (staged.exitCode === 0) await cancel();
   return staged;
+}
+
+/** Cancels what is staged; an update that ends is still in the way of the next one. */
+async function cancel(): Promise<void> {
+  await bench.kaonctl('cancel');
+  await until('the end of the update', 20_000, async () => {
+    const status = (await bench.node.read('/v1/status')) as { readonly phase: string } | undefined;
+    return status?.phase === 'idle' ? true : undefined;
+  });
 }
 
 describe('a node, both halves of it', { timeout: 60_000 }, () => {
@@ -99,7 +109,7 @@ describe('a node, both halves of it', { timeout: 60_000 }, () => {
     });
     const vouched = /slot b: signed with release .*; built by https:\/\/forge\.test\/runner from .*, as ci vouches/;
     expect((await bench.kaonctl('status')).stdout).toMatch(vouched);
-    await bench.kaonctl('cancel');
+    await cancel();
   });
 
   it('keeps the attested time in both halves, as what the time is not before', async () => {
