@@ -5,6 +5,7 @@ import type { CliDeps } from './cli/invocation.ts';
 import type { Io } from './cli/io.ts';
 import { runCli } from './cli/program.ts';
 import { nodeInspector } from './compose/inspect-node.ts';
+import { readInitFacts } from './compose/read-init-facts.ts';
 import { ProcessCommandRunner } from './host/process-command-runner.ts';
 import { SystemClock } from './host/system-clock.ts';
 import { SystemRandom } from './host/system-random.ts';
@@ -44,6 +45,7 @@ const deps: CliDeps = {
   random: new SystemRandom(),
   platform: { os: 'linux', architecture: architectures[process.arch] ?? process.arch, variant: undefined },
   detectLoaders: async () => detectLoaders(await readLoaderFacts()),
+  readInitFacts: async () => readInitFacts(detectLoaders(await readLoaderFacts())),
   inspectNode: nodeInspector({ commands: new ProcessCommandRunner(), clock: io.clock, random: new SystemRandom() }),
   openInput: () => process.stdin as AsyncIterable<Buffer>,
 };

@@ -3,6 +3,7 @@ import type { DetectedLoader } from '../../bootloader/detect.ts';
 import type { Platform } from '../core/image-format/manifest.ts';
 import type { Random } from '../core/ports.ts';
 import { ApiClient, defaultSocketPath } from './client.ts';
+import type { InitFacts } from './init-config.ts';
 import type { Io } from './io.ts';
 import type { InspectNode } from './node-inspection.ts';
 
@@ -15,6 +16,8 @@ export interface CliDeps {
   readonly platform: Platform;
   /** What this system shows of its loader. */
   readonly detectLoaders: () => Promise<readonly DetectedLoader[]>;
+  /** What this node shows that nobody set up for kaon. */
+  readonly readInitFacts: () => Promise<InitFacts>;
   /** What this node shows of itself, without kaond. */
   readonly inspectNode: InspectNode;
   /** stdin, for `-` in place of a file. */

@@ -5,6 +5,7 @@ import { addEventsCommand } from './commands/events.ts';
 import { addExplainCommand } from './commands/explain.ts';
 import { addHistoryCommands } from './commands/history.ts';
 import { addHoldCommands } from './commands/hold.ts';
+import { addInitCommand } from './commands/init.ts';
 import { addImageCommands } from './commands/image.ts';
 import { addKeygenCommand } from './commands/keygen.ts';
 import { addStatusCommands } from './commands/status.ts';
@@ -21,7 +22,10 @@ const groups = [
   ['On the node, over the daemon:', [addStatusCommands, addUpdateCommands, addStepCommands, addHistoryCommands]],
   [
     'Operating:',
-    [addHoldCommands, addEventsCommand, addDoctorCommand, addBootloaderCommands, addTrustCommands, addExplainCommand],
+    [
+      ...[addHoldCommands, addEventsCommand, addInitCommand, addDoctorCommand, addBootloaderCommands],
+      ...[addTrustCommands, addExplainCommand],
+    ],
   ],
   ['Making images and triggers, anywhere:', [addKeygenCommand, addImageCommands, addTriggerCommands]],
 ] as const;

@@ -4,16 +4,7 @@ import type { Logger } from 'pino';
 import { buildServer } from '../api/server.ts';
 import type { KaonConfig } from '../config/config.ts';
 import { AgentError, type ErrorReport } from '../core/errors.ts';
-import type {
-  CheckResult,
-  Clock,
-  Gate,
-  ImageSourceFactory,
-  Random,
-  Reporter,
-  SlotService,
-  TrustPolicy,
-} from '../core/ports.ts';
+import type { Clock, Gate, ImageSourceFactory, Random, Reporter, SlotService, TrustPolicy } from '../core/ports.ts';
 import { defaultRules, type UpdateRules } from '../core/update-events.ts';
 import type { SignedImages } from '../core/signed-images.ts';
 import { distinctFaults } from '../core/status.ts';

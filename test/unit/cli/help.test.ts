@@ -37,19 +37,9 @@ describe('help', () => {
     for (const name of [
       ...['status', 'plan', 'update', 'stage', 'activate', 'reboot', 'cancel', 'pause', 'resume'],
       ...['rollback', 'slots', 'mark good'],
-      ...[
-        'mark bad',
-        'history',
-        'rollbacks',
-        'rollbacks show',
-        'health',
-        'known-bad',
-        'known-bad clear',
-        'hold',
-        'hold set',
-      ],
-      ...['hold clear', 'events', 'trigger send', 'trigger sign', 'doctor', 'explain', 'keygen', 'image build'],
-      ...['trust explain', 'image push', 'image sign', 'image inspect', 'image verify'],
+      ...['mark bad', 'history', 'rollbacks', 'rollbacks show', 'health', 'known-bad', 'known-bad clear'],
+      ...['hold', 'hold set', 'hold clear', 'events', 'trigger send', 'trigger sign', 'init', 'doctor', 'explain'],
+      ...['keygen', 'trust explain', 'image build', 'image push', 'image sign', 'image inspect', 'image verify'],
     ]) {
       expect(names).toContain(name);
     }

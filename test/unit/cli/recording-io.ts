@@ -3,7 +3,7 @@ import type { CliDeps } from '../../../agent/cli/invocation.ts';
 import type { Clock } from '../../../agent/core/ports.ts';
 import { EagerClock } from '../../fakes/eager-clock.ts';
 import { SeededRandom } from '../../fakes/seeded-random.ts';
-import { inspection } from './node-samples.ts';
+import { initFacts, inspection } from './node-samples.ts';
 
 /** An `Io` that keeps what is written, and a key that plays Ctrl-C. */
 export class RecordingIo implements Io {
@@ -56,6 +56,7 @@ export function testDeps(input = ''): CliDeps {
     random: new SeededRandom(),
     platform: { os: 'linux', architecture: 'amd64', variant: undefined },
     detectLoaders: async () => [],
+    readInitFacts: async () => initFacts(),
     inspectNode: async () => inspection(),
     openInput: async function* () {
       yield Buffer.from(input);
