@@ -112,11 +112,14 @@ const unitName = z
     'want a unit with its suffix, such as web.service',
   );
 
-/** A node without a way to a registry gets no update any more; what may be its outage is told from that. */
+/**
+ * A node without a way to a registry gets no update any more; what may be its outage is told from that. An attempt has the
+ * time in which asking a registry gives up by itself, as a name server that is gone is known only then.
+ */
 const registryReachable = z.strictObject({
   kind: z.literal('registry-reachable'),
   ...common,
-  timeout: duration(100, 10 * minute, 'of 100ms to 10m').default(20_000),
+  timeout: duration(100, 10 * minute, 'of 100ms to 10m').default(75_000),
   interval: duration(100, 10 * minute, 'of 100ms to 10m').default(10_000),
   baseline: z.literal(true, 'want true: it counts only where it passed before the update').default(true),
 });

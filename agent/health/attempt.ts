@@ -13,10 +13,9 @@ export async function attemptWithin(
 ): Promise<CheckAttempt> {
   const end = new AbortController();
   const ending = AbortSignal.any([signal, end.signal]);
-  const ranOut = sleepUnless(clock, limitMs, ending).then((isOver): CheckAttempt => ({
-    isPassed: false,
-    output: isOver ? `no answer within ${limitMs} ms` : 'the checks were ended',
-  }));
+  const ranOut = sleepUnless(clock, limitMs, ending).then((isOver) =>
+    lateAttempt(check, isOver ? `no answer within ${limitMs} ms` : 'the checks were ended'),
+  );
   const answered = check
     .run(ending)
     .catch((error: unknown): CheckAttempt => ({ isPassed: false, output: String(error) }));
@@ -25,6 +24,11 @@ export async function attemptWithin(
   } finally {
     end.abort();
   }
+}
+
+/** A failure for want of time. */
+export function lateAttempt({ lateExcuse }: HealthCheck, output: string): CheckAttempt {
+  return { isPassed: false, output, ...(lateExcuse === undefined ? {} : { excuse: lateExcuse }) };
 }
 
 /** Whether the whole time went by before `signal`. */

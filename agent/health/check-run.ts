@@ -1,6 +1,6 @@
 import { type Baseline, excuseOf, newFaults } from '../core/baseline.ts';
 import type { CheckProgress, CheckResult, Clock } from '../core/ports.ts';
-import { attemptWithin, sleepUnless } from './attempt.ts';
+import { attemptWithin, lateAttempt, sleepUnless } from './attempt.ts';
 import { CheckReport } from './check-progress.ts';
 import type { CheckAttempt, ScheduledCheck } from './health-check.ts';
 import type { Turnstile } from './turnstile.ts';
@@ -27,7 +27,7 @@ export interface RunShared {
 export type Standing = 'passed' | 'failed' | 'skipped' | 'excused';
 
 /** So many failures in a row that do not count are enough: the verdict need not wait for them until the deadline. */
-const unclearAttempts = 6;
+const unclearAttempts = 3;
 
 const skippedText = 'what the checks come to was clear before its turn';
 const lateText = 'the deadline came before this check had its turn';
@@ -160,7 +160,7 @@ export class CheckRun {
   #attempt(): Promise<CheckAttempt> {
     const { clock, signal } = this.#shared;
     const limitMs = Math.min(this.#scheduled.timeoutMs, this.#leftMs());
-    if (limitMs <= 0) return Promise.resolve({ isPassed: false, output: lateText });
+    if (limitMs <= 0) return Promise.resolve(lateAttempt(this.#scheduled.check, lateText));
     return attemptWithin(clock, this.#scheduled.check, limitMs, signal);
   }
 }

@@ -17,6 +17,8 @@ export interface CheckAttempt {
 export interface HealthCheck {
   readonly name: string;
   readonly isRequired: boolean;
+  /** Why an attempt that has no answer in time does not count, in words; absent where it counts. */
+  readonly lateExcuse?: string;
   /** One attempt. It ends soon after `signal` is aborted; a failure is an answer, not a rejection. */
   run(signal: AbortSignal): Promise<CheckAttempt>;
 }

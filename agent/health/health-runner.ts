@@ -119,11 +119,12 @@ export class HealthRunner implements HealthChecks {
 
   /** What a check says before an update; one failed attempt may be chance. `undefined`: it never had its turn. */
   async #tryBefore(
-    { check, timeoutMs }: ScheduledCheck,
+    { check, timeoutMs, intervalMs }: ScheduledCheck,
     endMs: number,
     turnstile: Turnstile,
     signal: AbortSignal,
   ): Promise<BaselineCheck | undefined> {
+    const waitMs = Math.min(intervalMs, baselineIntervalMs);
     let last: CheckAttempt | undefined;
     for (let count = 1; count <= baselineAttempts; count += 1) {
       const attempt = await turnstile.pass(async () => {
@@ -132,8 +133,8 @@ export class HealthRunner implements HealthChecks {
       });
       if (signal.aborted || attempt === undefined) break;
       last = attempt;
-      if (attempt.isPassed || endMs - this.#clock.monotonicMs() <= baselineIntervalMs) break;
-      if (count < baselineAttempts && !(await sleepUnless(this.#clock, baselineIntervalMs, signal))) break;
+      if (attempt.isPassed || endMs - this.#clock.monotonicMs() <= waitMs) break;
+      if (count < baselineAttempts && !(await sleepUnless(this.#clock, waitMs, signal))) break;
     }
     if (last === undefined) return undefined;
     const { isPassed, faults } = last;

@@ -226,5 +226,6 @@ describe('a registry check', () => {
   ] as const)('of a registry that is %s comes to %j', async (kind, attempt) => {
     const check = new RegistryCheck('registry', true, { probe: async () => ({ kind, text: 'x' }) });
     expect(await check.run(never)).toEqual(attempt);
+    expect(check.lateExcuse).toBe('an outage of the registry would look the same');
   });
 });

@@ -385,10 +385,19 @@ describe('what was broken before the update', () => {
 describe('a failure that does not count, by the word of its check', () => {
   const unclear: CheckAttempt = { ...fail, excuse: 'an outage would look the same' };
 
-  it('is tried six times in a row and then keeps nobody waiting', async () => {
+  it('is tried three times in a row and then keeps nobody waiting', async () => {
     const { clock, done } = start([scheduled(new ScriptedCheck('registry', true, unclear))], 600_000);
-    await clock.advance(25_000);
-    expect(await done).toMatchObject([{ status: 'failed', attempts: 6, excuse: 'an outage would look the same' }]);
+    await clock.advance(10_000);
+    expect(await done).toMatchObject([{ status: 'failed', attempts: 3, excuse: 'an outage would look the same' }]);
+  });
+
+  it('is one that has no answer in time, where its check says so', async () => {
+    const silent = Object.assign(new ScriptedCheck('registry', true, 'hang'), {
+      lateExcuse: 'an outage would look the same',
+    });
+    const { clock, done } = start([scheduled(silent)], 600_000);
+    await clock.advance(13_000);
+    expect(await done).toMatchObject([{ attempts: 3, output: 'no answer within 1000 ms', excuse: silent.lateExcuse }]);
   });
 
   it('ends no other check', async () => {
