@@ -14,7 +14,10 @@ const verdicts: Readonly<Record<string, string>> = {
 /** The checks of the trial; what those said and wait for that did not pass stands below them. */
 export function renderHealth({ verdict, updateId, checks }: HealthAnswer): string {
   const about = updateId === undefined ? '' : ` (update ${printable(updateId)})`;
-  const head = `health: ${verdicts[verdict] ?? printable(verdict)}${about}\n`;
+  // After a restart of the agent only a probation runs checks without a trial.
+  const isWatched = verdict === 'unknown' && checks.length > 0;
+  const said = isWatched ? 'the checks of the probation go on' : (verdicts[verdict] ?? printable(verdict));
+  const head = `health: ${said}${about}\n`;
   if (checks.length === 0) return head;
   const table = renderTable(
     ['CHECK', 'STATUS', 'SINCE', 'REQUIRED', 'ATTEMPTS', 'TOOK'],

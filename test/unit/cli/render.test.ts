@@ -251,6 +251,12 @@ it('health shows what a failed check said, and nothing of one that passed', () =
   expect(text).not.toContain('plenty');
 });
 
+it('health of a restarted agent says whose checks it shows', () => {
+  expect(renderHealth({ verdict: 'unknown', checks: [] })).toBe('health: no trial ran in this boot\n');
+  const check = { name: 'web', isRequired: true, status: 'passed', attempts: 1, durationMs: 5, output: '' };
+  expect(renderHealth({ verdict: 'unknown', checks: [check] })).toMatch(/^health: the checks of the probation go on$/m);
+});
+
 it('status shows a probation, and the alarm of one that fails', () => {
   const probation = { updateId: 'u-1', slot: 'b', leftMs: 3_600_000 } as const;
   expect(renderStatus(statusAnswer({ probation }))).toMatch(
@@ -272,6 +278,7 @@ it('health shows what a check waits for, since when, and why a failure does not 
       { ...check, name: 'gps', status: 'failed', excuse: 'it failed before the update, too' },
     ],
   });
+  expect(text).toMatch(/^health: the checks of the trial are running$/m);
   expect(text).toMatch(/^web +waiting +2026-01-02 03:04:05/m);
   expect(text).toContain('\nweb waits for check database\n');
   expect(text).toContain('\ngps does not count: it failed before the update, too\n');
