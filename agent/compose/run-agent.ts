@@ -114,12 +114,6 @@ async function prepare(
   const time = () => trustTime(clock.nowMs(), { buildMs: around.builtAtMs, signedMs: state.facts.data.signedTimeMs });
   const noTrust = () => new RuleTrustPolicy({ keys: [], rules: [] });
   const noSources = () => buildImageSources({ registries: {}, registriesConf: undefined }, clock, random);
-  const nodeFacts = new NodeFactsReader(
-    config.stateDir,
-    () => readSystemFacts(around.factsWorker, factsLimitMs),
-    (error) => log.warn({ err: error }, 'cannot read facts of the host'),
-  );
-  void nodeFacts.start();
   const agent = await assembleAgent({
     config,
     state,
@@ -133,7 +127,7 @@ async function prepare(
       return Promise.all([then, time].map((one) => loadTrustPolicy(config.trust, one)));
     },
     triggerKeys: await orFault(loadTriggerKeys(config.triggers), () => [], faults),
-    nodeFacts,
+    nodeFacts: nodeFactsOf(around, config.stateDir),
     readingsWorker: around.readingsWorker,
     clock,
     random,
@@ -146,6 +140,16 @@ async function prepare(
     reporters: [reporter],
   });
   return { agent, state, socket: config.api.socket };
+}
+
+function nodeFactsOf({ factsWorker, log }: AgentSurroundings, stateDir: string): NodeFactsReader {
+  const facts = new NodeFactsReader(
+    stateDir,
+    () => readSystemFacts(factsWorker, factsLimitMs),
+    (error) => log.warn({ err: error }, 'cannot read facts of the host'),
+  );
+  void facts.start();
+  return facts;
 }
 
 async function orFault<T>(reading: Promise<T>, otherwise: () => T | Promise<T>, faults: ErrorReport[]): Promise<T> {

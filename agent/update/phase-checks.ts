@@ -1,5 +1,5 @@
 import { AgentError, type ErrorReport } from '../core/errors.ts';
-import type { UpdateState } from '../core/update-state.ts';
+import type { InPhase, UpdateState } from '../core/update-state.ts';
 
 /** Throws `update-in-progress` unless no update is under way. */
 export function refuseUnlessIdle(state: UpdateState): void {
@@ -51,4 +51,11 @@ export function refuseWhileDegraded(degraded: readonly ErrorReport[], what: stri
   throw new AgentError('agent-degraded', `cannot ${what}: the agent is degraded: ${first.message}`, {
     details: { causes: degraded.map(({ code }) => code) },
   });
+}
+
+/** Whether what runs is a slot on trial, or one that is given up: only a reboot ends either. */
+export function isTrialRunning(state: UpdateState): state is InPhase<'trial' | 'rolling-back'> {
+  if (state.phase === 'trial') return true;
+  // A slot in probation was proven: without a record of it, it stays.
+  return state.phase === 'rolling-back' && state.isTargetBooted && state.probation === undefined;
 }

@@ -12,13 +12,14 @@ import type {
 } from '../core/ports.ts';
 import { effectDueAtMs, effectOf, transition } from '../core/transition.ts';
 import type { UpdateEvent, UpdateRules } from '../core/update-events.ts';
-import type { InPhase, SlotName, UpdateState } from '../core/update-state.ts';
+import type { SlotName, UpdateState } from '../core/update-state.ts';
 import { describeEvent } from './describe-event.ts';
 import type { EffectResult, Effects } from './effects.ts';
 import { failureEvent, reporterFailure, waitingEvent } from './runner-events.ts';
 import { applyDeployments, journalChange } from './journal-change.ts';
 import type { Started } from './start.ts';
 import type { Pulse } from './pulse.ts';
+import { isTrialRunning } from './phase-checks.ts';
 import type { TransferMeter } from './transfer-meter.ts';
 import type { UpdateMemory } from './update-memory.ts';
 
@@ -292,11 +293,4 @@ export class UpdateRunner {
   addStandingFault(fault: CheckResult): void {
     this.#standingFaults = [...this.#standingFaults, fault];
   }
-}
-
-/** Whether what runs is a slot on trial, or one that is given up: only a reboot ends either. */
-function isTrialRunning(state: UpdateState): state is InPhase<'trial' | 'rolling-back'> {
-  if (state.phase === 'trial') return true;
-  // A slot in probation was proven: without a record of it, it stays.
-  return state.phase === 'rolling-back' && state.isTargetBooted && state.probation === undefined;
 }
