@@ -2,7 +2,7 @@ import type { StagingBootloader } from '../../bootloader/bootloader.ts';
 import type { SlotEntry } from '../../bootloader/slot-entry.ts';
 import { neededBytes, type PayloadRoom } from '../../partitions/payload-plan.ts';
 import type { PayloadStore, StagedPayload } from '../../partitions/payload-store.ts';
-import type { LayerSource } from '../../partitions/slot-writer.ts';
+import type { LayerSource, WriteProgress, WrittenSlot } from '../../partitions/slot-writer.ts';
 import type { TrustedDescriptor } from '../../partitions/trusted-descriptor.ts';
 import type { PayloadBudget, TrustedImage } from '../core/ports.ts';
 import type { SlotName } from '../core/update-state.ts';
@@ -93,4 +93,27 @@ function entryOf(image: TrustedImage, staged: readonly StagedPayload[], nodeOpti
     devicetree: pathsOf('devicetree')[0],
     options: [image.boot?.options ?? '', nodeOptions].filter((part) => part !== '').join(' '),
   };
+}
+
+/** Bytes of the layers of an image's boot payloads. */
+export function payloadBytes({ boot }: TrustedImage): number {
+  return (boot?.payloads ?? []).reduce((sum, { layerSizeBytes }) => sum + layerSizeBytes, 0);
+}
+
+/** Progress that goes on where the partitions ended. */
+export function stagingProgress(
+  image: TrustedImage,
+  written: WrittenSlot,
+  onProgress: (progress: WriteProgress) => void,
+): (role: string, stagedBytes: number) => void {
+  const partitionBytes = image.partitions.reduce((sum, { layerSizeBytes }) => sum + layerSizeBytes, 0);
+  const writtenBytes = written.partitions.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  return (role, stagedBytes) =>
+    onProgress({
+      step: 'write',
+      partition: role,
+      fetchedBytes: partitionBytes + stagedBytes,
+      layerSizeBytes: partitionBytes + payloadBytes(image),
+      writtenBytes: writtenBytes + stagedBytes,
+    });
 }

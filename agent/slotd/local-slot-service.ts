@@ -25,7 +25,7 @@ import type {
 } from '../core/ports.ts';
 import type { SignedTime } from '../core/signed-time.ts';
 import type { SlotName } from '../core/update-state.ts';
-import type { BootPayloads } from './boot-payloads.ts';
+import { type BootPayloads, payloadBytes, stagingProgress } from './boot-payloads.ts';
 
 /** Judges an image in this process and mints the proof that the writer wants. */
 export interface MintingPolicy {
@@ -276,26 +276,4 @@ export class LocalSlotService implements SlotService {
     this.#turn = turn.catch(() => undefined);
     return turn;
   }
-}
-
-function payloadBytes({ boot }: TrustedImage): number {
-  return (boot?.payloads ?? []).reduce((sum, { layerSizeBytes }) => sum + layerSizeBytes, 0);
-}
-
-/** Progress that goes on where the partitions ended. */
-function stagingProgress(
-  image: TrustedImage,
-  written: WrittenSlot,
-  onProgress: (progress: WriteProgress) => void,
-): (role: string, stagedBytes: number) => void {
-  const partitionBytes = image.partitions.reduce((sum, { layerSizeBytes }) => sum + layerSizeBytes, 0);
-  const writtenBytes = written.partitions.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
-  return (role, stagedBytes) =>
-    onProgress({
-      step: 'write',
-      partition: role,
-      fetchedBytes: partitionBytes + stagedBytes,
-      layerSizeBytes: partitionBytes + payloadBytes(image),
-      writtenBytes: writtenBytes + stagedBytes,
-    });
 }
