@@ -212,7 +212,7 @@ async function runAgent(
       if (after.phase !== 'writing') watch();
     };
     runner = new UpdateRunner(
-      { journal, effects, rules: crashRules, clock, reporters: [], meter, pulse: new Pulse(clock), onStep },
+      { journal, effects, rules, clock, reporters: [], meter, pulse: new Pulse(clock), onStep },
       started,
       [],
     );
