@@ -119,6 +119,14 @@ async function layersAt<T>(
   return found;
 }
 
+/** Whether mirrors were asked before the registry failed, and each said that it has no such thing. */
+function isMissingAtMirrors(error: unknown): boolean {
+  const mirrors: unknown = error instanceof AgentError ? error.details['mirrors'] : undefined;
+  const isMissing = (one: unknown) =>
+    typeof one === 'object' && one !== null && 'code' in one && one.code === 'image-not-found';
+  return Array.isArray(mirrors) && mirrors.every(isMissing);
+}
+
 /**
  * The signatures and attestations stored beside `image`, in cosign's layout and as Sigstore bundles: those of what the reference resolved
  * to, and those of its manifest. Malformed ones are passed over as long as there are others; when there are no
@@ -131,10 +139,18 @@ export async function collectSignatures(
 ): Promise<readonly SignatureEvidence[]> {
   const found: SignatureEvidence[] = [];
   const reader = new EvidenceReader(store, signal);
+  const gather = async (read: () => Promise<readonly SignatureEvidence[]>) => {
+    try {
+      found.push(...(await read()));
+    } catch (error) {
+      // A mirror that may say which signatures there are stands for its registry where that can't be reached.
+      if (found.length === 0 || !isMissingAtMirrors(error)) throw error;
+    }
+  };
   for (const digest of new Set([image.resolvedDigest, image.manifestDigest])) {
-    found.push(...(await layersAt(reader, signatureTag(digest), [signatureMediaType, 'signature'], readSignature)));
-    found.push(...(await bundlesAt(reader, digest)));
-    found.push(...(await layersAt(reader, attestationTag(digest), [envelopeMediaType, 'attestation'], readEnvelope)));
+    await gather(() => layersAt(reader, signatureTag(digest), [signatureMediaType, 'signature'], readSignature));
+    await gather(() => bundlesAt(reader, digest));
+    await gather(() => layersAt(reader, attestationTag(digest), [envelopeMediaType, 'attestation'], readEnvelope));
   }
   const problem = reader.problems[0];
   if (found.length > 0 || problem === undefined) return found;

@@ -1,3 +1,4 @@
+import { evidenceLimits } from '../../../agent/core/image-source.ts';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -155,9 +156,14 @@ describe('a kaond that lies gets kaon-slotd to change nothing by', () => {
     ],
     ['the key to trust', 'slotd-protocol-invalid', () => write(signedImage(image, { keys: ['my own'] }))],
     [
-      '65 signatures',
+      `${evidenceLimits.count + 1} signatures`,
       'slotd-protocol-invalid',
-      () => write(signedImage(image, { signatures: Array(65).fill({ payload: '', signature: '', source: '' }) })),
+      () =>
+        write(
+          signedImage(image, {
+            signatures: Array(evidenceLimits.count + 1).fill({ payload: '', signature: '', source: '' }),
+          }),
+        ),
     ],
     ['a verb that does not exist', 'slotd-protocol-invalid', () => liar.ask({ method: 'format', slot: 'b' })],
     ['another version of the protocol', 'slotd-protocol-invalid', () => liar.ask({ protocol: 1, method: 'read-node' })],

@@ -73,7 +73,7 @@ describe('a mirror', () => {
     expect((await read(resolved)).equals(image.layer.bytes)).toBe(true);
     expect(resolved.reference.repository).toBe(`${origin.host}/os/edge`);
     expect(tagsOf(mirror)).toEqual([]);
-    expect(origin.requests.every(({ path }) => path.includes('/manifests/'))).toBe(true);
+    expect(origin.requests.every(({ path }) => /\/(manifests|referrers)\//.test(path))).toBe(true);
     expect(layersOf(mirror)).toHaveLength(1);
     mirror.requests.length = 0;
     origin.requests.length = 0;
@@ -85,9 +85,20 @@ describe('a mirror', () => {
     const [origin, mirror] = [await start(), await start()];
     const { source, resolve, read } = sourceOf({ origin, mirrors: [mirror], change: { isTagged: true } });
     const resolved = await resolve();
+    expect(origin.requests).toEqual([]);
     expect(await source.signatures(resolved, never)).toHaveLength(1);
     await read(resolved);
-    expect(origin.requests).toEqual([]);
+    // Asked for no more than what the mirror does not have: lists of bundles and attestations.
+    expect(origin.requests.filter(({ path }) => /sha256-[0-9a-f]+\.sig$|\/blobs\//.test(path))).toEqual([]);
+  });
+
+  it('that has the signatures and nothing else beside the image is enough where the registry is out of reach', async () => {
+    const [origin, mirror] = [await start(), await start()];
+    const { source, resolve, read } = sourceOf({ origin, mirrors: [mirror], change: { isTagged: true } });
+    await origin.close();
+    const resolved = await resolve();
+    expect(await source.signatures(resolved, never)).toHaveLength(1);
+    expect((await read(resolved)).equals(image.layer.bytes)).toBe(true);
   });
 
   it('has its repositories at its own path', async () => {
