@@ -1,4 +1,5 @@
-import { open, readFile, rm } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { link, readFile, rm, writeFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { BootloaderError } from './errors.ts';
 
@@ -29,15 +30,28 @@ export class ProcessLock {
   async #take(): Promise<void> {
     for (let waitedMs = 0; waitedMs < lockWaitMs; waitedMs += lockPollMs) {
       try {
-        const handle = await open(this.#path, 'wx', 0o600);
-        await handle.write(String(process.pid)).finally(() => handle.close());
-        return;
+        if (await this.#claim()) return;
       } catch (cause) {
-        if (!isCode(cause, 'EEXIST')) throw lockError(this.#path, cause);
+        throw lockError(this.#path, cause);
       }
       if (!(await this.#removeStaleLock())) await delay(lockPollMs);
     }
     throw new BootloaderError('boot-env-write-failed', `cannot lock ${this.#path}: another process holds it`);
+  }
+
+  /** The lock appears with its pid in it: one without would outlive a process that was killed in between. */
+  async #claim(): Promise<boolean> {
+    const own = `${this.#path}.${randomUUID()}`;
+    try {
+      await writeFile(own, String(process.pid), { mode: 0o600 });
+      await link(own, this.#path);
+      return true;
+    } catch (cause) {
+      if (!isCode(cause, 'EEXIST')) throw cause;
+      return false;
+    } finally {
+      await rm(own, { force: true });
+    }
   }
 
   /** A process that was killed leaves its lock behind; who holds it is told by its pid. */
@@ -45,7 +59,6 @@ export class ProcessLock {
     const text = await readFile(this.#path, 'utf8').catch(() => undefined);
     if (text === undefined) return true;
     const pid = Number(text);
-    // An empty lock is one whose holder is between creating it and writing its pid.
     if (text === '' || !Number.isInteger(pid) || pid === process.pid || isAlive(pid)) return false;
     await rm(this.#path, { force: true });
     return true;
