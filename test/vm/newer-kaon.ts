@@ -8,8 +8,8 @@ export const newerVersion = '99.0.0';
 export const newerChanges: readonly { readonly file: string; readonly find: string; readonly replace: string }[] = [
   {
     file: 'agent/store/state-codec.ts',
-    find: 'return JSON.stringify(state);',
-    replace: 'return JSON.stringify({ ...state, newerState: { kept: [1, 2] } });',
+    find: 'return JSON.stringify(state)',
+    replace: 'return JSON.stringify({ ...state, newerState: { kept: [1, 2] } })',
   },
   {
     file: 'agent/store/facts-codec.ts',
@@ -28,9 +28,9 @@ export const newerChanges: readonly { readonly file: string; readonly find: stri
   },
   {
     file: 'agent/store/journal-file.ts',
-    find: "database.pragma('journal_mode = WAL');",
+    find: "database.pragma('journal_mode = WAL')",
     replace: `database.pragma('journal_mode = WAL');
-    if (!isEmpty) database.exec("CREATE TABLE IF NOT EXISTS newer (id INTEGER PRIMARY KEY, document TEXT); INSERT INTO newer (document) VALUES ('{}'); UPDATE meta SET value = '2' WHERE key = 'schemaVersion';");`,
+    if (!isEmpty) database.exec("CREATE TABLE IF NOT EXISTS newer (id INTEGER PRIMARY KEY, document TEXT); INSERT INTO newer (document) VALUES ('{}'); UPDATE meta SET value = '2' WHERE key = 'schemaVersion';")`,
   },
   {
     file: 'agent/store/written-records-file.ts',
@@ -39,7 +39,7 @@ export const newerChanges: readonly { readonly file: string; readonly find: stri
   },
 ];
 
-/** Matches `code` however it is printed: with other quotes and other white space. */
+/** Matches `code` however it is printed: with other quotes and other white space. It ends with no `;`, which may be left out. */
 export function anyPrintOf(code: string): RegExp {
   const tokens = code.match(/\w+|[^\w\s]/g) ?? [];
   const patterns = tokens.map((token) => {
