@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { evidenceLimits } from '../core/image-source.ts';
 import { isPlainBase64 } from './dsse.ts';
+import { readEvidence } from './read-evidence.ts';
 
 /** A Sigstore bundle, nothing in it believed. */
 export interface Bundle {
@@ -38,19 +38,9 @@ const bundleSchema = z.object({
 
 /** Reads a bundle (Sigstore bundle v0.3, DSSE content), or says what is wrong with it. Never throws. */
 export function parseBundle(bytes: Uint8Array): { readonly bundle: Bundle } | { readonly problem: string } {
-  if (bytes.byteLength > evidenceLimits.itemBytes) return { problem: `it has ${bytes.byteLength} bytes` };
-  let value: unknown;
-  try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-  } catch {
-    return { problem: 'it is not JSON in UTF-8' };
-  }
-  const result = bundleSchema.safeParse(value);
-  if (!result.success) {
-    const issue = result.error.issues[0];
-    return { problem: `${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'invalid'}` };
-  }
-  const { verificationMaterial: material, dsseEnvelope } = result.data;
+  const read = readEvidence(bytes, bundleSchema);
+  if ('problem' in read) return read;
+  const { verificationMaterial: material, dsseEnvelope } = read.value;
   const isCertified = material.certificate !== undefined || material.x509CertificateChain !== undefined;
   if (isCertified === (material.publicKey !== undefined)) {
     return { problem: 'verificationMaterial: want either a publicKey or a certificate' };

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { AgentError } from '../core/errors.ts';
 import { evidenceLimits } from '../core/image-source.ts';
+import { readEvidence } from './read-evidence.ts';
 
 /** A DSSE envelope, its payload decoded and not yet believed. */
 export interface Envelope {
@@ -50,17 +51,8 @@ export function parseEnvelope(value: unknown): Envelope {
 
 /** Reads the envelope of an attestation (DSSE v1), or says what is wrong with it. Never throws. */
 export function parseAttestation(bytes: Uint8Array): { readonly envelope: Envelope } | { readonly problem: string } {
-  if (bytes.byteLength > evidenceLimits.itemBytes) return { problem: `it has ${bytes.byteLength} bytes` };
-  let value: unknown;
-  try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-  } catch {
-    return { problem: 'it is not JSON in UTF-8' };
-  }
-  const result = attestationEnvelope.safeParse(value);
-  if (result.success) return { envelope: envelopeOf(result.data) };
-  const issue = result.error.issues[0];
-  return { problem: `${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'invalid'}` };
+  const read = readEvidence(bytes, attestationEnvelope);
+  return 'problem' in read ? read : { envelope: envelopeOf(read.value) };
 }
 
 /** The bytes that a DSSE signature covers (DSSE v1, "PAE"): lengths are in bytes. */

@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, it } from 'vitest';
-import type { UpdateRequest } from '../../agent/core/update-state.ts';
+import { updateToNew as update } from './update-request.ts';
 import { type Behaviour, makeImage } from './images.ts';
 import { live, type LifeEnd } from './life.ts';
 import { expectPromises } from './promises.ts';
@@ -11,16 +11,6 @@ let runs = 0;
 afterAll(() => {
   console.log(`crash suite: ${runs} runs`);
 });
-
-const update: UpdateRequest = {
-  id: 'update-1',
-  kind: 'install',
-  image: 'registry.acme.io/os/edge:new',
-  from: undefined,
-  until: 'committed',
-  requestedAtMs: 1,
-  requestedBy: 'operator',
-};
 
 /** One whole life under `plan`: an update to an image of `behaviour`, then its invariants. */
 async function run(

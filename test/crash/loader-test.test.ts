@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { SlotName, UpdateRequest } from '../../agent/core/update-state.ts';
+import type { SlotName } from '../../agent/core/update-state.ts';
+import { updateToNew as update } from './update-request.ts';
 import { FactsKeeper } from '../../agent/update/facts-keeper.ts';
 import { beginLoaderTest, settleLoader } from '../../agent/update/loader-test.ts';
 import { start } from '../../agent/update/start.ts';
@@ -8,16 +9,6 @@ import { crashRules, live, slotService } from './life.ts';
 import type { LoaderName } from './loader-twin.ts';
 import { type CrashPlan, factory, PowerCut, World } from './world.ts';
 import { noEvidence } from '../fakes/no-evidence.ts';
-
-const update: UpdateRequest = {
-  id: 'update-1',
-  kind: 'install',
-  image: 'registry.acme.io/os/edge:new',
-  from: undefined,
-  until: 'committed',
-  requestedAtMs: 1,
-  requestedBy: 'operator',
-};
 
 /** One boot of an agent whose operator asks for the test unless it was asked for; resolves to whether it is over. */
 async function bootOnce(world: World, booted: SlotName, isWanted: boolean): Promise<boolean> {

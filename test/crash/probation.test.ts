@@ -1,19 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import type { UpdateRequest, UpdateState } from '../../agent/core/update-state.ts';
+import { updateToNew as update } from './update-request.ts';
 import { digestOfImage, makeImage } from './images.ts';
 import { crashRules, live, type LifeEnd } from './life.ts';
 import type { LoaderName } from './loader-twin.ts';
 import { type CrashPlan, World } from './world.ts';
 
-const update: UpdateRequest = {
-  id: 'update-1',
-  kind: 'install',
-  image: 'registry.acme.io/os/edge:new',
-  from: undefined,
-  until: 'committed',
-  requestedAtMs: 1,
-  requestedBy: 'operator',
-};
 const next: UpdateRequest = { ...update, id: 'update-2', image: 'registry.acme.io/os/edge:next' };
 
 type Behaviour = 'healthy' | 'fails-probation';

@@ -71,16 +71,14 @@ describe('the units', () => {
   });
 
   it('are closed as far as their work allows', () => {
-    const limits: Readonly<Record<string, number>> = {
-      'kaond.service': 2.5,
-      'kaon-slotd.service': 2.5,
-      'kaon-health.service': 1.5,
-    };
+    const readme = readFileSync('systemd-units/README.md', 'utf8');
     for (const name of services) {
       const { stdout } = run('systemd-analyze', 'security', '--offline=true', '--no-pager', join(directory, name));
       const score = Number(/exposure level for .*: ([\d.]+)/.exec(stdout)?.[1]);
       console.log(`${name}: exposure ${score}`);
-      expect(score).toBeLessThanOrEqual(limits[name] ?? 10);
+      // Another systemd may score otherwise; none may find more open than what is told.
+      const told = readme.split('\n').find((line) => line.startsWith(`| \`${name}\` | `) && /\| [\d.]+ \|$/.test(line));
+      expect(score).toBeLessThanOrEqual(Number(/([\d.]+) \|$/.exec(told ?? '')?.[1]));
     }
   });
 
