@@ -56,7 +56,8 @@ function throwProblems(files: readonly string[], problems: readonly string[]): v
 }
 
 function parseYaml({ path, text }: ConfigText): { readonly map: ConfigMap; readonly problems: readonly string[] } {
-  const document = parseDocument(text, { version: '1.2', schema: 'core', prettyErrors: true });
+  // Its warnings would be printed; what they are about is no known setting, and is refused as such.
+  const document = parseDocument(text, { version: '1.2', schema: 'core', prettyErrors: true, logLevel: 'error' });
   if (document.errors.length > 0) {
     return { map: {}, problems: document.errors.map(({ message }) => `${path}: ${message.split('\n')[0] ?? ''}`) };
   }

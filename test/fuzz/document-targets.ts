@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { parseConfig } from '../../agent/config/parse-config.ts';
 import { parseImageConfig, partitionLayers } from '../../agent/core/image-format/image-config.ts';
 import { manifestLimits, parseManifest, parseManifestOrIndex } from '../../agent/core/image-format/manifest.ts';
@@ -14,6 +13,7 @@ import { parseSimpleSigning } from '../../agent/trust/simple-signing.ts';
 import { decodeSignature } from '../../agent/trust/verify-signature.ts';
 import { sampleImage, sampleIndex } from '../fakes/sample-image.ts';
 import { dsseEnvelope, makeSigner, simpleSigningPayload } from '../fakes/signer.ts';
+import { configSeeds } from './config-seeds.ts';
 import { bytesOf, type FuzzTarget, promise, textOf } from './target.ts';
 
 const digest = `sha256:${'0a'.repeat(32)}`;
@@ -38,8 +38,6 @@ const patches = {
     },
   ],
 };
-
-const example = readFileSync(new URL('../../examples/kaon.yaml', import.meta.url));
 
 function parseJsonText(bytes: Uint8Array): { readonly value: unknown } | undefined {
   try {
@@ -153,7 +151,7 @@ export const documentTargets: readonly FuzzTarget[] = [
   },
   {
     name: 'config',
-    seeds: [example, bytesOf('formatVersion: 1\nnode: &a {id: x, compatible: y}\nslots: {a: *a}\n')],
+    seeds: configSeeds,
     parse: (bytes) => parseConfig({ image: undefined, node: [{ path: 'kaon.yaml', text: textOf(bytes) }] }),
   },
   {

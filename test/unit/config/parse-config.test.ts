@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { parse, stringify } from 'yaml';
 import { AgentError } from '../../../agent/core/errors.ts';
 import type { KaonConfig } from '../../../agent/config/config.ts';
@@ -281,6 +281,14 @@ describe('the configuration', () => {
   ])('that is not sound YAML is config-invalid (%j)', (text) => {
     expect(problemsOf(() => parseConfig({ image: undefined, node: [{ path: 'x.yaml', text }] }))).not.toEqual([]);
     expect(({} as Record<string, unknown>)['polluted']).toBeUndefined();
+  });
+
+  it('says what it finds in its error, and prints nothing', () => {
+    const printed = vi.spyOn(process, 'emitWarning').mockReturnValue();
+    const node = [{ path: 'x.yaml', text: '? {a: 1}\n: x\nb: !unknown y\n' }];
+    expect(problemsOf(() => parseConfig({ image: undefined, node }))).not.toEqual([]);
+    expect(printed).not.toHaveBeenCalled();
+    printed.mockRestore();
   });
 });
 
