@@ -156,6 +156,15 @@ export const statusSchema = z.object({
       alarm: z.object({ at: z.string(), message: z.string() }).optional(),
     })
     .optional(),
+  offers: z
+    .object({
+      quietSinceAt: z.string(),
+      verified: z.object({ at: z.string() }).optional(),
+      contactAt: z.string().optional(),
+      reportAfterMs: z.number().optional(),
+      alarm: z.object({ at: z.string(), message: z.string() }).optional(),
+    })
+    .optional(),
   link: z.object({ isMetered: z.boolean(), source: z.string(), text: z.string() }).optional(),
   /** Only for people: an agent that sends something else is no reason to show nothing. */
   host: host.optional().catch(undefined),

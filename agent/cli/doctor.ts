@@ -38,6 +38,7 @@ export function examine(status: StatusAnswer, nowMs: number): readonly Finding[]
     holdFinding(status),
     knownBadFinding(status),
     ...probationFindings(status),
+    ...offerFindings(status),
     clockFinding(status, nowMs),
   ];
 }
@@ -161,6 +162,18 @@ function probationFindings({ probation }: StatusAnswer): readonly Finding[] {
   if (alarm === undefined) return [{ name, result: 'ok', text: `slot ${slot} is still checked on, and well so far` }];
   const text = `the checks of slot ${slot} fail since ${formatTime(alarm.at)}: ${alarm.message}`;
   return [{ name, result: 'fail', text, fix: 'See kaonctl health; kaonctl rollback tries the other slot.' }];
+}
+
+function offerFindings({ offers }: StatusAnswer): readonly Finding[] {
+  if (offers?.reportAfterMs === undefined) return [];
+  const name = 'offers';
+  const { alarm, quietSinceAt, contactAt } = offers;
+  const text = `the newest image was verified at ${formatTime(quietSinceAt)}`;
+  if (alarm === undefined) return [{ name, result: 'ok', text }];
+  const answered = `a registry last answered at ${formatTime(contactAt)}`;
+  const fix =
+    'Ask whoever publishes whether there is a newer release; if so, something between holds back the tags or triggers.';
+  return [{ name, result: 'warn', text: `${alarm.message}; ${answered}`, fix }];
 }
 
 function clockFinding({ startedAt }: StatusAnswer, nowMs: number): Finding {

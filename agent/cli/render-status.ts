@@ -40,6 +40,7 @@ export function renderStatus(status: StatusAnswer): string {
     ['loader', status.loader === undefined ? undefined : `${status.loader.name}: ${loaderText(status)}`],
     ['', status.loader?.notes.length === 0 ? undefined : status.loader?.notes.join('; ')],
     ['probation', probationText(status)],
+    ['offers', offersText(status)],
     ['link', status.link?.text],
     ['last', status.last === undefined ? undefined : outcomeText(status.last)],
     ['known bad', knownBadText(status)],
@@ -77,6 +78,17 @@ function probationText({ probation }: StatusAnswer): string | undefined {
   const { slot, leftMs, alarm } = probation;
   if (alarm !== undefined) return `ALARM since ${formatTime(alarm.at)}, slot ${slot}: ${alarm.message}`;
   return `slot ${slot} is well so far; checked for another ${formatDuration(leftMs)}`;
+}
+
+function offersText({ offers }: StatusAnswer): string | undefined {
+  if (offers === undefined) return undefined;
+  const { alarm, quietSinceAt, verified, contactAt } = offers;
+  return [
+    ...(alarm === undefined ? [] : [`ALARM since ${formatTime(alarm.at)}: ${alarm.message}`]),
+    `nothing newer since ${formatTime(quietSinceAt)}`,
+    `last verified ${formatTime(verified?.at)}`,
+    `last answer of a registry ${formatTime(contactAt)}`,
+  ].join('; ');
 }
 
 function hostText({ host }: StatusAnswer): string | undefined {

@@ -29,6 +29,7 @@ import { MeteredLink } from '../update/metered-link.ts';
 import { HealthBoard } from '../update/health-board.ts';
 import { ImageJudge } from '../update/judge-image.ts';
 import { settleLoader } from '../update/loader-test.ts';
+import { OfferWatch } from '../update/offer-watch.ts';
 import { NodeReader } from '../update/node-reader.ts';
 import { Pulse } from '../update/pulse.ts';
 import { TransferMeter } from '../update/transfer-meter.ts';
@@ -61,6 +62,8 @@ export interface AgentParts {
   /** The worker that measures the host for health checks. */
   readonly readingsWorker: URL;
   readonly clock: Clock;
+  /** The time of trust decisions, in epoch milliseconds. */
+  readonly trustNowMs: () => number;
   readonly random: Random;
   readonly log: Logger;
   readonly agentVersion: string;
@@ -82,23 +85,26 @@ export interface Agent {
   readonly faults: readonly ErrorReport[];
   /** Whether the runner makes headway. */
   readonly pulse: Pulse;
+  /** What was offered to the node; absent without the facts. */
+  readonly offers: OfferWatch | undefined;
 }
 
 /** Finds out what the restart meant, and puts the agent together. Rejects where nothing can be judged. */
 export async function assembleAgent(parts: AgentParts): Promise<Agent> {
   const { config, state, slots, clock, log } = parts;
   const rules = rulesOf(config);
-  const { journal } = state;
   const evidence = evidenceOf(parts);
-  const started = await start({ journal, slots, evidence, clock, rules, bootId: parts.bootId });
+  const started = await start({ journal: state.journal, slots, evidence, clock, rules, bootId: parts.bootId });
   const loader = { slots, facts: state.facts, clock, bootId: parts.bootId, loader: loaderName(config) };
   const tested = await settleLoader(loader, started);
   const faults = faultsOf(parts, started);
   const warn = (text: string) => (error: unknown) => log.warn({ err: error }, text);
-  const events = new EventLog(journal, warn('cannot store an event'));
+  const events = new EventLog(state.journal, warn('cannot store an event'));
   const health = new HealthBoard();
   const nodeReader = new NodeReader(slots, clock);
-  const judge = judgeOf(parts);
+  const report: Reporter['report'] = (event) => reporters.forEach((each) => each.report(event));
+  const offers = offersOf(parts, faults, report);
+  const judge = judgeOf(parts, offers);
   const shared = transferOf(parts);
   const pulse = new Pulse(clock);
   const effects = new Effects({
@@ -125,14 +131,14 @@ export async function assembleAgent(parts: AgentParts): Promise<Agent> {
     nodeReader.invalidate();
   };
   const runner: UpdateRunner = new UpdateRunner(
-    { journal, effects, rules, clock, reporters, pulse, ...shared, onStep },
+    { journal: state.journal, effects, rules, clock, reporters, pulse, ...shared, onStep },
     started,
     await standingFaults(parts, started, faults),
   );
   health.follow({ phase: 'idle' }, runner.state);
-  for (const event of startEvents(started, tested, parts)) for (const reporter of reporters) reporter.report(event);
-  const control = controlOf(parts, { runner, judge, nodeReader, events, health, ...shared }, faults, started);
-  return { runner, server: serverOf(parts, control), started, faults, pulse };
+  for (const event of startEvents(started, tested, parts)) report(event);
+  const made = { runner, judge, nodeReader, events, health, offers, ...shared };
+  return { runner, server: serverOf(parts, controlOf(parts, made, faults, started)), started, faults, pulse, offers };
 }
 
 function faultsOf({ faults, state }: AgentParts, started: Started): readonly ErrorReport[] {
@@ -159,15 +165,33 @@ function meteredLinkOf({ update: { metered } }: KaonConfig): MeteredLink {
   return new MeteredLink(link, metered);
 }
 
-function judgeOf({ sources, trust, slots, state, config, agentVersion }: AgentParts): ImageJudge {
+/** Where anything of the state can't be used, nothing is kept: it would be written over what could not be read. */
+function offersOf(
+  { state, clock, trustNowMs, config, log }: AgentParts,
+  faults: readonly ErrorReport[],
+  report: Reporter['report'],
+): OfferWatch | undefined {
+  if (faults.length > 0) return undefined;
+  const onFault = (error: unknown) => log.warn({ err: error }, 'cannot keep what was offered');
+  const reportAfterMs = config.trust.reportSilenceAfterMs;
+  return new OfferWatch({ facts: state.facts, clock, nowMs: trustNowMs, reportAfterMs, report, onFault });
+}
+
+function judgeOf(
+  { sources, trust, slots, state, config, agentVersion }: AgentParts,
+  offers: OfferWatch | undefined,
+): ImageJudge {
   const identity = { compatible: config.node.compatible, agentVersion };
   const loader = { name: loaderName(config), isProofRequired: config.update.unprovenLoader === 'refuse' };
-  return new ImageJudge({ sources, trust, slots, facts: state.facts, identity, loader });
+  return new ImageJudge({ sources, trust, slots, facts: state.facts, identity, loader, offers });
 }
 
 function controlOf(
   parts: AgentParts,
-  made: Pick<ControlPorts, 'runner' | 'judge' | 'nodeReader' | 'events' | 'meter' | 'metered' | 'pacer' | 'health'>,
+  made: Pick<
+    ControlPorts,
+    'runner' | 'judge' | 'nodeReader' | 'events' | 'meter' | 'metered' | 'pacer' | 'health' | 'offers'
+  >,
   faults: readonly ErrorReport[],
   { hasLoaderCounted }: Started,
 ): AgentControlService {

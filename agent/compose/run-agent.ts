@@ -64,6 +64,7 @@ export async function runAgent(around: AgentSurroundings, signal: AbortSignal): 
     await notifier.ready(
       agent.faults[0] === undefined ? agent.runner.state.phase : `degraded: ${agent.faults[0].message}`,
     );
+    void agent.offers?.run(all);
     void notifier.feedWatchdog(clock, () => agent.pulse.isAlive(), all);
     const ways = [agent.runner.run(all).then((end) => (end === 'rebooting' ? awaitReboot(around, all) : 'stopped'))];
     if (agent.started.node === undefined) ways.push(awaitLoader(around, all));
@@ -130,6 +131,7 @@ async function prepare(
     nodeFacts: nodeFactsOf(around, config.stateDir),
     readingsWorker: around.readingsWorker,
     clock,
+    trustNowMs: () => time().nowMs,
     random,
     log,
     agentVersion,

@@ -86,18 +86,21 @@ const key = z
   }));
 
 /** The trust policy. */
-export const trustSchema = z.strictObject({
-  keys: mapOf(key, 64).default({}),
-  identities: mapOf(z.strictObject({ issuer: exactText, subject: exactText }), 64).default({}),
-  trustedRoot: optional(absolutePath),
-  revoked: z
-    .array(
-      z
-        .string('want a key id, identity id or fingerprint')
-        .regex(/^(sha256:[0-9a-f]{64}|[A-Za-z0-9][A-Za-z0-9._-]{0,63})$/, 'want an id, or sha256: and 64 hex digits'),
-      'want a list of ids and fingerprints',
-    )
-    .max(256, 'want at most 256 entries')
-    .default([]),
-  rules: z.array(rule, 'want a list of rules').max(64, 'want at most 64 rules').default([]),
-});
+export const trustSchema = z
+  .strictObject({
+    keys: mapOf(key, 64).default({}),
+    identities: mapOf(z.strictObject({ issuer: exactText, subject: exactText }), 64).default({}),
+    trustedRoot: optional(absolutePath),
+    revoked: z
+      .array(
+        z
+          .string('want a key id, identity id or fingerprint')
+          .regex(/^(sha256:[0-9a-f]{64}|[A-Za-z0-9][A-Za-z0-9._-]{0,63})$/, 'want an id, or sha256: and 64 hex digits'),
+        'want a list of ids and fingerprints',
+      )
+      .max(256, 'want at most 256 entries')
+      .default([]),
+    rules: z.array(rule, 'want a list of rules').max(64, 'want at most 64 rules').default([]),
+    reportSilenceAfter: optional(duration(3_600_000, 3650 * day, 'of 1h to 3650d')),
+  })
+  .transform(({ reportSilenceAfter, ...rest }) => ({ ...rest, reportSilenceAfterMs: reportSilenceAfter }));

@@ -2,6 +2,7 @@ import type { SlotBootState } from '../../bootloader/bootloader.ts';
 import type { ErrorCode, ErrorReport } from './errors.ts';
 import type { KnownBad, LoaderProof } from './facts.ts';
 import type { LinkState } from './metered.ts';
+import type { OfferView } from './offers.ts';
 import type { ProbationAlarm } from './probation.ts';
 import type {
   CheckProgress,
@@ -74,6 +75,8 @@ export interface StatusView {
   readonly hasLoaderCounted?: boolean | undefined;
   /** The committed slot that is still under watch. */
   readonly probation?: ProbationView | undefined;
+  /** What was offered to this node, and since when nothing newer; absent on an agent without its facts. */
+  readonly offers?: OfferView | undefined;
 }
 
 /** A committed slot whose checks go on. */

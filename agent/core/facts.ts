@@ -1,3 +1,5 @@
+import type { OfferRecord } from './offers.ts';
+
 /** A digest that rolled back on this node. */
 export interface KnownBad {
   readonly digest: string;
@@ -46,6 +48,8 @@ export interface FactsData {
   readonly signedTimeMs?: number | undefined;
   /** An operator's limit for downloads in the place of the configuration's; `null`: none at all. */
   readonly downloadRate?: { readonly bytesPerSecond: number | null } | undefined;
+  /** What was offered to this node, and when it was last news. */
+  readonly offers?: OfferRecord | undefined;
   readonly extra: Readonly<Record<string, unknown>>;
 }
 

@@ -2,6 +2,7 @@ import type { CurrentUpdate, HoldView, LoaderView, ProbationView, SlotView, Stat
 import type { ErrorReport } from './errors.ts';
 import type { FactsData } from './facts.ts';
 import type { LinkState } from './metered.ts';
+import type { OfferView } from './offers.ts';
 import { probationOf } from './probation.ts';
 import { proofOf } from './loader-proof.ts';
 import type { Deployment, NodeBoot, Transfer, WriteProgress } from './ports.ts';
@@ -29,6 +30,7 @@ export interface StatusInput {
   /** The configured loader with its dialect. */
   readonly loader: string;
   readonly hasLoaderCounted: boolean | undefined;
+  readonly offers?: OfferView | undefined;
   readonly nowMs: number;
 }
 
@@ -56,6 +58,7 @@ export function statusOf(input: StatusInput): StatusView {
     link: input.link,
     hasLoaderCounted: input.hasLoaderCounted,
     probation: probationView(state),
+    offers: input.offers,
   };
 }
 

@@ -17,6 +17,7 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { FactsData } from '../core/facts.ts';
+import { offersSchema } from './offers-codec.ts';
 
 /** Largest copy, in bytes. */
 export const factsCopyLimitBytes = 256 * 1024;
@@ -74,6 +75,7 @@ const payloadSchema = z.looseObject({
   loaderTest,
   signedTimeMs,
   downloadRate,
+  offers: offersSchema,
 });
 
 /** The bytes of one copy. Throws `RangeError` for facts larger than `factsCopyLimitBytes`. */
@@ -129,7 +131,7 @@ function parsePayload(text: string): FactsData | undefined {
   const result = payloadSchema.safeParse(value);
   if (!result.success) return undefined;
   const { hold, loaderProof: proof, loaderTest: test, signedTimeMs: signed, ...rest } = result.data;
-  const { downloadRate: rate, ...known } = rest;
+  const { downloadRate: rate, offers, ...known } = rest;
   const { knownBad, rollbackFloor, triggerSequences, trustGeneration, installSequence, ...extra } = known;
   return {
     knownBad,
@@ -142,6 +144,7 @@ function parsePayload(text: string): FactsData | undefined {
     ...(test === undefined ? {} : { loaderTest: test }),
     ...(signed === undefined ? {} : { signedTimeMs: signed }),
     ...(rate === undefined ? {} : { downloadRate: rate }),
+    ...(offers === undefined ? {} : { offers }),
     extra,
   };
 }

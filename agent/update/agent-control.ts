@@ -24,6 +24,7 @@ import type { ImageJudge } from './judge-image.ts';
 import type { MeteredLink } from './metered-link.ts';
 import { NodeControl } from './node-control.ts';
 import type { NodeReader } from './node-reader.ts';
+import type { OfferWatch } from './offer-watch.ts';
 import { refuseUnlessIdle, refuseUnlessPhase, refuseWhileDegraded, refuseWhilePaused } from './phase-checks.ts';
 import { estimateWrite } from './estimate-write.ts';
 import { planOf } from './plan.ts';
@@ -32,25 +33,9 @@ import { rollbackTarget } from './rollback-target.ts';
 import type { UpdateRunner } from './runner.ts';
 import type { TransferMeter } from './transfer-meter.ts';
 import { useSequence } from './use-sequence.ts';
+import type { TriggerVerifier } from './trigger-verifier.ts';
 import { transferNow, viewOf } from './update-view.ts';
 import { waitForVersion } from './wait-for-version.ts';
-
-/** What a verified trigger asks for. */
-export interface VerifiedTrigger {
-  readonly keyId: string;
-  /** What the sequence is remembered by. */
-  readonly sequenceKeys: readonly string[];
-  readonly image: string;
-  readonly action: 'stage' | 'activate';
-  readonly sequence: number;
-}
-
-/** Verifies a trigger's signature, expiry and sequence. Throws `trigger-…` codes. */
-export type TriggerVerifier = (
-  envelope: unknown,
-  lastSequences: Readonly<Record<string, number>>,
-  nowMs: number,
-) => VerifiedTrigger;
 
 /** What the control works with. */
 export interface ControlPorts {
@@ -79,6 +64,8 @@ export interface ControlPorts {
   readonly startedAtMs: number;
   readonly hasLoaderCounted: boolean | undefined;
   readonly bootId: string;
+  /** Absent on an agent without its facts. */
+  readonly offers?: Pick<OfferWatch, 'view'> | undefined;
   /** The configured loader with its dialect. */
   readonly loader: string;
 }
@@ -114,6 +101,7 @@ export class AgentControlService implements AgentControl {
       startedAtMs: this.#ports.startedAtMs,
       loader: this.#ports.loader,
       hasLoaderCounted: this.#ports.hasLoaderCounted,
+      offers: this.#ports.offers?.view,
       nowMs: clock.nowMs(),
     });
   }

@@ -3,6 +3,7 @@ import type { ErrorReport } from '../core/errors.ts';
 import type { LoaderProof } from '../core/facts.ts';
 import { formatReference, parseReference, type Reference } from '../core/image-format/reference.ts';
 import { proofOf, unprovenLoader } from '../core/loader-proof.ts';
+import type { Offered } from '../core/offers.ts';
 import type {
   Deployment,
   ImageSource,
@@ -15,6 +16,7 @@ import type {
 } from '../core/ports.ts';
 import type { SlotName, Target } from '../core/update-state.ts';
 import type { FactsKeeper } from './facts-keeper.ts';
+import type { OfferWatch } from './offer-watch.ts';
 
 /** An image as the trust policy and the preflight of this node see it. */
 export interface JudgedImage {
@@ -34,7 +36,7 @@ export interface LoaderRule {
   readonly isProofRequired: boolean;
 }
 
-/** Resolves and judges images; reads the network and the node, and writes nothing. */
+/** Resolves and judges images; reads the network and the node, and writes nothing but that it saw them. */
 export class ImageJudge {
   readonly #sources: ImageSourceFactory;
   readonly #trust: TrustPolicy;
@@ -42,6 +44,7 @@ export class ImageJudge {
   readonly #facts: FactsKeeper;
   readonly #identity: NodeIdentity;
   readonly #loader: LoaderRule;
+  readonly #offers: Pick<OfferWatch, 'contacted' | 'verified'> | undefined;
 
   constructor(ports: {
     sources: ImageSourceFactory;
@@ -50,6 +53,8 @@ export class ImageJudge {
     facts: FactsKeeper;
     identity: NodeIdentity;
     loader: LoaderRule;
+    /** Where it is kept what was offered; absent where nothing is. */
+    offers?: Pick<OfferWatch, 'contacted' | 'verified'> | undefined;
   }) {
     this.#sources = ports.sources;
     this.#trust = ports.trust;
@@ -57,6 +62,7 @@ export class ImageJudge {
     this.#facts = ports.facts;
     this.#identity = ports.identity;
     this.#loader = ports.loader;
+    this.#offers = ports.offers;
   }
 
   /** Resolves `reference` once, fetches its signatures and judges it. Rejects with coded errors of source and policy. */
@@ -68,9 +74,11 @@ export class ImageJudge {
   ): Promise<JudgedImage> {
     const source = this.#sources(from);
     const image = await source.resolve(reference, signal);
+    if (from === undefined) await this.#offers?.contacted();
     const signatures = await source.signatures(image, signal);
     const signed = { image, signatures };
     const trusted = this.#trust.judge(signed);
+    await this.#offers?.verified(offeredOf(trusted), digestsOf(deployments));
     const node = await this.#slots.readNode();
     const facts = { data: this.#facts.data, isLost: this.#facts.isLost };
     const loaderProof = proofOf(facts.data, this.#loader.name);
@@ -85,6 +93,14 @@ export class ImageJudge {
       loaderProof,
     };
   }
+}
+
+function offeredOf({ manifestDigest, rollbackIndex, signedAtMs }: TrustedImage): Offered {
+  return { digest: manifestDigest, rollbackIndex, signedAtMs };
+}
+
+function digestsOf(deployments: Readonly<Partial<Record<SlotName, Deployment>>>): readonly string[] {
+  return Object.values(deployments).flatMap(({ digest }) => digest ?? []);
 }
 
 /** What the update of `judged` is to put where. */

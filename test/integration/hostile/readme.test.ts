@@ -32,8 +32,8 @@ it('each attack has a name of its own', () => {
 it('what stops an attack of the TUF and Uptane papers is an attack of this suite', () => {
   const names = new Set(attacks.map(({ name }) => name));
   for (const [attack = '', , tests = ''] of rowsOf('| attack |')) {
-    const named = tests === 'none' ? [] : tests.split('; ');
-    expect(named.length > 0 || attack === 'freeze', attack).toBe(true);
+    const named = tests.split('; ').filter((name) => name !== '');
+    expect(named.length, attack).toBeGreaterThan(0);
     expect(named.filter((name) => !names.has(name))).toEqual([]);
   }
 });

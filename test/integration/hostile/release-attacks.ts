@@ -48,6 +48,23 @@ export const releaseAttacks: readonly Attack[] = [
     },
   },
   {
+    name: 'a registry that holds back what is newer',
+    code: 'none',
+    place: 'nowhere',
+    prepare: async (victim) => {
+      const reference = offer(victim, craft());
+      expect(await victim.attempt(reference)).toBeUndefined();
+      expect(victim.offers.view?.alarm).toBeUndefined();
+      victim.passDays(31);
+      return reference;
+    },
+    after: (victim) => {
+      const { quietSinceAtMs = 0, verified, alarm } = victim.offers.view ?? {};
+      expect((verified?.atMs ?? 0) - quietSinceAtMs).toBe(31 * 86_400_000);
+      expect(alarm?.message).toBe('nothing newer was offered to this node for more than 30 days');
+    },
+  },
+  {
     name: 'a tag that moves between the verdict and the fetch',
     code: 'none',
     place: 'nowhere',

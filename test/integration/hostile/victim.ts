@@ -13,6 +13,7 @@ import { FactsKeeper } from '../../../agent/update/facts-keeper.ts';
 import { layersOf } from '../../../agent/update/find-patches.ts';
 import { withOtherPlaces } from '../../../agent/update/other-places.ts';
 import { ImageJudge, pinned, targetOf } from '../../../agent/update/judge-image.ts';
+import { OfferWatch } from '../../../agent/update/offer-watch.ts';
 import { StreamingSlotWriter } from '../../../partitions/streaming-slot-writer.ts';
 import { ConnectProxy, tunnelTo } from '../../fakes/connect-proxy.ts';
 import { ManualClock } from '../../fakes/manual-clock.ts';
@@ -57,6 +58,8 @@ class AttackClock extends ManualClock implements Clock {
   }
 }
 
+const dayMs = 86_400_000;
+
 /** What a victim differs in. */
 export interface VictimOptions {
   readonly auth?: RegistryAuthOptions;
@@ -96,6 +99,18 @@ export class Victim {
   readonly #source: RegistryImageSource;
   readonly #service: LocalSlotService;
   readonly #facts = new FactsKeeper(new MemoryFacts());
+  #trustNowMs = 1_790_000_000_000;
+  /** What the node keeps of offers; a silence of thirty days is an alarm. */
+  readonly offers = new OfferWatch({
+    facts: this.#facts,
+    clock: this.clock,
+    nowMs: () => this.#trustNowMs,
+    reportAfterMs: 30 * dayMs,
+    report: () => undefined,
+    onFault: (error) => {
+      throw error;
+    },
+  });
   readonly #judge: ImageJudge;
   readonly #steps: string[] = [];
   readonly #layers = new Set<string>();
@@ -152,6 +167,7 @@ export class Victim {
       facts: this.#facts,
       identity,
       loader: { name: 'memory', isProofRequired: false },
+      offers: this.offers,
     });
   }
 
@@ -164,6 +180,11 @@ export class Victim {
     );
     await victim.#facts.change(() => ({ ...emptyFacts, rollbackFloor }));
     return victim;
+  }
+
+  /** Lets so many days pass, by the time of trust. */
+  passDays(days: number): void {
+    this.#trustNowMs += days * dayMs;
   }
 
   /** Makes the digest known as one that rolled back. */

@@ -158,4 +158,15 @@ describe('the verdict over a boot', () => {
     expect(finding(statusAnswer({ hasLoaderCounted: true }), 'boot counting')?.result).toBe('ok');
     expect(finding(statusAnswer({ hasLoaderCounted: false }), 'boot counting')).toMatchObject({ result: 'fail' });
   });
+
+  it('tells of a silence that is too long where the node is to report one', () => {
+    const offers = { quietSinceAtMs: Date.UTC(2026, 0, 2, 3, 4, 5), reportAfterMs: 1 };
+    const alarm = { atMs: Date.UTC(2026, 1, 2, 3, 4, 5), message: 'nothing newer was offered' };
+    expect(finding(statusAnswer({ offers }), 'offers')?.result).toBe('ok');
+    expect(finding(statusAnswer({ offers: { ...offers, alarm } }), 'offers')).toMatchObject({
+      result: 'warn',
+      text: 'nothing newer was offered; a registry last answered at -',
+    });
+    expect(finding(statusAnswer({ offers: { quietSinceAtMs: offers.quietSinceAtMs } }), 'offers')).toBeUndefined();
+  });
 });

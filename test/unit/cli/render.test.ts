@@ -307,3 +307,14 @@ describe('tables', () => {
     ).toBe('a:   1\nbcd: 2\n');
   });
 });
+
+it('status shows since when nothing newer was offered, and that it is too long', () => {
+  const offers = { quietSinceAtMs: Date.UTC(2026, 0, 2, 3, 4, 5), contactAtMs: Date.UTC(2026, 0, 3, 3, 4, 5) };
+  expect(renderStatus(statusAnswer({ offers }))).toMatch(
+    /^offers: +nothing newer since 2026-01-02 03:04:05Z; last verified -; last answer of a registry 2026-01-03 03:04:05Z$/m,
+  );
+  const alarm = { atMs: Date.UTC(2026, 1, 2, 3, 4, 5), message: 'nothing newer was offered' };
+  expect(renderStatus(statusAnswer({ offers: { ...offers, alarm } }))).toMatch(
+    /^offers: +ALARM since 2026-02-02 03:04:05Z: nothing newer was offered; nothing newer since/m,
+  );
+});

@@ -262,6 +262,15 @@ describe('the configuration', () => {
     ]);
   });
 
+  it('reports no silence unless it says how long is too long', () => {
+    const silence = (trust: unknown) => parseAll(undefined, { ...minimal, trust }).trust.reportSilenceAfterMs;
+    expect(silence({})).toBeUndefined();
+    expect(silence({ reportSilenceAfter: '90d' })).toBe(90 * 86_400_000);
+    expect(problemsOf(() => parseAll(undefined, { ...minimal, trust: { reportSilenceAfter: '5m' } }))).toEqual([
+      'trust.reportSilenceAfter: it is "5m"; want a duration such as 90s, 10m or 2h, of 1h to 3650d',
+    ]);
+  });
+
   it('tells all problems and shows the first three', () => {
     const broken = { ...minimal, one: 1, two: 2, three: 3, four: 4 };
     const problems = problemsOf(() => parseAll(undefined, broken));

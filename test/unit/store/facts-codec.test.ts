@@ -91,6 +91,18 @@ describe('a copy of the facts', () => {
     expect(decoded).toMatchObject({ kind: 'sound', data: { knownBad: [entry] } });
   });
 
+  it('keeps what was offered, with fields of newer agents, and is sound without what another version wrote of it', () => {
+    const newest = { digest: 'sha256:1', atMs: 5, ring: 'canary' };
+    const offers = { watchedAtMs: 1, newest, verified: newest, contactAtMs: 6, reportedAtMs: 7 };
+    const read = (written: unknown) => decodeFacts(encodeFacts({ ...facts, offers: written as never }, 1n));
+    expect(read(offers)).toMatchObject({ kind: 'sound', data: { offers } });
+    expect(read({ watchedAtMs: 1, contactAtMs: 'soon' })).toMatchObject({
+      kind: 'sound',
+      data: { rollbackFloor: 3, offers: { watchedAtMs: 1, contactAtMs: undefined } },
+    });
+    expect(read({ since: 'May' })).toEqual({ kind: 'sound', sequence: 1n, data: facts });
+  });
+
   it('can not be larger than its limit', () => {
     expect(() => encodeFacts({ ...facts, extra: { text: 'x'.repeat(300_000) } }, 1n)).toThrow(RangeError);
   });
