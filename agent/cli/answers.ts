@@ -240,6 +240,7 @@ export const rollbackSchema = z.object({
 export const rollbacksSchema = z.array(rollbackSchema).readonly();
 export const knownBadSchema = z.array(knownBad).readonly();
 export const holdSchema = z.object({ hold: hold.nullable() });
+export const rateLimitSchema = z.object({ bytesPerSecond: z.number().nullable(), by: z.string() });
 
 export const eventSchema = z.object({
   sequence: z.number(),
@@ -271,5 +272,6 @@ export type HealthAnswer = z.infer<typeof healthSchema>;
 export type RollbackAnswer = z.infer<typeof rollbackSchema>;
 export type KnownBadAnswer = z.infer<typeof knownBad>;
 export type HoldAnswer = z.infer<typeof hold>;
+export type RateLimitAnswer = z.infer<typeof rateLimitSchema>;
 export type EventAnswer = z.infer<typeof eventSchema>;
 export type AcceptedAnswer = z.infer<typeof acceptedSchema>;

@@ -158,6 +158,18 @@ export class ApiClient {
     await this.#ask({ method: 'DELETE', path: '/v1/hold' });
   }
 
+  rateLimit() {
+    return this.#get('/v1/rate-limit', answers.rateLimitSchema);
+  }
+
+  async setRateLimit(bytesPerSecond: number | null): Promise<void> {
+    await this.#ask({ method: 'PUT', path: '/v1/rate-limit', body: { bytesPerSecond } });
+  }
+
+  async clearRateLimit(): Promise<void> {
+    await this.#ask({ method: 'DELETE', path: '/v1/rate-limit' });
+  }
+
   async confirmFacts(): Promise<void> {
     await this.#ask({ method: 'POST', path: '/v1/facts/confirm', body: {} });
   }

@@ -20,6 +20,13 @@ export function size(minBytes: number, maxBytes: number): (text: string) => numb
   };
 }
 
+/** A rate such as `512KiB/s` as bytes each second, 16 KiB/s or more. Throws for commander. */
+export function rate(text: string): number {
+  const value = text.endsWith('/s') ? parseSize(text.slice(0, -2)) : undefined;
+  if (value !== undefined && value >= 16 * 1024 && value <= 2 ** 40) return value;
+  throw new InvalidArgumentError('Want a rate such as 512KiB/s or 4MiB/s, 16KiB/s or more.');
+}
+
 /** A duration such as `90s` or `2h` as milliseconds, for commander. */
 export function durationMs(text: string): number {
   const value = parseDuration(text);

@@ -8,6 +8,7 @@ import { addHoldCommands } from './commands/hold.ts';
 import { addInitCommand } from './commands/init.ts';
 import { addImageCommands } from './commands/image.ts';
 import { addKeygenCommand } from './commands/keygen.ts';
+import { addRateLimitCommands } from './commands/rate-limit.ts';
 import { addStatusCommands } from './commands/status.ts';
 import { addStepCommands } from './commands/steps.ts';
 import { addTriggerCommands } from './commands/trigger.ts';
@@ -23,7 +24,14 @@ const groups = [
   [
     'Operating:',
     [
-      ...[addHoldCommands, addEventsCommand, addInitCommand, addDoctorCommand, addBootloaderCommands],
+      ...[
+        addHoldCommands,
+        addRateLimitCommands,
+        addEventsCommand,
+        addInitCommand,
+        addDoctorCommand,
+        addBootloaderCommands,
+      ],
       ...[addTrustCommands, addExplainCommand],
     ],
   ],

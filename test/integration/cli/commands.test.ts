@@ -187,6 +187,21 @@ describe('asking', () => {
     expect(daemon.control.asked).toContain('confirm-facts');
   });
 
+  it('shows, sets and ends the limit of downloads', async () => {
+    expect((await daemon.run('rate-limit')).io.stdout).toBe(
+      'layers are fetched as fast as they come (by the configuration)\n',
+    );
+    const set = await daemon.run('rate-limit', 'set', '512KiB/s');
+    expect(set.io.stdout).toContain('at 512 KiB/s at most (an operator');
+    expect((await daemon.run('rate-limit', '--json')).io.json()).toEqual({ bytesPerSecond: 524_288, by: 'operator' });
+    expect((await daemon.run('rate-limit', 'off', '--json')).io.json()).toEqual({
+      bytesPerSecond: null,
+      by: 'operator',
+    });
+    expect((await daemon.run('rate-limit', 'clear')).io.stdout).toContain('by the configuration');
+    expect((await daemon.run('rate-limit', 'set', '9B/s')).exitCode).toBe(64);
+  });
+
   it('sends a trigger from a file or from stdin', async () => {
     const file = join(daemon.folder, 'trigger.json');
     await writeFile(file, '{"payload":"from a file"}');

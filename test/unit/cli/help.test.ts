@@ -38,6 +38,7 @@ describe('help', () => {
       ...['status', 'plan', 'update', 'stage', 'activate', 'reboot', 'cancel', 'pause', 'resume'],
       ...['rollback', 'slots', 'mark good'],
       ...['mark bad', 'history', 'rollbacks', 'rollbacks show', 'health', 'known-bad', 'known-bad clear'],
+      ...['rate-limit', 'rate-limit set', 'rate-limit off', 'rate-limit clear'],
       ...['hold', 'hold set', 'hold clear', 'events', 'trigger send', 'trigger sign', 'init', 'doctor', 'explain'],
       ...['keygen', 'trust explain', 'image build', 'image push', 'image sign', 'image inspect', 'image verify'],
     ]) {
@@ -87,6 +88,8 @@ describe('a command line that is wrong', () => {
     [['update', 'image', '--until', 'later']],
     [['history', '--limit', '0']],
     [['hold', 'clear', 'everything']],
+    [['rate-limit', 'set', '4MiB']],
+    [['rate-limit', 'set', '1KiB/s']],
     [['keygen', '--output', 'x', '--algorithm', 'rsa']],
     [['image', 'build', '--name', 'x']],
     [['image']],
