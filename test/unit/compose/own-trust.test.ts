@@ -62,6 +62,33 @@ describe('a trial whose image brings a trust policy', () => {
     expect(await ownTrustFault(trialOf(), kept(older, newer), async () => [policyOf(newer)])).toBeUndefined();
   });
 
+  it('is not failed where as many of the old keys signed as their rule wants, and as many of the new ones', async () => {
+    const [old1, old2, new1, new2] = [makeSigner('ed25519'), makeSigner('ed25519'), older, newer];
+    const twoOf = (...signers: readonly TestSigner[]) =>
+      new RuleTrustPolicy({
+        keys: signers.map((signer, index) => trustKey(`key-${index}`, signer)),
+        rules: [
+          {
+            prefix: 'registry.test',
+            require: { keys: signers.map((_signer, index) => `key-${index}`), atLeast: 2 },
+            isDowngradeAllowed: false,
+          },
+        ],
+      });
+    const writes = async (...signers: readonly TestSigner[]) => {
+      const found = await kept(...signers).load('b');
+      return () => found === undefined || twoOf(old1, old2).judge(found.signed);
+    };
+    const faultOf = (...signers: readonly TestSigner[]) =>
+      ownTrustFault(trialOf(), kept(...signers), async () => [twoOf(new1, new2)]);
+    // The slot that runs judges by its own keys, so that new ones alone never get onto a slot.
+    expect(await writes(old1, new1, new2)).toThrow(expect.objectContaining({ code: 'signer-untrusted' }) as Error);
+    expect(await writes(old1, old2, new1)).not.toThrow();
+    expect(await faultOf(old1, old2, new1)).toMatchObject({ status: 'failed' });
+    expect(await writes(old1, old2, new1, new2)).not.toThrow();
+    expect(await faultOf(old1, old2, new1, new2)).toBeUndefined();
+  });
+
   it('is judged as of the time when it was written, and as of now: either is enough', async () => {
     const asked: number[] = [];
     const policies = async (atMs: number) => {
