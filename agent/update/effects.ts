@@ -265,7 +265,6 @@ export class Effects {
       // Power lost before: the trial's own tries lead back. Power lost after: the old slot is primary.
       await this.#slots.markBad(target.slot);
     }
-    const fallback = memory.deployments[target.previous];
     const givenUp = memory.deployments[target.slot];
     const isCommitted = givenUp !== undefined && lastCommittedSlot(memory.deployments) === target.slot;
     // A directory that is not the node's own keeps nothing for the slot that comes back.
@@ -278,12 +277,9 @@ export class Effects {
       event: { type: 'turned-back', atMs, ...(found.length === 0 ? {} : { evidence: found }) },
       change: {
         rollback: rollbackRecord(state, joinEvidence(state.evidence, found), atMs),
-        ...(reason === 'committed-slot-lost' && fallback !== undefined
-          ? { deployment: { ...fallback, committedAtMs: atMs } }
-          : // The commit is taken back: the next start must not take the old slot for a fallback of the loader.
-            reason !== 'committed-slot-lost' && isCommitted
-            ? { deployment: { ...givenUp, committedAtMs: undefined } }
-            : {}),
+        // The commit is taken back: the next start must not take the old slot for a fallback of the loader. Nor is that one
+        // committed anew, whose time would be below the lost one's where a clock began in 1970.
+        ...(isCommitted ? { deployment: { ...givenUp, committedAtMs: undefined } } : {}),
       },
     };
   }
