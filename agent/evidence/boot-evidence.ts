@@ -11,7 +11,7 @@ import {
   type ResetStatus,
 } from './boot-judgement.ts';
 import { isMissing, listNewest, readTail } from './bounded-read.ts';
-import { notePanics, type SeenRecord, type SeenRecords } from './panic-log.ts';
+import { lastWordsFirst, notePanics, type SeenRecord, type SeenRecords } from './panic-log.ts';
 import { noteReset } from './reset-log.ts';
 import type { SystemJournal } from './system-journal.ts';
 import { panicSignOf, recordsOfTrial, signsOf, type TrialFacts } from './trial-signs.ts';
@@ -81,7 +81,7 @@ export class BootEvidence implements EvidenceCollector {
     const panics: PanicStatus = left.length > 0 || hasUndated ? 'found' : isKept ? 'none' : 'unknown';
     const facts: FallbackFacts = { trial: loader?.trial, panics, bootId, boots, orderlyEnds, resets };
     const isEverySourceRead = items.every(({ kind }) => kind !== 'error');
-    items.push(...left.slice(0, shownRecords).map(recordItem), ...describeBoots(facts));
+    items.push(...lastWordsFirst(left).slice(0, shownRecords).map(recordItem), ...describeBoots(facts));
     const journalBoot = isFallback ? await this.#readJournal(trial, items) : undefined;
     return {
       items,

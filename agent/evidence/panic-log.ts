@@ -48,3 +48,16 @@ export async function notePanics(path: string, bootId: string, records: readonly
 function keyOf({ text }: KernelRecord): string {
   return createHash('sha256').update(text).digest('hex').slice(0, 16);
 }
+
+/**
+ * Newest first, and of a panic that its store keeps in parts (`Panic#1 Part4`, fs/pstore/platform.c) the last words first: the
+ * kernel begins at the end of its log.
+ */
+export function lastWordsFirst<T extends KernelRecord>(records: readonly T[]): readonly T[] {
+  return records.toSorted((one, other) => other.changedAtMs - one.changedAtMs || partOf(one) - partOf(other));
+}
+
+function partOf({ text }: KernelRecord): number {
+  const [, part] = /^[A-Za-z]+#\d+ Part(\d{1,4})\n/.exec(text) ?? [];
+  return part === undefined ? 0 : Number(part);
+}

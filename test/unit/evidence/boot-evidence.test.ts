@@ -90,6 +90,19 @@ describe('collecting evidence', () => {
     expect(signs?.panic).toBe('panic');
   });
 
+  it('shows the last words of a panic that its store keeps in parts', async () => {
+    await collect({ bootId: 'old-boot' });
+    for (const part of [6, 4, 5, 1, 2, 3]) {
+      // Neither the names nor the times of files have their order.
+      const path = join(directory, 'pstore', `dmesg-efi-${(part + 3) % 6}`);
+      writeFileSync(path, `Panic#1 Part${part}\n${part === 1 ? 'Kernel panic - not syncing: at last' : 'earlier'}`);
+      utimesSync(path, 1000, 1000);
+    }
+    const { items } = await collect();
+    const panics = items.filter(({ kind }) => kind === 'pstore').map(({ text }) => /Part\d/.exec(text)?.[0]);
+    expect(panics).toEqual(['Part1', 'Part2', 'Part3']);
+  });
+
   it('finds the records that systemd-pstore moved into folders', async () => {
     await collect({ bootId: 'old-boot' });
     mkdirSync(join(directory, 'archive/170000'), { recursive: true });
