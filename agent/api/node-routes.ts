@@ -42,8 +42,8 @@ export function addNodeRoutes(app: FastifyInstance, control: AgentControl): void
 
   app.post('/v1/reboot', async (request, reply) => {
     parseRequest(emptyBody, request.body, 'body');
-    await control.reboot();
-    return reply.code(202).send({});
+    const heldBy = await control.reboot();
+    return reply.code(202).send(heldBy === undefined ? {} : { heldBy });
   });
 
   app.post('/v1/loader-test', async (request, reply) => {

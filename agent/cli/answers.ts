@@ -275,3 +275,6 @@ export type HoldAnswer = z.infer<typeof hold>;
 export type RateLimitAnswer = z.infer<typeof rateLimitSchema>;
 export type EventAnswer = z.infer<typeof eventSchema>;
 export type AcceptedAnswer = z.infer<typeof acceptedSchema>;
+
+/** `heldBy`: who holds the reboot back; an agent that does not say it reboots at once. */
+export const rebootSchema = z.object({ heldBy: z.string().optional() });

@@ -113,8 +113,10 @@ export class ApiClient {
     await this.#ask({ method: 'POST', path, body: isMeteredAllowed ? { metered: true } : {} });
   }
 
-  async reboot(): Promise<void> {
-    await this.#ask({ method: 'POST', path: '/v1/reboot', body: {} });
+  /** Resolves to who holds the reboot back, if anybody does. */
+  async reboot(): Promise<string | undefined> {
+    const answer = await this.#ask({ method: 'POST', path: '/v1/reboot', body: {} });
+    return parse(answer, answers.rebootSchema, '/v1/reboot').value.heldBy;
   }
 
   async testLoader(): Promise<void> {

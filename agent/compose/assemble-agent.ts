@@ -27,6 +27,7 @@ import { EventLog } from '../update/event-log.ts';
 import { degradedGate, holdGate } from '../update/gates.ts';
 import { MeteredLink } from '../update/metered-link.ts';
 import { HealthBoard } from '../update/health-board.ts';
+import { HeldReboot } from '../update/held-reboot.ts';
 import { ImageJudge } from '../update/judge-image.ts';
 import { settleLoader } from '../update/loader-test.ts';
 import { OfferWatch } from '../update/offer-watch.ts';
@@ -83,6 +84,8 @@ export interface Agent {
   readonly server: FastifyInstance;
   readonly started: Started;
   readonly faults: readonly ErrorReport[];
+  /** An operator's reboot that waits; to be ended with the agent. */
+  readonly heldReboot: HeldReboot;
   /** Whether the runner makes headway. */
   readonly pulse: Pulse;
   /** What was offered to the node; absent without the facts. */
@@ -137,8 +140,10 @@ export async function assembleAgent(parts: AgentParts): Promise<Agent> {
   );
   health.follow({ phase: 'idle' }, runner.state);
   for (const event of startEvents(started, tested, parts)) report(event);
-  const made = { runner, judge, nodeReader, events, health, offers, ...shared };
-  return { runner, server: serverOf(parts, controlOf(parts, made, faults, started)), started, faults, pulse, offers };
+  const heldReboot = new HeldReboot({ gates: inhibitorsOf(parts), slots, events, clock });
+  const made = { runner, judge, nodeReader, events, health, heldReboot, offers, ...shared };
+  const server = serverOf(parts, controlOf(parts, made, faults, started));
+  return { runner, server, started, faults, pulse, heldReboot, offers };
 }
 
 function faultsOf({ faults, state }: AgentParts, started: Started): readonly ErrorReport[] {
@@ -146,11 +151,14 @@ function faultsOf({ faults, state }: AgentParts, started: Started): readonly Err
   return distinctFaults([...faults, ...started.faults, ...lostState(state, started), ...ofNode]);
 }
 
-function gatesOf({ config, state, clock, isOwnBoot }: AgentParts, faults: readonly ErrorReport[]): readonly Gate[] {
+function gatesOf(parts: AgentParts, faults: readonly ErrorReport[]): readonly Gate[] {
+  return [degradedGate(faults), holdGate(parts.state.facts, parts.clock), ...inhibitorsOf(parts)];
+}
+
+/** Those of the machine that a test or the demo runs on are no concern of its node. */
+function inhibitorsOf({ config, clock, isOwnBoot }: AgentParts): readonly InhibitorGate[] {
   const commands = new ProcessCommandRunner(withoutServiceVariables(process.env), inhibitorBytes);
-  // Those of the machine that a test or the demo runs on are no concern of its node.
-  const inhibitors = isOwnBoot ? [new InhibitorGate(commands, clock, config.update.reboot)] : [];
-  return [degradedGate(faults), holdGate(state.facts, clock), ...inhibitors];
+  return isOwnBoot ? [new InhibitorGate(commands, clock, config.update.reboot)] : [];
 }
 
 /** What the downloads of an update share with those who tell of them. */
@@ -190,7 +198,7 @@ function controlOf(
   parts: AgentParts,
   made: Pick<
     ControlPorts,
-    'runner' | 'judge' | 'nodeReader' | 'events' | 'meter' | 'metered' | 'pacer' | 'health' | 'offers'
+    'runner' | 'judge' | 'nodeReader' | 'events' | 'meter' | 'metered' | 'pacer' | 'health' | 'heldReboot' | 'offers'
   >,
   faults: readonly ErrorReport[],
   { hasLoaderCounted }: Started,

@@ -72,6 +72,7 @@ export async function runAgent(around: AgentSurroundings, signal: AbortSignal): 
     return await Promise.race(ways);
   } finally {
     ended.abort();
+    agent.heldReboot.end();
     await agent.server.close();
     if (isOver(signal)) await noteOrderlyEnd(around, state);
     state.close();

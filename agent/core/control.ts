@@ -214,8 +214,11 @@ export interface AgentControl {
   startRollback(idempotencyKey: string | undefined): Promise<Accepted>;
   rollbacks(limit: number): Promise<readonly RollbackRecord[]>;
   rollback(id: string): Promise<RollbackRecord | undefined>;
-  /** Reboots now, or into the activated slot. */
-  reboot(): Promise<void>;
+  /**
+   * Reboots now, or into the activated slot. Resolves to who holds a plain reboot back, which then comes by itself; that into
+   * a slot waits by its update.
+   */
+  reboot(): Promise<string | undefined>;
   /** Reboots, in the slot that runs, so that the loader shows whether it writes back. */
   testLoader(): Promise<void>;
   markGood(slot: SlotName): Promise<void>;

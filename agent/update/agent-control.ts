@@ -20,6 +20,7 @@ import type { DownloadPacer } from './download-pacer.ts';
 import type { EventLog } from './event-log.ts';
 import type { FactsKeeper } from './facts-keeper.ts';
 import type { HealthBoard } from './health-board.ts';
+import type { HeldReboot } from './held-reboot.ts';
 import type { ImageJudge } from './judge-image.ts';
 import type { MeteredLink } from './metered-link.ts';
 import { NodeControl } from './node-control.ts';
@@ -50,6 +51,7 @@ export interface ControlPorts {
   readonly metered: MeteredLink;
   readonly pacer: DownloadPacer;
   readonly health: HealthBoard;
+  readonly heldReboot: HeldReboot;
   readonly clock: Clock;
   readonly random: Random;
   readonly verifyTrigger: TriggerVerifier;
@@ -140,12 +142,8 @@ export class AgentControlService implements AgentControl {
       const { runner, facts } = this.#ports;
       const target = rollbackTarget(node, runner.memory.deployments, facts.data);
       const image = runner.memory.deployments[target.slot]?.image ?? 'unknown';
-      const update = this.#newRequest(id, 'rollback', {
-        image,
-        from: undefined,
-        until: 'committed',
-        requestedBy: 'operator',
-      });
+      const asked = { image, from: undefined, until: 'committed', requestedBy: 'operator' } as const;
+      const update = this.#newRequest(id, 'rollback', asked);
       const event = { type: 'rollback-requested', update, target, atMs: update.requestedAtMs } as const;
       await runner.dispatch(event, {}, refuseUnlessIdle);
     });
@@ -200,8 +198,8 @@ export class AgentControlService implements AgentControl {
     return this.#ports.journal.rollback(id);
   }
 
-  async reboot(): Promise<void> {
-    await this.#node.reboot();
+  async reboot(): Promise<string | undefined> {
+    return this.#node.reboot();
   }
 
   async testLoader(): Promise<void> {

@@ -7,6 +7,7 @@ import type { SlotName } from '../core/update-state.ts';
 import type { DownloadPacer } from './download-pacer.ts';
 import type { EventLog } from './event-log.ts';
 import type { FactsKeeper } from './facts-keeper.ts';
+import { type HeldReboot, mayReboot } from './held-reboot.ts';
 import { beginLoaderTest } from './loader-test.ts';
 import type { NodeReader } from './node-reader.ts';
 import { refuseWhileActive } from './phase-checks.ts';
@@ -21,6 +22,7 @@ export class NodeControl {
     readonly nodeReader: NodeReader;
     readonly events: EventLog;
     readonly pacer: DownloadPacer;
+    readonly heldReboot: HeldReboot;
     readonly clock: Clock;
     readonly bootId: string;
   };
@@ -32,23 +34,25 @@ export class NodeControl {
     nodeReader: NodeReader;
     events: EventLog;
     pacer: DownloadPacer;
+    heldReboot: HeldReboot;
     clock: Clock;
     bootId: string;
   }) {
     this.#ports = ports;
   }
 
-  async reboot(): Promise<void> {
-    const { runner, clock, slots } = this.#ports;
+  /** Resolves to what holds the reboot back, `undefined` where it begins or the status of its update tells. */
+  async reboot(): Promise<string | undefined> {
+    const { runner, clock, heldReboot } = this.#ports;
     const { phase } = runner.state;
     if (phase === 'activated') {
       await runner.dispatch({ type: 'reboot-asked', atMs: clock.nowMs() });
-      return;
+      return undefined;
     }
-    if (phase !== 'idle' && phase !== 'staged' && phase !== 'preparing') {
+    if (!mayReboot(phase)) {
       throw new AgentError('update-phase-wrong', `cannot reboot: the update is ${phase}`, { details: { phase } });
     }
-    await slots.reboot();
+    return heldReboot.ask(() => runner.state.phase);
   }
 
   async testLoader(): Promise<void> {

@@ -19,6 +19,8 @@ const digest = `sha256:${'1'.repeat(64)}`;
 /** An agent that holds one update in memory and does what it is asked, for tests of what stands before it. */
 export class ScriptedControl implements AgentControl {
   readonly asked: string[] = [];
+  /** Who holds a reboot back. */
+  rebootHeldBy: string | undefined;
   /** Thrown by every verb. */
   failure: Error | undefined;
   #version = 1;
@@ -178,8 +180,9 @@ export class ScriptedControl implements AgentControl {
     return undefined;
   }
 
-  async reboot(): Promise<void> {
+  async reboot(): Promise<string | undefined> {
     this.#ask('reboot');
+    return this.rebootHeldBy;
   }
 
   async testLoader(): Promise<void> {

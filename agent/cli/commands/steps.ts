@@ -44,8 +44,9 @@ export function addStepCommands(program: Command, context: CliContext): void {
     examples: ['reboot'],
   });
   perform(reboot, context, async (invocation) => {
-    await invocation.api().reboot();
-    invocation.print({ isRebooting: true }, 'the node reboots\n');
+    const heldBy = await invocation.api().reboot();
+    if (heldBy === undefined) invocation.print({ isRebooting: true }, 'the node reboots\n');
+    else invocation.print({ isRebooting: false, heldBy }, `the node reboots later: ${printable(heldBy)}\n`);
     return 0;
   });
 

@@ -201,6 +201,11 @@ describe('problems', () => {
     },
   );
 
+  it('say who holds a reboot back', async () => {
+    control.rebootHeldBy = 'apt holds the reboot back: installs';
+    expect(await call('POST', '/v1/reboot')).toMatchObject({ status: 202, body: { heldBy: control.rebootHeldBy } });
+  });
+
   it('keep the words of a bug to the log', async () => {
     control.failure = new TypeError('secret of the inside');
     const { status, body } = await call('POST', '/v1/reboot');

@@ -28,6 +28,7 @@ import { Effects } from '../../../agent/update/effects.ts';
 import { DownloadPacer } from '../../../agent/update/download-pacer.ts';
 import { EventLog } from '../../../agent/update/event-log.ts';
 import { FactsKeeper } from '../../../agent/update/facts-keeper.ts';
+import { HeldReboot } from '../../../agent/update/held-reboot.ts';
 import { HealthBoard } from '../../../agent/update/health-board.ts';
 import { degradedGate, holdGate } from '../../../agent/update/gates.ts';
 import { ImageJudge } from '../../../agent/update/judge-image.ts';
@@ -289,6 +290,7 @@ export class TestAgent {
   readonly facts: FactsKeeper;
   readonly events: EventLog;
   readonly health: HealthBoard;
+  readonly heldReboot: HeldReboot;
   readonly reporter: RecordingReporter;
   readonly started: Started;
   readonly faults: unknown[] = [];
@@ -339,6 +341,7 @@ export class TestAgent {
     const ports = { journal, effects, rules: options.rules ?? rules, clock, reporters, meter, pulse, onStep };
     this.runner = new UpdateRunner(ports, started, options.standingFaults ?? []);
     this.health.follow({ phase: 'idle' }, started.state);
+    this.heldReboot = new HeldReboot({ gates: options.rebootGates ?? [], slots, events: this.events, clock });
     this.control = new AgentControlService({
       runner: this.runner,
       judge,
@@ -351,6 +354,7 @@ export class TestAgent {
       metered,
       pacer,
       health: this.health,
+      heldReboot: this.heldReboot,
       clock,
       random: node.random,
       verifyTrigger,
@@ -396,6 +400,8 @@ export class TestAgent {
 export interface AgentOptions {
   readonly metered?: MeteredRules;
   readonly gates?: readonly Gate[];
+  /** Of a reboot that an operator asks for. */
+  readonly rebootGates?: readonly Gate[];
   readonly reporters?: readonly Reporter[];
   readonly standingFaults?: readonly CheckResult[];
   readonly degraded?: readonly ErrorReport[];
