@@ -2,7 +2,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { VmMachine } from './machines.ts';
 import { patience } from './patience.ts';
-import type { Scenario } from './scenario.ts';
+import type { Played, Scenario } from './scenario.ts';
 import { shell } from './shell.ts';
 import { fileName, type Stage } from './stage.ts';
 
@@ -21,9 +21,7 @@ export interface Cell {
 }
 
 /** How a cell ended. */
-export interface PlayedCell extends Cell {
-  /** What did not hold; empty when all did. */
-  readonly failures: readonly string[];
+export interface PlayedCell extends Cell, Played {
   readonly seconds: number;
 }
 
@@ -50,24 +48,20 @@ export async function playCells(
 async function playCell(stages: StageSource, cell: Cell, signal: AbortSignal): Promise<PlayedCell> {
   const startedAtMs = performance.now();
   const limit = AbortSignal.any([signal, AbortSignal.timeout(cellLimitMs)]);
-  const failures = await attempt(stages, cell, limit);
-  return { ...cell, failures, seconds: Math.round((performance.now() - startedAtMs) / 1000) };
+  const played = await attempt(stages, cell, limit);
+  return { ...cell, ...played, seconds: Math.round((performance.now() - startedAtMs) / 1000) };
 }
 
-async function attempt(
-  stages: StageSource,
-  { machine, scenario }: Cell,
-  signal: AbortSignal,
-): Promise<readonly string[]> {
+async function attempt(stages: StageSource, { machine, scenario }: Cell, signal: AbortSignal): Promise<Played> {
   try {
     const stage = await stages.of(machine);
     const folder = join(stage.work, fileName(scenario.name));
     await rm(folder, { recursive: true, force: true });
     await mkdir(folder, { recursive: true });
-    const failures = await scenario.play(stage, folder, signal);
-    if (failures.length === 0) await shell(`rm -f ${folder}/*.img`);
-    return failures;
+    const played = await scenario.play(stage, folder, signal);
+    if (played.failures.length === 0) await shell(`rm -f ${folder}/*.img`);
+    return played;
   } catch (error) {
-    return [error instanceof Error ? error.message : String(error)];
+    return { failures: [error instanceof Error ? error.message : String(error)] };
   }
 }

@@ -31,6 +31,24 @@ export const behaviours = {
   'agent-crashes': "printf '#!/bin/sh\\nexit 1\\n' > usr/lib/kaon/bin/kaond",
   'config-refused': "printf 'noSuchKey: 1\\n' >> etc/kaon/kaon.yaml",
   unhealthy: 'touch etc/kaon-is-unhealthy',
+  /** a unit that runs in every other version fails */
+  'unit-fails': 'touch etc/kaon-edge-is-broken',
+  /** a script of greenboot's fails; the list of checks is the last thing in the file */
+  'greenboot-fails': `mkdir -p etc/greenboot/check/required.d
+    printf 'echo the uplink is missing\\nexit 1\\n' > etc/greenboot/check/required.d/01-edge.sh
+    echo '    - { name: greenboot, kind: greenboot, retries: 0 }' >> etc/kaon/kaon.yaml`,
+  /** passes its trial and is committed; then the scenario's script breaks what a check looks at */
+  'breaks-later': `touch etc/kaon-breaks-later
+    echo '    - { name: late, kind: command, command: [/usr/bin/test, "!", -e, /run/kaon-vm-broken], timeout: 10s }' >> etc/kaon/kaon.yaml
+    echo '  probation: { for: 1h, interval: 10s, onFailure: roll-back }' >> etc/kaon/kaon.yaml`,
+  /** PID 1 stands still once it feeds the watchdog, which then has the kernel panic: a handler of its own stops it at this signal */
+  'init-freezes': `echo softdog > etc/modules-load.d/softdog.conf
+    echo 'options softdog soft_panic=1 nowayout=1' > etc/modprobe.d/softdog.conf
+    printf '[Manager]\\nRuntimeWatchdogSec=20s\\n' > etc/systemd/system.conf.d/vm-watchdog.conf
+    printf 'until [ "$(cat /sys/class/watchdog/watchdog0/state)" = active ]; do sleep 1; done\\necho the watchdog is fed\\nkill -SEGV 1\\nsleep infinity\\n' > usr/lib/freeze-init
+    printf '[Unit]\\nBefore=kaond.service\\n[Service]\\nType=oneshot\\nExecStart=/bin/bash /usr/lib/freeze-init\\nTimeoutStartSec=infinity\\n' > etc/systemd/system/freeze.service
+    mkdir -p etc/systemd/system/multi-user.target.wants
+    ln -sf ../freeze.service etc/systemd/system/multi-user.target.wants/freeze.service`,
   /** a newer kaon, which stores more than the older one knows, in an image that fails its check */
   'newer-unhealthy': 'touch etc/kaon-is-unhealthy',
 } as const;
@@ -143,6 +161,7 @@ health:
   deadline: ${60 * patience}s
   checks:
     - { name: well, kind: command, command: [/usr/bin/test, "!", -e, /etc/kaon-is-unhealthy], timeout: 10s, retries: 0 }
+    - { name: edge, kind: systemd-unit, unit: edge.service, timeout: 20s, interval: 2s, retries: 3 }
     - { name: network, kind: systemd-unit, unit: systemd-networkd.service, timeout: 20s, required: false }
 `;
   const files = { 'etc/kaon/kaon.yaml': configuration, ...loader.nodeFiles };

@@ -3,27 +3,27 @@ import { getPartition, putData } from './disk.ts';
 import type { VmImage } from './images.ts';
 import { type BootEnd, type BootPlan, Machine } from './machine.ts';
 import { patience } from './patience.ts';
-import type { Life, VmResult } from './scenario.ts';
+import { heldRollbacks } from './rollbacks.ts';
+import type { Life, Played, VmResult } from './scenario.ts';
 import { scenarioScript } from './scenario-script.ts';
 import { run, shell } from './shell.ts';
 import type { Stage } from './stage.ts';
+import { waysBack } from './ways-back.ts';
 
 /** A guest that hangs is cut off by then, as a watchdog in hardware or somebody's hand would. */
 const bootLimitMs = 240_000 * patience;
 const mostBoots = 14;
 
-/** Plays a life on a disk of its own in `folder`; resolves to what did not hold in the end. */
-export async function playLife(
-  stage: Stage,
-  folder: string,
-  life: Life,
-  signal: AbortSignal,
-): Promise<readonly string[]> {
+/** Plays a life on a disk of its own in `folder`; resolves to what did not hold in the end, and how long each way back took. */
+export async function playLife(stage: Stage, folder: string, life: Life, signal: AbortSignal): Promise<Played> {
   const images = await life.images(stage.shop);
   const disk = await newDisk(stage, folder, images, life);
   const machine = new Machine(disk, folder, stage.machine.firmware);
   const ends = await bootToRest(machine, signal, life.cut);
-  return failuresOf(life.expect(await readResult({ stage, disk, folder, images, machine, ends })));
+  const result = await readResult({ stage, disk, folder, images, machine, ends });
+  const failures = failuresOf({ ...life.expect(result), ...heldRollbacks(result, life.rollbacks ?? []) });
+  const kinds = result.rollbacks.map(({ kind = 'unknown' }) => kind).toReversed();
+  return { failures, waysBack: waysBack(machine.timeline, kinds) };
 }
 
 /** A copy of the stage's disk whose node is told to install `images`. */
@@ -83,6 +83,7 @@ export async function readResult(node: {
     status: (await parse('/vm/status.json')) as VmResult['status'],
     updates: (await parse('/vm/history.json')) as VmResult['updates'],
     rollbacks: (await parse('/vm/rollbacks.json')) as VmResult['rollbacks'],
+    shownRollback: (await parse('/vm/shown-rollback.json')) as VmResult['shownRollback'],
     failedUnits: (await read('/vm/failed-units')).trim(),
     facts: [await read('/kaon/facts.0'), await read('/kaon/facts.1')],
     boots: node.ends.length,

@@ -7,7 +7,7 @@ import { bootToRest, failuresOf, newDisk, readResult } from './life.ts';
 import type { LoaderState } from './loader.ts';
 import { Machine } from './machine.ts';
 import { type RecordedWrite, readFlushes } from './recorded-writes.ts';
-import type { VmResult } from './scenario.ts';
+import type { Played, VmResult } from './scenario.ts';
 import { shell } from './shell.ts';
 import { SlotWatch } from './slot-watch.ts';
 import type { Stage } from './stage.ts';
@@ -24,7 +24,7 @@ const tornWriteBytes = 8192;
  * any of these moments must be there from its first byte to its last. Each state of the loader that comes up is then
  * booted as it was. Resolves to what did not hold.
  */
-export async function playLostFlushes(stage: Stage, folder: string, signal: AbortSignal): Promise<readonly string[]> {
+export async function playLostFlushes(stage: Stage, folder: string, signal: AbortSignal): Promise<Played> {
   const image = await stage.shop.push('v2', 'healthy');
   const disk = await newDisk(stage, folder, [image]);
   const replayed = join(folder, 'replayed.img');
@@ -49,7 +49,7 @@ export async function playLostFlushes(stage: Stage, folder: string, signal: Abor
     await replay.close();
   }
   await shell(`rm -f ${machine.recordings.join(' ')}`);
-  return failures;
+  return { failures };
 }
 
 /** Boots a copy of the disk as it is at this moment until the node comes to rest. */

@@ -5,6 +5,15 @@ import type { Firmware } from './firmware.ts';
 
 const escapeSequence = new RegExp(`${String.fromCharCode(27)}\\[[0-9;=?]*[A-Za-z]`, 'g');
 
+/** A line of the serial console, and when it came, by the host's clock. */
+export interface TimedLine {
+  readonly atMs: number;
+  readonly text: string;
+}
+
+/** Stands in a machine's timeline where the power comes on. */
+export const powerOn = '===== boot';
+
 /** How one boot ended. */
 export type BootEnd = 'power-off' | 'reset' | 'cut' | 'timeout';
 
@@ -26,6 +35,8 @@ export class Machine {
   readonly #isRecorded: boolean;
   /** Lines of the serial console, over all boots. */
   readonly lines: string[] = [];
+  /** The same lines, and each `powerOn`, with their times. */
+  readonly timeline: TimedLine[] = [];
   /** A log of each boot's writes (`block-log.ts`), in their order; empty for a machine that is not recorded. */
   readonly recordings: string[] = [];
   /** The last line of the console before the power was cut; `undefined` where it never was. */
@@ -45,10 +56,11 @@ export class Machine {
    */
   async boot(plan: BootPlan): Promise<BootEnd> {
     plan.signal.throwIfAborted();
+    this.timeline.push({ atMs: performance.now(), text: powerOn });
     const child = spawn(this.#firmware.program, await this.#arguments(), { stdio: ['ignore', 'pipe', 'pipe'] });
     const watch = new BootWatch(plan, () => child.kill('SIGKILL'));
     const log = createWriteStream(join(this.#folder, 'serial.log'), { flags: 'a' });
-    log.write(`\n===== boot at ${new Date().toISOString()}\n`);
+    log.write(`\n${powerOn} at ${new Date().toISOString()}\n`);
     let rest = '';
     const onText = (text: string) => {
       // Firmware draws with escape sequences.
@@ -57,6 +69,7 @@ export class Machine {
       rest = lines.pop() ?? '';
       for (const line of lines) {
         this.lines.push(line);
+        this.timeline.push({ atMs: performance.now(), text: line });
         log.write(`${new Date().toISOString().slice(11, 23)} ${line}\n`);
         watch.see(line);
       }

@@ -44,6 +44,7 @@ export const guestModules = [
     'autofs4',
     'watchdog',
     'softdog',
+    'efi-pstore',
   ],
 ];
 
@@ -181,6 +182,18 @@ async function configure(tree: string, console: string): Promise<void> {
     'etc/systemd/journald.conf.d/vm.conf': `[Journal]\nStorage=volatile\nForwardToConsole=yes\nTTYPath=/dev/${console}\nMaxLevelConsole=info\n`,
     // The guard's own times are for nodes; the table of its decisions is what is tested.
     'etc/systemd/system/kaon-trial-guard.timer.d/vm.conf': `[Timer]\nOnBootSec=\nOnBootSec=${75 * patience}s\n`,
+    // There is no room on a root that nobody writes: the records stay where the kernel keeps them.
+    'etc/systemd/pstore.conf.d/vm.conf': '[PStore]\nStorage=none\n',
+    'usr/lib/systemd/system/edge.service': `[Unit]
+Description=what this node is there for
+Before=kaond.service
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/bin/test ! -e /etc/kaon-edge-is-broken
+[Install]
+WantedBy=multi-user.target
+`,
     'usr/lib/systemd/system/vm-scenario.service': `[Unit]
 Description=what the scenario does in this boot
 After=kaond.service
@@ -202,7 +215,7 @@ WantedBy=multi-user.target
   await mkdir(join(tree, 'var/lib/kaon-slotd'), { recursive: true });
   await shell(`
     ln -sf /run/systemd/resolve/resolv.conf ${tree}/etc/resolv.conf
-    systemctl --root=${tree} enable --quiet vm-scenario.service vm-watchdog.service systemd-networkd.service
+    systemctl --root=${tree} enable --quiet vm-scenario.service vm-watchdog.service edge.service systemd-networkd.service
     systemctl --root=${tree} set-default --quiet multi-user.target
   `);
 }

@@ -53,8 +53,14 @@ function wordOf({ failures }: PlayedCell): string {
   return failures.length === 0 ? 'held  ' : 'FAILED';
 }
 
+function timesOf({ waysBack = [] }: PlayedCell): string {
+  return waysBack.map(({ kind, seconds, boots }) => `${kind} in ${seconds} s and ${boots} boots`).join(', ');
+}
+
 function tell(cell: PlayedCell): void {
   console.log(`${wordOf(cell)} ${cell.machine.name}: ${cell.scenario.name}, ${cell.seconds} s`);
+  const times = timesOf(cell);
+  if (times !== '') console.log(`       back: ${times}`);
   for (const failure of cell.failures) console.log(`       not true: ${failure}`);
 }
 

@@ -25,6 +25,13 @@ until_idle() {
   until [[ $(ask /v1/status) =~ $pattern && \${BASH_REMATCH[1]} = idle ]]; do sleep 3; done
 }
 until_idle
+# The slot that came back tells what it knows of the other one.
+[ "$slot" != A ] || ask /v1/rollbacks > rollbacks.json
+if [ -e /etc/kaon-breaks-later ]; then
+  say 'breaks now'
+  touch /run/kaon-vm-broken
+  exec sleep infinity
+fi
 asked=$(cat asked 2>/dev/null || echo 0)
 for reference in ${references.join(' ')}; do
   count=$(( \${count:-0} + 1 ))
@@ -42,7 +49,9 @@ if [ "$reboots" -lt ${plainReboots} ]; then
 fi
 ask /v1/status > status.json
 ask /v1/updates > history.json
-ask /v1/rollbacks > rollbacks.json
+if [[ $(cat rollbacks.json) =~ '"id":"'([^'"']+) ]]; then
+  kaonctl --json rollbacks show "\${BASH_REMATCH[1]}" > shown-rollback.json
+fi
 systemctl --failed --no-legend > failed-units
 systemctl is-active boot-complete.target > boot-complete
 sync

@@ -1,7 +1,17 @@
 import type { ImageShop, VmImage } from './images.ts';
 import type { LoaderState } from './loader.ts';
 import type { BootPlan } from './machine.ts';
+import type { ExpectedRollback, ReadRollback } from './rollbacks.ts';
 import type { Stage } from './stage.ts';
+import type { WayBack } from './ways-back.ts';
+
+/** What a scenario came to. */
+export interface Played {
+  /** What did not hold; empty when all did. */
+  readonly failures: readonly string[];
+  /** The ways back that it took, the first one first. */
+  readonly waysBack?: readonly WayBack[];
+}
 
 /** A row of the matrix. */
 export interface Scenario {
@@ -11,10 +21,10 @@ export interface Scenario {
   /** Whether the guest is idle for most of its time, until a guard ends the boot. */
   readonly isMostlyWaiting?: boolean;
   /**
-   * Plays it in `folder`, which is its own; resolves to what did not hold. Rejects where it came to no end, and at the
-   * latest soon after `signal` was aborted.
+   * Plays it in `folder`, which is its own; rejects where it came to no end, and at the latest
+   * soon after `signal` was aborted.
    */
-  readonly play: (stage: Stage, folder: string, signal: AbortSignal) => Promise<readonly string[]>;
+  readonly play: (stage: Stage, folder: string, signal: AbortSignal) => Promise<Played>;
 }
 
 /** One life of a node, from its first boot until it powers off by itself. */
@@ -30,7 +40,9 @@ export interface Life {
   readonly hasWatchdog?: boolean;
   /** How the nth boot is ended from outside, if it is. */
   readonly cut?: (boot: number) => BootPlan['cutAt'];
-  /** What must hold in the end, each with what it is. */
+  /** What the records of its rollbacks must say, the oldest first; absent: it has none. */
+  readonly rollbacks?: readonly ExpectedRollback[];
+  /** What must hold in the end besides, each with what it is. */
   readonly expect: (result: VmResult) => Readonly<Record<string, boolean>>;
 }
 
@@ -48,7 +60,10 @@ export interface VmResult {
   };
   /** Newest first. */
   readonly updates: readonly { readonly outcome?: { readonly result: string; readonly code?: string } }[];
-  readonly rollbacks: readonly { readonly reason: string; readonly message: string }[];
+  /** As the agent of slot a last told them, newest first. */
+  readonly rollbacks: readonly ReadRollback[];
+  /** The newest one as `kaonctl rollbacks show` told it in the end; `null` where there is none. */
+  readonly shownRollback: ReadRollback | null;
   readonly failedUnits: string;
   /** Both copies of the facts, as they lie in the state directory. */
   readonly facts: readonly string[];

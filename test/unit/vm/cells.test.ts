@@ -37,8 +37,8 @@ describe('cells of the matrix', () => {
     const played = await play(
       1,
       never,
-      { name: 'good', play: async () => [] },
-      { name: 'bad', play: async () => ['slot b runs'] },
+      { name: 'good', play: async () => ({ failures: [] }) },
+      { name: 'bad', play: async () => ({ failures: ['slot b runs'] }) },
       { name: 'lost', play: () => Promise.reject(new Error('no rest in 14 boots')) },
     );
     expect(played.map(({ failures }) => failures)).toEqual([[], ['slot b runs'], ['no rest in 14 boots']]);
@@ -53,7 +53,7 @@ describe('cells of the matrix', () => {
         folders.push(folder);
         if (folders.length === 2) both.resolve(undefined);
         await both.promise;
-        return [];
+        return { failures: [] };
       },
     });
     await play(2, never, scenario('cut in the write'), scenario('no agent'));
@@ -66,7 +66,7 @@ describe('cells of the matrix', () => {
       name,
       play: async (_stage, folder) => {
         await writeFile(join(folder, 'disk.img'), '');
-        return failures;
+        return { failures };
       },
     });
     await play(1, never, scenario('good', []), scenario('bad', ['it']));
@@ -83,7 +83,7 @@ describe('cells of the matrix', () => {
         began.push(name);
         told.abort(new Error('the run was ended'));
         signal.throwIfAborted();
-        return [];
+        return { failures: [] };
       },
     });
     await expect(play(1, told.signal, scenario('one'), scenario('two'))).rejects.toThrow('the run was ended');

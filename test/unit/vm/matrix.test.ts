@@ -5,7 +5,11 @@ import { cellsToPlay, rowsOf, spread } from '../../vm/matrix.ts';
 import type { Scenario } from '../../vm/scenario.ts';
 
 const [one, other] = machines as readonly [VmMachine, VmMachine];
-const scenario = (name: string, covers: readonly string[] = []): Scenario => ({ name, covers, play: async () => [] });
+const scenario = (name: string, covers: readonly string[] = []): Scenario => ({
+  name,
+  covers,
+  play: async () => ({ failures: [] }),
+});
 const upgrade = scenario('upgrade');
 const reboots = scenario('plain reboots', ['upgrade']);
 const cell = (machine: VmMachine, of: Scenario): Cell => ({ machine, scenario: of });
