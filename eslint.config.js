@@ -13,6 +13,7 @@ const arrows = [
   { folder: 'agent/oci', values: ['agent/core'], types: ['bootloader', 'partitions'] },
   { folder: 'agent/trust', values: ['agent/core', 'partitions'], types: ['bootloader'] },
   { folder: 'agent/health', values: ['agent/core'], types: ['bootloader', 'partitions'] },
+  { folder: 'agent/checkd', values: ['agent/core'], types: ['bootloader', 'partitions', 'agent/health'] },
   { folder: 'agent/evidence', values: ['agent/core'], types: ['bootloader', 'partitions'] },
   { folder: 'agent/store', values: ['agent/core'], types: ['bootloader', 'partitions'] },
   { folder: 'agent/systemd', values: ['agent/core'], types: ['bootloader', 'partitions'] },

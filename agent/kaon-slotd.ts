@@ -1,9 +1,9 @@
-import { chmod, rm } from 'node:fs/promises';
-import { createServer, type Server, type Socket } from 'node:net';
+import { createServer, type Socket } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { pino } from 'pino';
 import { readAgentVersion, readBuildTime } from './compose/agent-version.ts';
 import { buildSlotService } from './compose/build-slot-service.ts';
+import { listenOnDemand } from './compose/listen-on-demand.ts';
 import { loadNodeConfig } from './compose/load-node-config.ts';
 import { runProgram } from './compose/run-program.ts';
 import { parseSlotdOptions, slotdHelp, type SlotdOptions } from './compose/slotd-options.ts';
@@ -12,7 +12,6 @@ import { AgentError, reportOf } from './core/errors.ts';
 import type { SlotService } from './core/ports.ts';
 import { SystemClock } from './host/system-clock.ts';
 import { SlotdServer } from './slotd/server.ts';
-import { listenSockets } from './systemd/listen-fds.ts';
 import { threadFrameWorkers } from '../partitions/frames/thread-frame-workers.ts';
 
 const log = pino({ name: 'kaon-slotd', level: process.env['KAON_LOG_LEVEL'] ?? 'info' }, pino.destination(2));
@@ -77,22 +76,6 @@ async function contentOf(reading: Promise<Uint8Array>): Promise<string> {
   );
 }
 
-async function listen(server: Server, options: SlotdOptions): Promise<void> {
-  const passed = listenSockets(process.env, process.pid);
-  const descriptor = (passed.find(({ name }) => name === 'slotd') ?? passed[0])?.descriptor;
-  const path = options.listen;
-  if (path === undefined && descriptor === undefined) {
-    throw new AgentError('usage-invalid', 'cannot listen: systemd passed no socket and there is no --listen PATH');
-  }
-  // A socket that a killed process left behind would be in the way.
-  if (path !== undefined) await rm(path, { force: true });
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(path === undefined ? { fd: descriptor } : { path }, resolve);
-  });
-  if (path !== undefined) await chmod(path, 0o660);
-}
-
 /** Serves until it was idle for long enough or is told to end. */
 async function serve(options: SlotdOptions): Promise<number> {
   const clock = new SystemClock();
@@ -119,7 +102,7 @@ async function serve(options: SlotdOptions): Promise<number> {
   });
   const closed = new Promise((resolve) => ended.signal.addEventListener('abort', resolve, { once: true }));
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => ended.abort());
-  await listen(server, options);
+  await listenOnDemand(server, options.listen, 'slotd');
   rest();
   await closed;
   clearTimeout(idleTimer);

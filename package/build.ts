@@ -13,6 +13,7 @@ const dist = join(root, 'dist');
 const entries = [
   'agent/kaond',
   'agent/kaon-slotd',
+  'agent/kaon-check',
   'agent/kaonctl',
   'agent/host/system-facts-worker',
   'agent/host/host-readings-worker',

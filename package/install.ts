@@ -9,16 +9,24 @@ import { nativePackage } from './runtime-packages.ts';
 const source = fileURLToPath(new URL('..', import.meta.url));
 const home = '/usr/lib/kaon';
 const architectures = ['x64', 'arm64'];
-const programs = ['kaond', 'kaon-slotd', 'kaonctl'];
+const programs = ['kaond', 'kaon-slotd', 'kaon-check', 'kaonctl'];
 const units = [
   'kaond.service',
   'kaon-slotd.socket',
   'kaon-slotd.service',
+  'kaon-check.socket',
+  'kaon-check.service',
   'kaon-health.service',
   'kaon-trial-guard.timer',
   'kaon-trial-guard.service',
 ];
-const enabledUnits = ['kaond.service', 'kaon-slotd.socket', 'kaon-health.service', 'kaon-trial-guard.timer'];
+const enabledUnits = [
+  'kaond.service',
+  'kaon-slotd.socket',
+  'kaon-check.socket',
+  'kaon-health.service',
+  'kaon-trial-guard.timer',
+];
 const scripts = ['kaon-trial-guard', 'kaon-boot-ended'];
 
 const help = `Installs kaon into the root file system of an image that is being built.

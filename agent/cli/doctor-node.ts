@@ -51,11 +51,19 @@ interface WantedUnit {
   readonly isActive: boolean;
   /** What is missing without it. */
   readonly loss: string;
+  /** The node does its work without it. */
+  readonly isSpare?: true;
 }
 
 const wantedUnits: readonly WantedUnit[] = [
   { name: 'kaond.service', isActive: true, loss: 'nothing updates this node, and no trial gets a verdict' },
   { name: 'kaon-slotd.socket', isActive: true, loss: 'no slot can be written and no loader read' },
+  {
+    name: 'kaon-check.socket',
+    isActive: true,
+    loss: 'kaond runs the health checks itself, inside its own sandbox',
+    isSpare: true,
+  },
   { name: 'kaon-trial-guard.timer', isActive: true, loss: 'a trial whose agent never comes up stays for ever' },
   {
     name: 'kaon-health.service',
@@ -77,24 +85,25 @@ function unitFindings(units: readonly UnitView[] | undefined): readonly Finding[
   );
 }
 
-function unitFinding({ name: unit, isActive, loss }: WantedUnit, found: UnitView | undefined): Finding {
+function unitFinding({ name: unit, isActive, loss, isSpare }: WantedUnit, found: UnitView | undefined): Finding {
   const name = 'units';
+  const result = isSpare === true ? 'warn' : 'fail';
   if (found === undefined || found.loadState !== 'loaded') {
     const state = found?.loadState ?? 'not known';
     return {
       name,
-      result: 'fail',
+      result,
       text: `${unit} is ${state}: ${loss}`,
       fix: 'Install the units of kaon in the image.',
     };
   }
   if (!found.fileState.startsWith('enabled')) {
     const text = `${unit} is ${found.fileState === '' ? 'not enabled' : found.fileState}: ${loss}`;
-    return { name, result: 'fail', text, fix: `Enable it in the image: systemctl enable ${unit}.` };
+    return { name, result, text, fix: `Enable it in the image: systemctl enable ${unit}.` };
   }
   if (found.activeState === 'failed' || (isActive && found.activeState !== 'active')) {
     const text = `${unit} is ${found.activeState} (${found.result}): ${loss}`;
-    return { name, result: 'fail', text, fix: `See systemctl status ${unit} and its journal.` };
+    return { name, result, text, fix: `See systemctl status ${unit} and its journal.` };
   }
   return { name, result: 'ok', text: `${unit} is enabled and ${found.activeState}` };
 }

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { buildServer } from '../api/server.ts';
+import { CheckUnit, checkConnector } from '../checkd/check-unit.ts';
 import type { KaonConfig } from '../config/config.ts';
 import { AgentError, type ErrorReport } from '../core/errors.ts';
 import type { Clock, Gate, ImageSourceFactory, Random, Reporter, SlotService, TrustPolicy } from '../core/ports.ts';
@@ -11,8 +12,7 @@ import { distinctFaults } from '../core/status.ts';
 import type { UpdateState } from '../core/update-state.ts';
 import { BootEvidence } from '../evidence/boot-evidence.ts';
 import { SystemJournal } from '../evidence/system-journal.ts';
-import { createAfterVerdict, createChecks } from '../health/create-checks.ts';
-import { HealthRunner } from '../health/health-runner.ts';
+import type { HealthRunner } from '../health/health-runner.ts';
 import { SystemHostProbe } from '../host/host-readings.ts';
 import { NetworkManagerLink, StatedLink } from '../host/link-meters.ts';
 import type { NodeFactsReader } from '../host/node-facts.ts';
@@ -36,6 +36,7 @@ import { Pulse } from '../update/pulse.ts';
 import { TransferMeter } from '../update/transfer-meter.ts';
 import { UpdateRunner } from '../update/runner.ts';
 import { start, type Started } from '../update/start.ts';
+import { buildHealth } from './build-health.ts';
 import { LogReporter } from './log-reporter.ts';
 import { UpdateRegistryProbe } from './registry-probe.ts';
 import type { OpenedState } from './open-state.ts';
@@ -62,6 +63,8 @@ export interface AgentParts {
   readonly nodeFacts: NodeFactsReader;
   /** The worker that measures the host for health checks. */
   readonly readingsWorker: URL;
+  /** Where kaon-check listens; `undefined`: checks run in this process. */
+  readonly checkSocket: string | undefined;
   readonly clock: Clock;
   /** The time of trust decisions, in epoch milliseconds. */
   readonly trustNowMs: () => number;
@@ -272,13 +275,15 @@ function evidenceOf({ config, state, slots, bootId, isOwnBoot }: AgentParts): Bo
   });
 }
 
-function healthOf({ config, clock, readingsWorker, sources }: AgentParts, state: () => UpdateState): HealthRunner {
+function healthOf(parts: AgentParts, state: () => UpdateState): HealthRunner {
+  const { config, clock, readingsWorker, sources, checkSocket, log } = parts;
   const commands = new ProcessCommandRunner(withoutServiceVariables(process.env));
   const host = new SystemHostProbe(readingsWorker, commands);
-  const { checks, deadlineMs, hardDeadlineMs } = config.health;
   const ports = { commands, host, registry: new UpdateRegistryProbe(sources, state) };
-  const afterVerdict = createAfterVerdict(checks, ports);
-  return new HealthRunner(createChecks(checks, ports), clock, hardDeadlineMs - deadlineMs, afterVerdict);
+  const onProblem = ({ code, message }: ErrorReport) =>
+    log.warn({ code }, `kaond runs health checks itself: ${message}`);
+  const unit = checkSocket === undefined ? undefined : new CheckUnit(checkConnector(checkSocket), clock, onProblem);
+  return buildHealth(config.health, ports, clock, unit);
 }
 
 /** A trial in which there is no trace of any state: its data partition is not there, and a rollback could not explain itself. */

@@ -19,7 +19,13 @@ export interface InspectionPorts {
   readonly imageConfigFile?: string;
 }
 
-const unitNames = ['kaond.service', 'kaon-slotd.socket', 'kaon-trial-guard.timer', 'kaon-health.service'];
+const unitNames = [
+  'kaond.service',
+  'kaon-slotd.socket',
+  'kaon-check.socket',
+  'kaon-trial-guard.timer',
+  'kaon-health.service',
+];
 const unitProperties = 'Id,LoadState,ActiveState,UnitFileState,Result';
 const registryLimitMs = 20_000;
 

@@ -13,6 +13,8 @@ export interface KaondOptions {
   readonly slotdSocket: string;
   /** Arguments for a kaon-slotd of its own; `undefined`: systemd starts it. */
   readonly spawnSlotd: readonly string[] | undefined;
+  /** Where kaon-check listens; `undefined`: checks run in this process. */
+  readonly checkSocket: string | undefined;
   /** `undefined`: the kernel's id of this boot. */
   readonly bootId: string | undefined;
   readonly isCheckOnly: boolean;
@@ -26,11 +28,12 @@ Usage: kaond [options]
   --image-config FILE     the image's configuration (${imageConfigFile})
   --state-dir DIR         where a copy of the last good configuration is kept (/var/lib/kaon)
   --slotd-socket PATH     where kaon-slotd listens (/run/kaon-slotd.sock)
+  --check-socket PATH     where kaon-check listens (/run/kaon-check.sock)
   --check-config          say whether the configuration and its keys can be used, and exit
   --help, --version
 
 For tests, the demo and development, never on a node:
-  --spawn-slotd           start kaon-slotd as a child, with the options below
+  --spawn-slotd           start kaon-slotd as a child, with the options below, and run health checks in this process
   --slotd-state-dir DIR, --booted-slot a|b, --allow-file-slots, --reboot-command JSON   see kaon-slotd --help
   --boot-id ID            believe this instead of the kernel's id of this boot
 
@@ -69,6 +72,7 @@ export function parseKaondOptions(
     defaultStateDir: values['state-dir'] ?? environment['STATE_DIRECTORY'] ?? '/var/lib/kaon',
     slotdSocket,
     spawnSlotd: isSpawning ? spawnSlotd : undefined,
+    checkSocket: values['check-socket'] ?? (isSpawning ? undefined : '/run/kaon-check.sock'),
     bootId,
     isCheckOnly: values['check-config'] ?? false,
   };
@@ -104,6 +108,7 @@ function parseOptions(argv: readonly string[]) {
         'image-config': { type: 'string' },
         'state-dir': { type: 'string' },
         'slotd-socket': { type: 'string' },
+        'check-socket': { type: 'string' },
         'check-config': { type: 'boolean' },
         'spawn-slotd': { type: 'boolean' },
         'slotd-state-dir': { type: 'string' },

@@ -131,6 +131,7 @@ async function prepare(
     triggerKeys: await orFault(loadTriggerKeys(config.triggers), () => [], faults),
     nodeFacts: nodeFactsOf(around, config.stateDir),
     readingsWorker: around.readingsWorker,
+    checkSocket: options.checkSocket,
     clock,
     trustNowMs: () => time().nowMs,
     random,

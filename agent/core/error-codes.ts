@@ -113,6 +113,10 @@ export type AgentErrorCode =
   | 'slotd-unreachable'
   /** A message between kaond and kaon-slotd breaks the protocol. */
   | 'slotd-protocol-invalid'
+  /** kaon-check does not answer. */
+  | 'check-unreachable'
+  /** kaon-check does not run what it is asked for. */
+  | 'check-refused'
   /** The slot was not written and verified by kaon-slotd, so it is not activated. */
   | 'slot-unverified'
   /** The reboot could not be started. */

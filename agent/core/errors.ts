@@ -79,6 +79,8 @@ export const errorTable = {
   'agent-degraded': row(503, 78, false, 'The agent runs degraded', 'See degraded in kaonctl status for the cause.'),
   'slotd-unreachable': row(503, 69, true, 'kaon-slotd does not answer', 'See journalctl -u kaon-slotd.'),
   'slotd-protocol-invalid': row(500, 76, false, 'kaond and kaon-slotd do not understand each other', 'Install both from the same package.'),
+  'check-unreachable': row(503, 69, true, 'kaon-check does not answer', 'See systemctl status kaon-check.socket and journalctl -u kaon-check.'),
+  'check-refused': row(403, 76, false, 'kaon-check does not run this', 'Name a check under health.checks; restart kaond after a change.'),
   'slot-unverified': row(409, 65, false, 'The slot was not written and verified', 'Stage the image again.'),
   'reboot-failed': row(500, 71, true, 'The reboot could not be started', 'Reboot by hand; see journalctl -u kaon-slotd.'),
   'daemon-unreachable': row(503, 69, true, 'kaond does not answer', 'See systemctl status kaond; is your user in group kaon?'),

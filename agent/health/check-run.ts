@@ -159,9 +159,10 @@ export class CheckRun {
 
   #attempt(): Promise<CheckAttempt> {
     const { clock, signal } = this.#shared;
-    const limitMs = Math.min(this.#scheduled.timeoutMs, this.#leftMs());
-    if (limitMs <= 0) return Promise.resolve(lateAttempt(this.#scheduled.check, lateText));
-    return attemptWithin(clock, this.#scheduled.check, limitMs, signal);
+    const { check, timeoutMs } = this.#scheduled;
+    const limitMs = Math.min(timeoutMs + (check.leadMs ?? 0), this.#leftMs());
+    if (limitMs <= 0) return Promise.resolve(lateAttempt(check, lateText));
+    return attemptWithin(clock, check, limitMs, signal);
   }
 }
 

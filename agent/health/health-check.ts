@@ -19,6 +19,8 @@ export interface HealthCheck {
   readonly isRequired: boolean;
   /** Why an attempt that has no answer in time does not count, in words; absent where it counts. */
   readonly lateExcuse?: string;
+  /** What an attempt may take beside its time-out, for what comes before it begins; absent: nothing. */
+  readonly leadMs?: number;
   /** One attempt. It ends soon after `signal` is aborted; a failure is an answer, not a rejection. */
   run(signal: AbortSignal): Promise<CheckAttempt>;
 }

@@ -128,7 +128,7 @@ export class HealthRunner implements HealthChecks {
     let last: CheckAttempt | undefined;
     for (let count = 1; count <= baselineAttempts; count += 1) {
       const attempt = await turnstile.pass(async () => {
-        const limitMs = Math.min(timeoutMs, endMs - this.#clock.monotonicMs());
+        const limitMs = Math.min(timeoutMs + (check.leadMs ?? 0), endMs - this.#clock.monotonicMs());
         return limitMs <= 0 ? undefined : attemptWithin(this.#clock, check, limitMs, signal);
       });
       if (signal.aborted || attempt === undefined) break;

@@ -11,8 +11,8 @@ const failedQuestion = [
   '--no-pager',
 ];
 const jobsQuestion = ['systemctl', 'list-jobs', '--full', '--plain', '--no-legend', '--no-pager'];
-/** It waits for the verdict, and the verdict must not wait for it. */
-const ownUnits = ['kaon-health.service'];
+/** kaon-health waits for the verdict, which must not wait for it; where kaon-check does not start, kaond runs the checks. */
+const ownUnits = ['kaon-health.service', 'kaon-check.service', 'kaon-check.socket'];
 
 /**
  * Passes when no unit failed and none is still being started. Each one is a fault by its name, so that what was so before

@@ -1,6 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import {
   chmodSync,
+  chownSync,
   copyFileSync,
   mkdirSync,
   mkdtempSync,
@@ -26,7 +27,7 @@ beforeAll(() => {
   // The programs are not installed here: stand-ins take their places, so that every other fault shows.
   const programs = join(directory, 'bin');
   mkdirSync(programs);
-  for (const name of ['kaond', 'kaon-slotd', 'kaonctl', 'kaon-trial-guard', 'kaon-boot-ended']) {
+  for (const name of ['kaond', 'kaon-slotd', 'kaon-check', 'kaonctl', 'kaon-trial-guard', 'kaon-boot-ended']) {
     writeFileSync(join(programs, name), '#!/bin/sh\n');
     chmodSync(join(programs, name), 0o755);
   }
@@ -71,11 +72,13 @@ describe('the units', () => {
   });
 
   it('are closed as far as their work allows', () => {
+    const limits: Readonly<Record<string, number>> = { 'kaond.service': 1.5, 'kaon-slotd.service': 3 };
     const readme = readFileSync('systemd-units/README.md', 'utf8');
     for (const name of services) {
       const { stdout } = run('systemd-analyze', 'security', '--offline=true', '--no-pager', join(directory, name));
       const score = Number(/exposure level for .*: ([\d.]+)/.exec(stdout)?.[1]);
       console.log(`${name}: exposure ${score}`);
+      expect(score, name).toBeLessThanOrEqual(limits[name] ?? 10);
       // Another systemd may score otherwise; none may find more open than what is told.
       const told = readme.split('\n').find((line) => line.startsWith(`| \`${name}\` | `) && /\| [\d.]+ \|$/.test(line));
       expect(score).toBeLessThanOrEqual(Number(/([\d.]+) \|$/.exec(told ?? '')?.[1]));
@@ -89,7 +92,7 @@ describe('the units', () => {
   });
 
   it('wait before they start again, so that a fault at every start makes no loop that eats the node', () => {
-    for (const name of ['kaond.service', 'kaon-slotd.service']) {
+    for (const name of ['kaond.service', 'kaon-slotd.service', 'kaon-check.service']) {
       const seconds = Number(/^RestartSec=(\d+)s$/m.exec(readFileSync(join('systemd-units', name), 'utf8'))?.[1]);
       expect(seconds).toBeGreaterThanOrEqual(2);
       expect(seconds).toBeLessThanOrEqual(30);
@@ -155,6 +158,7 @@ describe('the units', () => {
       expect(readFileSync(join(root, 'etc/passwd'), 'utf8')).toMatch(
         /^kaon:x:\d+:\d+:kaon update agent:\/var\/lib\/kaon:/m,
       );
+      expect(readFileSync(join(root, 'etc/passwd'), 'utf8')).toMatch(/^kaon-check:x:\d+:\d+:kaon health checks:/m);
       const groups = readFileSync(join(root, 'etc/group'), 'utf8');
       expect(groups).toMatch(/^kaon:x:\d+:/m);
       expect(groups).toMatch(/^systemd-journal:x:\d+:kaon$/m);
@@ -169,6 +173,42 @@ describe('the units', () => {
     } finally {
       rmSync(root, { recursive: true });
     }
+  });
+});
+
+/** What `kaon.yaml` may be on a node of which nobody complained: kaond reads it, and so must kaon-check. */
+describe('the groups of kaon-check', () => {
+  const unit = readFileSync('systemd-units/kaon-check.service', 'utf8');
+  const groups = /^SupplementaryGroups=(.*)$/m.exec(unit)?.[1]?.split(' ') ?? [];
+
+  it.each([
+    ['0644, root:root', 0o644, 0],
+    ['0640, root:kaon', 0o640, 4321],
+  ])('open a kaon.yaml that is %s', (_name, mode, group) => {
+    const root = mkdtempSync(join(tmpdir(), 'kaon-groups-'));
+    try {
+      chmodSync(root, 0o755);
+      const path = join(root, 'kaon.yaml');
+      writeFileSync(path, 'formatVersion: 1\n');
+      chownSync(path, 0, group);
+      chmodSync(path, mode);
+      // 4321 stands for the group kaon, 4322 for the user and group kaon-check.
+      expect(groups).toContain('kaon');
+      const read = (...of: readonly string[]) =>
+        run('setpriv', '--reuid=4322', '--regid=4322', ...of, 'cat', path).stdout;
+      expect(read('--groups=4321')).toBe('formatVersion: 1\n');
+      expect(read('--clear-groups')).toBe(group === 0 ? 'formatVersion: 1\n' : '');
+    } finally {
+      rmSync(root, { recursive: true });
+    }
+  });
+
+  it('open the sockets of the daemons as well, so they are hidden', () => {
+    const hidden = /^InaccessiblePaths=(.*)$/m.exec(unit)?.[1]?.split(' ');
+    const sockets = units
+      .filter((name) => name.endsWith('.socket'))
+      .map((name) => /^ListenStream=(.*)$/m.exec(readFileSync(join('systemd-units', name), 'utf8'))?.[1] ?? '');
+    expect(hidden).toEqual(expect.arrayContaining(['-/run/kaon', ...sockets.map((path) => `-${path}`)]));
   });
 });
 

@@ -162,6 +162,7 @@ health:
   checks:
     - { name: well, kind: command, command: [/usr/bin/test, "!", -e, /etc/kaon-is-unhealthy], timeout: 10s, retries: 0 }
     - { name: edge, kind: systemd-unit, unit: edge.service, timeout: 20s, interval: 2s, retries: 3 }
+    - { name: own-unit, kind: command, command: [/usr/bin/grep, -q, kaon-check.service, /proc/self/cgroup], timeout: 10s, required: false }
     - { name: network, kind: systemd-unit, unit: systemd-networkd.service, timeout: 20s, required: false }
 `;
   const files = { 'etc/kaon/kaon.yaml': configuration, ...loader.nodeFiles };

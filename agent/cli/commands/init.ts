@@ -49,7 +49,7 @@ function summary(file: string | undefined, { unknowns, booted }: InitResult): st
   const slot = booted ?? 'a or b, the one that runs';
   return (
     `${written}${unknowns.length === 0 ? '' : `left to be filled in, or to be looked at:\n${open_}`}` +
-    `then: kaond --check-config; enable kaond, kaon-slotd.socket, kaon-health and kaon-trial-guard.timer; ` +
+    `then: kaond --check-config; enable kaond, kaon-slotd.socket, kaon-check.socket, kaon-health and kaon-trial-guard.timer; ` +
     `kaonctl mark good ${slot}; kaonctl bootloader selftest --reboot; kaonctl doctor\n`
   );
 }

@@ -58,17 +58,21 @@ describe('the doctor on the node itself', () => {
   });
 
   it('says what is missing without a unit', () => {
-    const [kaond, socket, timer, health] = inspection().units!;
+    const [kaond, socket, checks, timer, health] = inspection().units!;
     const bare = { ...timer!, loadState: 'not-found', activeState: 'inactive', fileState: '' };
-    expect(illOf({ units: [kaond!, socket!, bare, health!] })).toEqual([
+    expect(illOf({ units: [kaond!, socket!, checks!, bare, health!] })).toEqual([
       'fail units: kaon-trial-guard.timer is not-found: a trial whose agent never comes up stays for ever',
     ]);
     expect(
-      illOf({ units: [{ ...kaond!, activeState: 'failed', result: 'exit-code' }, socket!, timer!, health!] }),
+      illOf({ units: [{ ...kaond!, activeState: 'failed', result: 'exit-code' }, socket!, checks!, timer!, health!] }),
     ).toEqual([
       'fail units: kaond.service is failed (exit-code): nothing updates this node, and no trial gets a verdict',
     ]);
-    expect(illOf({ units: [kaond!, socket!, timer!, { ...health!, fileState: 'disabled' }] })[0]).toContain(
+    const masked = { ...checks!, loadState: 'masked', activeState: 'inactive', fileState: 'masked' };
+    expect(illOf({ units: [kaond!, socket!, masked, timer!, health!] })).toEqual([
+      'warn units: kaon-check.socket is masked: kaond runs the health checks itself, inside its own sandbox',
+    ]);
+    expect(illOf({ units: [kaond!, socket!, checks!, timer!, { ...health!, fileState: 'disabled' }] })[0]).toContain(
       'kaon-health.service is disabled',
     );
   });

@@ -33,6 +33,7 @@ export function inspection(changes: Partial<NodeInspection> = {}): NodeInspectio
     units: [
       unit('kaond.service', 'active'),
       unit('kaon-slotd.socket', 'active'),
+      unit('kaon-check.socket', 'active'),
       unit('kaon-trial-guard.timer', 'active'),
       unit('kaon-health.service', 'inactive'),
     ],

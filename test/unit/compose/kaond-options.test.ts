@@ -17,6 +17,7 @@ describe('the options of kaond', () => {
       defaultStateDir: '/var/lib/kaon',
       slotdSocket: '/run/kaon-slotd.sock',
       spawnSlotd: undefined,
+      checkSocket: '/run/kaon-check.sock',
       bootId: undefined,
       isCheckOnly: false,
     });
@@ -30,9 +31,16 @@ describe('the options of kaond', () => {
       defaultStateDir: 's',
       slotdSocket: 'x.sock',
       spawnSlotd: undefined,
+      checkSocket: '/run/kaon-check.sock',
       bootId: '0a-9f',
       isCheckOnly: true,
     });
+  });
+
+  it('run health checks in kaond itself only where it starts its own kaon-slotd', () => {
+    expect(parse('--spawn-slotd')).toMatchObject({ checkSocket: undefined });
+    expect(parse('--spawn-slotd', '--check-socket', 'c.sock')).toMatchObject({ checkSocket: 'c.sock' });
+    expect(parse('--check-socket', 'c.sock')).toMatchObject({ checkSocket: 'c.sock' });
   });
 
   it('take the directory that systemd made; --state-dir goes before it', () => {
@@ -108,7 +116,16 @@ describe('the options of kaond', () => {
   });
 
   it('are all in the help, whose example can be used', () => {
-    const options = ['config', 'image-config', 'state-dir', 'slotd-socket', 'check-config', 'spawn-slotd', 'boot-id'];
+    const options = [
+      'config',
+      'image-config',
+      'state-dir',
+      'slotd-socket',
+      'check-socket',
+      'check-config',
+      'spawn-slotd',
+      'boot-id',
+    ];
     const forSlotd = ['slotd-state-dir', 'booted-slot', 'allow-file-slots', 'reboot-command'];
     for (const option of [...options, ...forSlotd]) expect(kaondHelp).toContain(` --${option}`);
     const example = /^Example: kaond (.*)$/m.exec(kaondHelp)?.[1] ?? '';

@@ -204,6 +204,11 @@ describe('a systemd-state check', () => {
     });
   });
 
+  it('passes where kaon-check does not start, as kaond then runs the checks itself', async () => {
+    const own = 'kaon-check.socket loaded failed failed kaon health check socket\n';
+    expect((await run(own, '14 kaon-check.service start running\n')).isPassed).toBe(true);
+  });
+
   it('looks at no unit that it is told to ignore', async () => {
     expect((await run(failed, jobs, ['web.service', 'var-lib.mount', 'slow.service'])).isPassed).toBe(true);
   });

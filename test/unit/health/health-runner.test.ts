@@ -63,6 +63,20 @@ describe('running health checks', () => {
     expect(await start([]).done).toEqual([]);
   });
 
+  it('gives an attempt its lead beside its time-out', async () => {
+    const hanging: HealthCheck = {
+      name: 'web',
+      isRequired: true,
+      leadMs: 25_000,
+      run: () => new Promise(() => undefined),
+    };
+    const { clock, heard, done } = start([scheduled(hanging, { retries: 0 })]);
+    await clock.advance(25_999);
+    expect(heard.at(-1)?.status).toBe('trying');
+    await clock.advance(1);
+    expect(await done).toMatchObject([{ status: 'failed', attempts: 1, output: 'no answer within 26000 ms' }]);
+  });
+
   it('tries again each interval until a check passes, and tells each attempt', async () => {
     const { clock, heard, done } = start([scheduled(new ScriptedCheck('web', true, fail, fail, pass))]);
     await clock.advance(10_000);
