@@ -1,10 +1,9 @@
 import { join } from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
-import { buildServer } from '../api/server.ts';
 import { CheckUnit, checkConnector } from '../checkd/check-unit.ts';
 import type { KaonConfig } from '../config/config.ts';
-import { AgentError, type ErrorReport } from '../core/errors.ts';
+import type { ErrorReport } from '../core/errors.ts';
 import type { Clock, Gate, ImageSourceFactory, Random, Reporter, SlotService, TrustPolicy } from '../core/ports.ts';
 import { defaultRules, type UpdateRules } from '../core/update-events.ts';
 import type { SignedImages } from '../core/signed-images.ts';
@@ -19,8 +18,7 @@ import type { NodeFactsReader } from '../host/node-facts.ts';
 import { ProcessCommandRunner } from '../host/process-command-runner.ts';
 import { withoutServiceVariables } from '../host/service-environment.ts';
 import { InhibitorGate } from '../systemd/inhibitor-gate.ts';
-import { verifyTrigger, type TriggerKey } from '../trust/trigger-envelope.ts';
-import { AgentControlService, type ControlPorts } from '../update/agent-control.ts';
+import type { TriggerKey } from '../trust/trigger-envelope.ts';
 import { DownloadPacer } from '../update/download-pacer.ts';
 import { Effects } from '../update/effects.ts';
 import { EventLog } from '../update/event-log.ts';
@@ -36,6 +34,7 @@ import { Pulse } from '../update/pulse.ts';
 import { TransferMeter } from '../update/transfer-meter.ts';
 import { UpdateRunner } from '../update/runner.ts';
 import { start, type Started } from '../update/start.ts';
+import { buildControl, buildServer, loaderName } from './build-control.ts';
 import { buildHealth } from './build-health.ts';
 import { LogReporter } from './log-reporter.ts';
 import { UpdateRegistryProbe } from './registry-probe.ts';
@@ -97,12 +96,10 @@ export interface Agent {
 
 /** Finds out what the restart meant, and puts the agent together. Rejects where nothing can be judged. */
 export async function assembleAgent(parts: AgentParts): Promise<Agent> {
-  const { config, state, slots, clock, log } = parts;
-  const rules = rulesOf(config);
-  const evidence = evidenceOf(parts);
+  const { state, slots, clock, log } = parts;
+  const [rules, evidence] = [rulesOf(parts.config), evidenceOf(parts)];
   const started = await start({ journal: state.journal, slots, evidence, clock, rules, bootId: parts.bootId });
-  const loader = { slots, facts: state.facts, clock, bootId: parts.bootId, loader: loaderName(config) };
-  const tested = await settleLoader(loader, started);
+  const tested = await loaderTestOf(parts, started);
   const faults = faultsOf(parts, started);
   const warn = (text: string) => (error: unknown) => log.warn({ err: error }, text);
   const events = new EventLog(state.journal, warn('cannot store an event'));
@@ -145,8 +142,12 @@ export async function assembleAgent(parts: AgentParts): Promise<Agent> {
   for (const event of startEvents(started, tested, parts)) report(event);
   const heldReboot = new HeldReboot({ gates: inhibitorsOf(parts), slots, events, clock });
   const made = { runner, judge, nodeReader, events, health, heldReboot, offers, ...shared };
-  const server = serverOf(parts, controlOf(parts, made, faults, started));
+  const server = buildServer(parts, buildControl(parts, made, faults, started));
   return { runner, server, started, faults, pulse, heldReboot, offers };
+}
+
+function loaderTestOf({ config, state, slots, clock, bootId }: AgentParts, started: Started) {
+  return settleLoader({ slots, facts: state.facts, clock, bootId, loader: loaderName(config.bootloader) }, started);
 }
 
 function faultsOf({ faults, state }: AgentParts, started: Started): readonly ErrorReport[] {
@@ -193,50 +194,8 @@ function judgeOf(
   offers: OfferWatch | undefined,
 ): ImageJudge {
   const identity = { compatible: config.node.compatible, agentVersion };
-  const loader = { name: loaderName(config), isProofRequired: config.update.unprovenLoader === 'refuse' };
+  const loader = { name: loaderName(config.bootloader), isProofRequired: config.update.unprovenLoader === 'refuse' };
   return new ImageJudge({ sources, trust, slots, facts: state.facts, identity, loader, offers });
-}
-
-function controlOf(
-  parts: AgentParts,
-  made: Pick<
-    ControlPorts,
-    'runner' | 'judge' | 'nodeReader' | 'events' | 'meter' | 'metered' | 'pacer' | 'health' | 'heldReboot' | 'offers'
-  >,
-  faults: readonly ErrorReport[],
-  { hasLoaderCounted }: Started,
-): AgentControlService {
-  const { state, slots, clock, random, agentVersion, nodeId, config, bootId } = parts;
-  return new AgentControlService({
-    ...made,
-    facts: state.facts,
-    journal: state.journal,
-    slots,
-    clock,
-    random,
-    verifyTrigger: triggerVerifier(parts),
-    agentVersion,
-    node: { ...config.node, id: nodeId },
-    degraded: faults,
-    startedAtMs: clock.nowMs(),
-    hasLoaderCounted,
-    bootId,
-    loader: loaderName(config),
-  });
-}
-
-/** What a proof that the loader counts is a proof of. */
-function loaderName({ bootloader }: KaonConfig): string {
-  return 'dialect' in bootloader ? `${bootloader.type}/${bootloader.dialect}` : bootloader.type;
-}
-
-function serverOf({ agentVersion, nodeFacts, random, log }: AgentParts, control: AgentControlService): FastifyInstance {
-  return buildServer(control, {
-    agentVersion,
-    startId: random.id(),
-    hostFacts: () => nodeFacts.read(),
-    onBug: (error) => log.error({ err: error }, 'a request failed for a reason that is a bug'),
-  });
 }
 
 /** What effects go by; where no rule has a probation, nobody waits for its interval. */
@@ -295,14 +254,4 @@ function lostState(state: OpenedState, { node }: Started): readonly ErrorReport[
       message: 'cannot find any state of this node in a trial: is the data partition mounted in the new image?',
     },
   ];
-}
-
-function triggerVerifier({ triggerKeys, nodeId, config }: AgentParts) {
-  return (envelope: unknown, lastSequences: Readonly<Record<string, number>>, nowMs: number) => {
-    if (triggerKeys.length === 0) {
-      throw new AgentError('trigger-untrusted', 'cannot take the trigger: there is no key under triggers.keys');
-    }
-    const node = { id: nodeId, compatible: config.node.compatible };
-    return verifyTrigger({ envelope, keys: triggerKeys, lastSequences, nowMs, node });
-  };
 }
