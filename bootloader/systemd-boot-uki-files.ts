@@ -1,3 +1,4 @@
+import { dirname } from 'node:path/posix';
 import type { BlsEntry } from './bls-entry.ts';
 import type { BootDirectory } from './boot-directory.ts';
 import type { SlotName } from './bootloader.ts';
@@ -45,18 +46,25 @@ export class UkiFiles {
     await this.#directory.sync(this.#folderOf(slot));
   }
 
+  /** Removes the staged image of a slot, or nothing when there is none. */
   async removeStaged(slot: SlotName): Promise<void> {
+    const folder = this.#folderOf(slot);
+    const names = await this.#directory.list(folder);
+    if (names.length === 0) return;
     await this.#directory.remove(this.stagedPath(slot));
-    await this.#directory.sync(this.#folderOf(slot));
+    await this.#directory.sync(folder);
   }
 
-  /** Moves the staged image to a name that the loader lists. */
+  /** Lists a copy of the staged image. A rename would be the image's only name on its way: power could lose both ends. */
   async list(slot: SlotName, file: string): Promise<void> {
     await this.#directory.makeFolder(ukiFolder);
-    await this.#directory.rename(this.stagedPath(slot), `${ukiFolder}/${file}`);
-    // The name that is listed first: lost between the two, the other one would be the image's last.
-    await this.#directory.sync(ukiFolder);
-    await this.#directory.sync(this.#folderOf(slot));
+    await this.copy(slot, this.stagedPath(slot), file);
+  }
+
+  /** Makes a copy of a listed image the slot's staged one, whole or not at all. */
+  async stageListed(slot: SlotName, file: string): Promise<void> {
+    await this.#directory.makeFolder(this.#folderOf(slot));
+    await this.#copy(`${ukiFolder}/${file}`, `${this.stagedPath(slot)}.tmp`, this.stagedPath(slot));
   }
 
   /** Takes a listed image from the loader; it is the slot's staged one afterwards. */
@@ -69,12 +77,7 @@ export class UkiFiles {
 
   /** Lists a copy of `from` as `file`, whole or not at all. */
   async copy(slot: SlotName, from: string, file: string): Promise<void> {
-    const written = `${ukiFolder}/${entryIdOf(this.#prefix, slot)}.efi.tmp`;
-    await this.#directory.remove(written);
-    await this.#directory.copyNew(from, written);
-    await this.#directory.sync(ukiFolder);
-    await this.#directory.replaceByRename(written, `${ukiFolder}/${file}`);
-    await this.#directory.sync(ukiFolder);
+    await this.#copy(from, `${ukiFolder}/${entryIdOf(this.#prefix, slot)}.efi.tmp`, `${ukiFolder}/${file}`);
   }
 
   /** Gives a listed image another listed name. */
@@ -118,6 +121,16 @@ export class UkiFiles {
         { details: { slot, path } },
       );
     }
+  }
+
+  /** Copies by way of `written`, a name in the folder of `to` that nothing lists. */
+  async #copy(from: string, written: string, to: string): Promise<void> {
+    const folder = dirname(to);
+    await this.#directory.remove(written);
+    await this.#directory.copyNew(from, written);
+    await this.#directory.sync(folder);
+    await this.#directory.replaceByRename(written, to);
+    await this.#directory.sync(folder);
   }
 
   #folderOf(slot: SlotName): string {

@@ -89,6 +89,8 @@ export class SystemdBootUkis implements StagingBootloader {
       const beside = isBefore ? fallback : behindEntry(this.#prefix, other, fallback.entry, 1);
       const foreign = menu.entries.filter((each) => each.slot === undefined);
       this.#rules.refuseOverrides(menu, [...foreign, beside, armed], armed);
+      // An image that is listed needs no staged one, whose room the copies need.
+      if (entryOf(menu, slot) !== undefined) await this.#files.removeStaged(slot);
       if (this.#isArmed(menu, armed, beside)) await this.#files.remove([]);
       else await this.#arm(menu, armed, isBefore);
       // Power lost before the second copy: there is one, which only the loader's own rename could lose.
@@ -98,19 +100,29 @@ export class SystemdBootUkis implements StagingBootloader {
     });
   }
 
-  /** Lists `armed` before the other slot. Only the last step lets it boot. */
+  /**
+   * Lists `armed` before the other slot. Only the last step lets it boot. There are never more than three images, and
+   * the one to be armed has a name in each step: power lost in any of them leaves it to be armed again.
+   */
   async #arm(menu: Menu, armed: MenuEntry, isBefore: boolean): Promise<void> {
     const slot = armed.slot ?? 'a';
     const other = otherSlot(slot);
+    const [first, ...more] = entriesOf(menu, slot);
     // Power lost in any step but the last: the other slot boots, by its own name or by that of a copy.
-    await this.#unlist(slot);
-    if (isBefore) await this.#makePlain(other);
-    else await this.#putBehind(other, 1);
+    await this.#makePlain(other);
+    const isListed = first?.file === armed.file && more.length === 0;
+    if (!isListed && first !== undefined) {
+      await this.#files.remove(more.map(({ file }) => file));
+      if (first.isListed) await this.#files.stageListed(slot, first.file);
+      await this.#files.remove([first.file]);
+    }
     // An override that beats the counter has to be gone before there is one.
     await this.#rules.clearVariables(menu);
     // The commit point where the image stands before the other one by itself.
-    await this.#files.list(slot, armed.file);
+    if (!isListed) await this.#files.list(slot, armed.file);
+    await this.#files.removeStaged(slot);
     if (isBefore) return;
+    await this.#putBehind(other, 1);
     // The commit point else: without its proven name the other slot stands behind, until the tries are used up.
     await this.#removeProven(other);
   }
@@ -137,6 +149,7 @@ export class SystemdBootUkis implements StagingBootloader {
     await this.#directory.locked(async () => {
       const menu = await this.#menu();
       const other = otherSlot(slot);
+      if (entryOf(menu, slot) !== undefined) await this.#files.removeStaged(slot);
       // The second copy of what stands behind makes room for the copy that this slot needs.
       const spare = entriesOf(menu, other).filter(({ isBehind }) => isBehind === true);
       await this.#files.remove(spare.slice(1).map(({ file }) => file));

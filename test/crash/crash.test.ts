@@ -43,6 +43,8 @@ const behaviours: readonly Behaviour[] = [
   'fails-then-no-agent',
 ];
 const loaders = ['kaon', 'rauc', 'gpt', 'tryboot', 'efi', 'systemd-boot', 'systemd-boot-uki'] as const;
+/** The loaders that give a healthy image another try after its power was cut. */
+const tryingAgain: readonly CrashPlan['loader'][] = ['kaon', 'gpt', 'systemd-boot', 'systemd-boot-uki'];
 
 describe('an update that nothing disturbs', () => {
   it.each(loaders)('commits a healthy image (%s)', async (loader) => {
@@ -102,14 +104,33 @@ describe('power lost once', () => {
         for (let cut = 0; cut < length; cut += 1) {
           for (const fates of ['lost', 'written', { seed: cut }, { seed: cut + 1000 }] as const) {
             const { end } = await run({ loader, cuts: [cut], fates }, behaviour);
-            if (behaviour === 'healthy' && loader === 'kaon') {
-              expect(end.state, `cut ${cut}`).toMatchObject({ last: { result: 'committed' } });
+            if (behaviour === 'healthy' && tryingAgain.includes(loader)) {
+              expect(end.state, `cut ${cut}, ${JSON.stringify(fates)}`).toMatchObject({
+                last: { result: 'committed' },
+              });
             }
           }
         }
       });
     }
   }
+
+  it.each(['systemd-boot', 'systemd-boot-uki'] as const)(
+    'while the loader is armed, each name of its files lost or not: the update goes on (%s)',
+    { timeout: 60_000 },
+    async (loader) => {
+      const steps = await stepsOf(loader, 'healthy');
+      const [from, to] = [steps.indexOf('record-save b'), steps.lastIndexOf('journal-save')];
+      for (let cut = from; cut < to; cut += 1) {
+        for (let seed = 0; seed < 12; seed += 1) {
+          const { end } = await run({ loader, cuts: [cut], fates: { seed } }, 'healthy');
+          expect(end.state, `cut ${cut} before ${steps[cut] ?? ''}, seed ${seed}`).toMatchObject({
+            last: { result: 'committed' },
+          });
+        }
+      }
+    },
+  );
 
   it.each(behaviours)('with an agent of another version in the new slot (%s)', async (behaviour) => {
     const { length } = await stepsOf('kaon', behaviour);

@@ -31,6 +31,11 @@ export class PowerLossDirectory implements BootDirectory {
     return [...this.#disk.keys()].toSorted();
   }
 
+  /** How many files take room: those that have a name now, or would have one if the power went. */
+  get fileCount(): number {
+    return new Set([...this.#disk.values(), ...this.#cache.values()]).size;
+  }
+
   /** What is on the disk under a path. */
   textOf(path: string): string {
     return Buffer.from(this.#disk.get(path)?.bytes ?? new Uint8Array()).toString('latin1');

@@ -198,7 +198,7 @@ async function liveThroughUpdates(seed: number): Promise<void> {
   const node: { booted: SlotName } = { booted: 'a' };
   /** Does something that power may cut, and boots then: `undefined` where it was not cut. */
   const attempt = async (act: () => Promise<unknown>): Promise<boolean> => {
-    left = random(14);
+    left = random(24);
     const isDone = await act().then(
       () => true,
       (error: unknown) => {
@@ -249,6 +249,41 @@ async function liveThroughUpdates(seed: number): Promise<void> {
     expect(kernel, `seed ${seed}, update ${update}: ${names().join(' ')}`).toBe(proven);
   }
 }
+
+describe('arming', () => {
+  const [low, high] = [image('2.9'), image('2.10')];
+  const leftOver = { 'kaon/b/staged.efi': low };
+
+  it.each([
+    ['a newer image', newer],
+    ['an older image', older],
+    ['a trial that ran out', { 'kaon-a.1+0.efi': high, 'kaon-a.2+0-1.efi': high, 'kaon-b+0-2.efi': low }],
+    ['one whose staged image was not removed yet', { 'kaon-a.efi': high, 'kaon-b+2.efi': low, ...leftOver }],
+    ['a slot that was proven', { 'kaon-a.1+0.efi': high, 'kaon-a.2+0.efi': high, 'kaon-b.efi': low }],
+    ['a slot that stands behind', { 'kaon-a.efi': low, 'kaon-b.1+0.efi': high, 'kaon-b.2+0.efi': high }],
+  ])('takes no more room than three images: %s', async (_name, images) => {
+    let most = 0;
+    const { loader, partition } = nodeWith(images, {}, () => {
+      most = Math.max(most, partition.fileCount);
+    });
+    await loader.activate('b', 2);
+    expect(most).toBeLessThanOrEqual(3);
+    expect(boots(partition, 2)).toEqual(['kaon-b', 'kaon-b']);
+  });
+
+  it('never loses the image that it arms, whenever power is lost', async () => {
+    for (const images of [newer, older, { 'kaon-a.efi': high, 'kaon-b+0-2.efi': low }, { ...older, ...leftOver }]) {
+      const makeNode = (beforeStep: () => void) => nodeWith(images, {}, beforeStep);
+      const played = eachPowerLoss({ fateCount: 16, makeNode, act: ({ loader }) => loader.activate('b', 2) });
+      for await (const { node, where } of played) {
+        await node.loader.repair('a', false);
+        await node.loader.activate('b', 2);
+        expect(boots(node.partition, 3), where).toEqual(['kaon-b', 'kaon-b', expect.stringMatching(/^kaon-a/)]);
+        expect(node.partition.paths, where).not.toContain('kaon/b/staged.efi');
+      }
+    }
+  });
+});
 
 describe('staging', () => {
   const start = { role: 'uki', path: 'kaon/b/uki-0-abc.efi' } as const;
