@@ -65,7 +65,8 @@ export interface Bootloader {
   markBad(slot: SlotName): Promise<void>;
   /**
    * Makes `slot` primary for `tries` boots as a trial, every leftover counter reset, the other slot left as the
-   * fallback with its markers renewed. The other slot must be good, else this rejects with `boot-fallback-missing`.
+   * fallback with its markers renewed. The other slot must be good, else this rejects with `boot-fallback-missing`; with
+   * `boot-payload-missing` where what a `StagingBootloader` would start is gone.
    */
   activate(slot: SlotName, tries: number): Promise<void>;
   /**
@@ -92,8 +93,8 @@ export interface Bootloader {
 export interface StagingBootloader extends Bootloader {
   /**
    * Makes `entry` what a bad slot boots by once it is activated; until then nothing lists it. Durable and idempotent.
-   * Rejects with `bootloader-unsupported` for a slot that is not bad, and with `boot-env-corrupt` when a file of `entry`
-   * is not there.
+   * Rejects with `bootloader-unsupported` for a slot that is not bad, with `boot-payload-missing` when a file of `entry`
+   * is not there, and with `boot-env-corrupt` when the loader would not list it.
    */
   stageEntry(slot: SlotName, entry: SlotEntry): Promise<void>;
 }

@@ -10,6 +10,8 @@ export type BootloaderErrorCode =
   | 'boot-partition-read-only'
   /** The change would leave the node without a slot that is known to boot. */
   | 'boot-fallback-missing'
+  /** What a slot is started from is not on the loader's partition, or not whole. */
+  | 'boot-payload-missing'
   /** The firmware has no boot entry of a slot, or more than one. */
   | 'boot-entry-missing'
   /** The reboot was to start a trial, and the loader knows of none. */

@@ -274,7 +274,7 @@ export class SystemdBootUkis implements StagingBootloader {
     if (staged !== undefined) return staged;
     const path = this.#files.stagedPath(slot);
     throw new BootloaderError(
-      'boot-env-corrupt',
+      'boot-payload-missing',
       `cannot boot slot ${slot}: there is no ${path} that the loader would list`,
       { details: { slot, path } },
     );

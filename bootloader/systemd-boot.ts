@@ -189,7 +189,7 @@ export class SystemdBootBootloader implements StagingBootloader {
       : entriesOf(menu, slot)[0]?.entry;
     if (entry !== undefined && (await hasAllFiles(this.#directory, entry))) return entry;
     throw new BootloaderError(
-      'boot-env-corrupt',
+      'boot-payload-missing',
       `cannot boot slot ${slot}: ${entry === undefined ? `there is no ${path}` : `its entry in ${path} names no file to start, or one that is not there`}`,
       { details: { slot, path } },
     );

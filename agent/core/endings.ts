@@ -124,6 +124,22 @@ export function retriedAtLoader<S extends In<'activating' | 'committing' | 'canc
   return retried({ ...atLoader(rules), attempts: rules.loaderAttempts }, state, { ...event, isRetryable: true });
 }
 
+/**
+ * Back to writing, where the loader's partition lost what the slot is started from: what is there of the slot need not be
+ * fetched again. `undefined` for any other failure, for what was not fetched, and the second time.
+ */
+export function restaged(state: In<'activating'>, event: Failed): In<'writing'> | undefined {
+  const { update, target, isRearmed, isRestaged } = state;
+  const isOver = isRestaged === true || update.kind !== 'install' || target.digest === undefined;
+  if (event.error.code !== 'boot-payload-missing' || isOver) return undefined;
+  return { phase: 'writing', update, target, isRearmed, isRestaged: true };
+}
+
+/** Whether the slot was written again for its kernel, to be handed on. */
+export function restagedOf(state: UpdateState): { readonly isRestaged?: true } {
+  return 'isRestaged' in state ? { isRestaged: true } : {};
+}
+
 /** `rules` with the waits between attempts at the loader. */
 export function atLoader(rules: UpdateRules): UpdateRules {
   return { ...rules, retryBaseMs: rules.loaderRetryBaseMs, retryMaxMs: rules.loaderRetryMaxMs };

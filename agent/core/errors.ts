@@ -89,6 +89,7 @@ export const errorTable = {
   'boot-env-unreadable': row(500, 74, false, 'The loader environment cannot be read', 'Check bootloader.environment and the partition it lies on.'),
   'boot-env-write-failed': row(500, 74, true, 'The loader environment cannot be written', 'Check that its file system is writable and sound.'),
   'boot-fallback-missing': row(409, 65, false, 'There is no slot to fall back to', 'Wait until the booted slot is marked good.'),
+  'boot-payload-missing': row(500, 74, false, 'What a slot is started from is not on the boot partition', 'An update writes it once more by itself; else update to that image again, and check the partition with fsck.vfat.'),
   'boot-entry-missing': row(500, 78, false, 'The firmware has no boot entry of a slot', 'Make it again with efibootmgr, as the message says.'),
   'boot-not-armed': row(409, 65, false, 'The loader is not armed for the trial', 'Cancel the update and start it again.'),
   'bootloader-unsupported': row(501, 78, false, 'The loader does not support this', 'Correct bootloader.type or bootloader.tries.'),

@@ -4,6 +4,8 @@ import {
   cancelled,
   ended,
   retried,
+  restaged,
+  restagedOf,
   retriedAtLoader,
   rolledBack,
   rollingBack,
@@ -112,7 +114,7 @@ function fromWriting(rules: UpdateRules, state: In<'writing'>, event: UpdateEven
   const { update, target, isRearmed } = state;
   switch (event.type) {
     case 'slot-written':
-      return { phase: 'staged', update, target, isRearmed, ...pauseOf(state) };
+      return { phase: 'staged', update, target, isRearmed, ...restagedOf(state), ...pauseOf(state) };
     case 'cancel-asked':
       return { phase: 'cancelling', update, target };
     case 'pause-asked':
@@ -132,7 +134,7 @@ function fromStaged(state: In<'staged'>, event: UpdateEvent): UpdateState {
   switch (event.type) {
     case 'activation-asked':
       if (pause !== undefined) return state;
-      return { phase: 'staged', update: { ...update, until: event.until }, target, isRearmed };
+      return { phase: 'staged', update: { ...update, until: event.until }, target, isRearmed, ...restagedOf(state) };
     case 'pause-asked':
       return paused(state, event.atMs);
     case 'resume-asked':
@@ -140,7 +142,7 @@ function fromStaged(state: In<'staged'>, event: UpdateEvent): UpdateState {
     case 'gates-opened':
       return update.until === 'staged' || pause !== undefined
         ? state
-        : { phase: 'activating', update, target, isRearmed };
+        : { phase: 'activating', update, target, isRearmed, ...restagedOf(state) };
     case 'cancel-asked':
       return { phase: 'cancelling', update, target };
     default:
@@ -159,7 +161,9 @@ function fromActivating(rules: UpdateRules, state: In<'activating'>, event: Upda
       return rollingBack(state, 'operator', 'an operator cancelled the update', false);
     case 'effect-failed':
       return (
-        retriedAtLoader(rules, state, event) ?? rollingBack(state, 'activation-failed', event.error.message, false)
+        restaged(state, event) ??
+        retriedAtLoader(rules, state, event) ??
+        rollingBack(state, 'activation-failed', event.error.message, false)
       );
     default:
       return state;

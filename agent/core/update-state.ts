@@ -117,6 +117,8 @@ interface Targeted extends Active {
   readonly target: Target;
   /** Power losses in every try re-arm a digest once. */
   readonly isRearmed: boolean;
+  /** Set once the slot was written again because its kernel was gone when it was to be armed. */
+  readonly isRestaged?: true;
 }
 
 interface Watched {

@@ -114,7 +114,7 @@ const active = {
   ),
 };
 const pause = z.exactOptional(z.looseObject({ atMs: timeMs }));
-const targeted = { ...active, target, isRearmed: z.boolean() };
+const targeted = { ...active, target, isRearmed: z.boolean(), isRestaged: z.exactOptional(z.literal(true)) };
 
 /** Not worth the state: without it every check counts as it is configured. */
 const baseline = z

@@ -58,6 +58,9 @@ function sentence(before: UpdateState, event: UpdateEvent, after: UpdateState): 
           : `, below the rollback floor if need be, as an operator says: ${after.update.downgradeReason}`
       }`;
     case 'writing':
+      if (before.phase === 'activating' && event.type === 'effect-failed') {
+        return `the boot partition lost what slot ${after.target.slot} starts; writing it again: ${event.error.message}`;
+      }
       return `the image is verified; writing slot ${after.target.slot}`;
     case 'staged':
       return event.type === 'slot-written'

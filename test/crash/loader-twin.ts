@@ -37,6 +37,8 @@ export interface LoaderTwin {
   payloads?(): BootPayloads;
   /** The kernel that the last boot started; absent where it lies in the slot. */
   startedKernel?(): Uint8Array;
+  /** Takes what was staged of a slot, as fsck does with files that it finds damaged. */
+  dropStaged?(slot: SlotName): void;
 }
 
 /**
@@ -160,6 +162,7 @@ function systemdBootTwin(kernel: Uint8Array, beforeStep: BeforeStep): LoaderTwin
     losePower: (fate) => partition.losePower(fate),
     payloads: () => new LoaderPayloads((_access, act) => act({ store: store(), loader: adapter() }), { a: '', b: '' }),
     startedKernel: () => Buffer.from(started, 'latin1'),
+    dropStaged: (slot) => dropFolder(partition, `kaon/${slot}/`),
   };
 }
 
@@ -183,5 +186,10 @@ function systemdBootUkiTwin(kernel: Uint8Array, beforeStep: BeforeStep): LoaderT
     losePower: (fate) => partition.losePower(fate),
     payloads: () => new LoaderPayloads((_access, act) => act({ store: store(), loader: adapter() }), { a: '', b: '' }),
     startedKernel: () => Buffer.from(started, 'latin1'),
+    dropStaged: (slot) => dropFolder(partition, `kaon/${slot}/`),
   };
+}
+
+function dropFolder(partition: PowerLossDirectory, folder: string): void {
+  partition.paths.filter((path) => path.startsWith(folder)).forEach((path) => partition.drop(path));
 }

@@ -78,8 +78,8 @@ describe('staging an entry', () => {
       const partition = new PowerLossDirectory(files);
       partition.drop(missing);
       const loader = new SystemdBootBootloader(partition, { entryPrefix: 'kaon' });
-      await expect(loader.stageEntry('b', entry)).rejects.toMatchObject({ code: 'boot-env-corrupt' });
-      await expect(loader.activate('b', 3)).rejects.toMatchObject({ code: 'boot-env-corrupt' });
+      await expect(loader.stageEntry('b', entry)).rejects.toMatchObject({ code: 'boot-payload-missing' });
+      await expect(loader.activate('b', 3)).rejects.toMatchObject({ code: 'boot-payload-missing' });
     },
   );
 

@@ -436,7 +436,7 @@ describe('repair', () => {
   it('says what is missing when there is no image to boot', async () => {
     const { loader } = nodeWith({});
     await expect(loader.repair('a', false)).rejects.toMatchObject({
-      code: 'boot-env-corrupt',
+      code: 'boot-payload-missing',
       message: 'cannot boot slot a: there is no kaon/a/staged.efi that the loader would list',
     });
   });

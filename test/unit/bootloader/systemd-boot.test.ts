@@ -71,7 +71,7 @@ describe('activation', () => {
     const { loader, names } = nodeWith({ 'kaon-a.conf': textOf('a', 4), ...staged });
     const before = names();
     await expect(loader.activate('b', 3)).rejects.toMatchObject({
-      code: 'boot-env-corrupt',
+      code: 'boot-payload-missing',
       message: containing(reason),
     });
     expect(names()).toEqual(before);
@@ -293,7 +293,7 @@ describe('repair', () => {
   it('says what is missing when it has nothing to write an entry from', async () => {
     const { loader } = nodeWith({});
     await expect(loader.repair('a', false)).rejects.toMatchObject({
-      code: 'boot-env-corrupt',
+      code: 'boot-payload-missing',
       message: containing('kaon-a.conf.staged'),
     });
   });

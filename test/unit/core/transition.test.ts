@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { effectDueAtMs, effectOf, transition } from '../../../agent/core/transition.ts';
 import { defaultRules, type UpdateEvent } from '../../../agent/core/update-events.ts';
 import { phases, type UpdateState } from '../../../agent/core/update-state.ts';
-import { digest as stateDigest, events, eventNamed, expected, rules, states, stateNamed } from './samples.ts';
+import { digest as stateDigest, events, eventNamed, expected, rules, states, stateNamed, update } from './samples.ts';
 
 function after(state: string, ...names: readonly string[]): UpdateState {
   return names.reduce((current, name) => transition(rules, current, eventNamed(name)), stateNamed(state));
@@ -150,6 +150,24 @@ describe('retries', () => {
       reason: 'activation-failed',
       isTargetBooted: false,
     });
+  });
+
+  it('write a slot again, once, when its kernel is gone', () => {
+    const gone: UpdateEvent = {
+      type: 'effect-failed',
+      error: { code: 'boot-payload-missing', message: 'there is no kernel' },
+      isRetryable: false,
+      atMs: 5_000,
+    };
+    const again = transition(rules, stateNamed('activating, baseline taken'), gone);
+    expect(again).toMatchObject({ phase: 'writing', isRestaged: true });
+    const armed = ['slot-written', 'gates-opened', 'baseline-taken'].reduce(
+      (state, name) => transition(rules, state, eventNamed(name)),
+      again,
+    );
+    expect(transition(rules, armed, gone)).toMatchObject({ phase: 'activating', isRestaged: true, retry: {} });
+    const back = { ...stateNamed('activating'), update: { ...update, kind: 'rollback' } } as UpdateState;
+    expect(transition(rules, back, gone)).toMatchObject({ phase: 'activating', retry: { attempts: 1 } });
   });
 
   it('roll a trial back when the loader cannot be told that it is good', () => {
