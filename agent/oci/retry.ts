@@ -14,6 +14,9 @@ export interface RetryPolicy {
 /** Progress that makes an earlier failure forgotten: a server that gives a byte a connection must not keep us forever. */
 const progressBytes = 256 * 1024;
 
+/** The longest wait after the first failure since such progress: the link is there, and a node that waits is a node that is late. */
+const afterProgressMs = 250;
+
 /** Whether trying again may help: the network, a rate limit, a broken connection. Certificates and refusals stay. */
 export function isTransient(error: unknown): error is AgentError {
   return (
@@ -47,6 +50,7 @@ export class RetryBudget {
   readonly #clock: Clock;
   readonly #random: Random;
   #failures = 0;
+  #hasProgressed = false;
   #sinceMs: number;
   #progressedBytes = 0;
 
@@ -65,7 +69,7 @@ export class RetryBudget {
     if (this.#failures >= this.#policy.attempts) throw error;
     const asked = error.details['retryAfterMs'];
     const retryAfterMs = typeof asked === 'number' ? asked : 0;
-    const delayMs = retryDelayMs(this.#policy, this.#failures, this.#random.fraction(), retryAfterMs);
+    const delayMs = retryDelayMs(this.#policyAfter(error), this.#failures, this.#random.fraction(), retryAfterMs);
     if (this.#clock.monotonicMs() + delayMs - this.#sinceMs > this.#policy.totalTimeMs) throw error;
     await this.#clock.sleep(delayMs, signal);
   }
@@ -76,7 +80,14 @@ export class RetryBudget {
     if (this.#progressedBytes < progressBytes) return;
     this.#progressedBytes = 0;
     this.#failures = 0;
+    this.#hasProgressed = true;
     this.#sinceMs = this.#clock.monotonicMs();
+  }
+
+  /** A connection that breaks now and then is opened again at once; one that breaks without giving anything is not. */
+  #policyAfter({ code }: AgentError): RetryPolicy {
+    if (!this.#hasProgressed || this.#failures > 1 || code === 'registry-rate-limited') return this.#policy;
+    return { ...this.#policy, baseDelayMs: Math.min(this.#policy.baseDelayMs, afterProgressMs) };
   }
 }
 

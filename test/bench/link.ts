@@ -4,13 +4,15 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 /** How bad the link between the node and the registry is. */
 export interface LinkTraits {
-  /** Bytes towards the node after which a connection is cut off. */
+  /** Bytes towards the node after which a connection ends. All of these arrive: what is lost is what the node does with them. */
   readonly cutAfterBytes?: number;
   /** Added to the way of each byte, there and back in halves. */
   readonly roundTripMs?: number;
   /** Bytes a second towards the node, over all connections. */
   readonly bytesPerSecond?: number;
 }
+
+type Limiter = (sizeBytes: number) => Promise<number>;
 
 /** A TCP proxy before a registry that counts what goes to the node, and can be made as bad as links are. */
 export class Link {
@@ -71,35 +73,33 @@ export class Link {
     }
     // Nobody is left to read. The other way round there may be bytes that are still on their way to the node.
     node.once('close', () => registry.destroy());
-    void this.#carry(node, registry, async () => undefined);
-    void this.#carry(registry, node, this.#limiter(node));
+    void this.#carry(node, registry, async (sizeBytes) => sizeBytes);
+    void this.#carry(registry, node, this.#limiter());
   }
 
-  /** What is waited for, counted and cut before a piece goes to the node. */
-  #limiter(node: Socket): (sizeBytes: number) => Promise<unknown> {
+  /** What is waited for and counted before a piece goes to the node; resolves to how much of it goes. */
+  #limiter(): Limiter {
     let passedBytes = 0;
     return async (sizeBytes) => {
-      const { cutAfterBytes, bytesPerSecond } = this.#traits;
-      passedBytes += sizeBytes;
-      if (cutAfterBytes !== undefined && passedBytes > cutAfterBytes) {
-        node.resetAndDestroy();
-        return;
-      }
-      this.#toNodeBytes += sizeBytes;
-      if (bytesPerSecond === undefined) return;
-      this.#nextMs = Math.max(this.#nextMs, performance.now()) + (sizeBytes * 1000) / bytesPerSecond;
+      const { cutAfterBytes = Number.POSITIVE_INFINITY, bytesPerSecond } = this.#traits;
+      const takenBytes = Math.min(sizeBytes, cutAfterBytes - passedBytes);
+      passedBytes += takenBytes;
+      this.#toNodeBytes += takenBytes;
+      if (bytesPerSecond === undefined) return takenBytes;
+      this.#nextMs = Math.max(this.#nextMs, performance.now()) + (takenBytes * 1000) / bytesPerSecond;
       const waitMs = this.#nextMs - performance.now();
       if (waitMs > 1) await delay(waitMs);
+      return takenBytes;
     };
   }
 
   /** Passes bytes on in order. Those on their way are bounded, as the buffers of a real link are. */
-  async #carry(from: Socket, to: Socket, limit: (sizeBytes: number) => Promise<unknown>): Promise<void> {
+  async #carry(from: Socket, to: Socket, limit: Limiter): Promise<void> {
     let last: Promise<unknown> = Promise.resolve();
     let underWayBytes = 0;
     try {
-      for await (const piece of from as AsyncIterable<Buffer>) {
-        await limit(piece.byteLength);
+      for await (const read of from as AsyncIterable<Buffer>) {
+        const piece = read.subarray(0, await limit(read.byteLength));
         const arrivesMs = performance.now() + (this.#traits.roundTripMs ?? 0) / 2;
         underWayBytes += piece.byteLength;
         last = last.then(async () => {
@@ -109,6 +109,8 @@ export class Link {
           await sent(to, piece);
         });
         if (underWayBytes > maxUnderWayBytes) await last;
+        // Leaving the loop ends the side that is read.
+        if (piece.byteLength < read.byteLength) break;
       }
       await last;
       to.end();

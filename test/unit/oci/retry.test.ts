@@ -86,6 +86,23 @@ describe('withRetries', () => {
     await expect(withRetries(budget, () => Promise.reject(down()), AbortSignal.abort(reason))).rejects.toBe(reason);
   });
 
+  it('opens a link that gave something at once, but not one that gives nothing', async () => {
+    const clock = new EagerClock();
+    const slow = { ...policy, baseDelayMs: 8000, maxDelayMs: 8000, totalTimeMs: 1e6 };
+    const budget = new RetryBudget(slow, clock, { fraction: () => 1, id: () => '' });
+    await budget.recover(down(), never);
+    for (let round = 0; round < 3; round++) {
+      budget.noteProgress(256 * 1024);
+      await budget.recover(down(), never);
+    }
+    await budget.recover(down(), never);
+    budget.noteProgress(256 * 1024);
+    await budget.recover(down({ retryAfterMs: 3000 }), never);
+    budget.noteProgress(256 * 1024);
+    await budget.recover(new AgentError('registry-rate-limited', 'x'), never);
+    expect(clock.sleptMs).toEqual([8000, 250, 250, 250, 8000, 3000, 8000]);
+  });
+
   it('forgets failures after real progress only', async () => {
     const budget = new RetryBudget(policy, new EagerClock(), new SeededRandom());
     for (let round = 0; round < 10; round++) {
