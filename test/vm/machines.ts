@@ -19,7 +19,8 @@ const short = ['upgrade', 'panic', 'failed health', 'good after bad'];
 /** What a loader has a part in; lives that have several rows in one are played in their stead. */
 const ofLoader = [
   ...['upgrade', 'panic', 'dies early', 'no agent', 'failed health', 'broken systems', 'cut in the write'],
-  ...['cut in the trial', 'cut in every trial', 'cut before the reboot', 'after a rollback', 'plain reboots'],
+  ...['cut in the trial', 'cut in every trial', 'cut before the reboot', 'cut again and again', 'after a rollback'],
+  'plain reboots',
 ];
 
 /** Every life but `lost flushes`: what the agent and systemd alone decide is the same on every loader. */

@@ -51,8 +51,13 @@ function count({ console }: VmResult, text: string): number {
   return console.filter((line) => line.includes(text)).length;
 }
 
-/** The agent has noted this boot; the verdict follows a moment later. */
-const inTrial = /"event":"agent-started"/;
+/** Where lives are cut. */
+const cutOf = {
+  write: { line: /the image is verified; writing slot b/, afterMs: 2500 },
+  reboot: { line: /is primary with its tries; the reboot is next/, afterMs: 0 },
+  // The agent has noted the boot; its verdict follows a moment later.
+  trial: { line: /"event":"agent-started"/, afterMs: 0 },
+} as const;
 
 function life(name: string, one: Life): Scenario {
   const { covers = [], isMostlyWaiting = false } = one;
@@ -177,7 +182,7 @@ export const scenarios: readonly Scenario[] = [
   }),
   life('cut in the write', {
     images: one('healthy'),
-    cut: (boot) => (boot === 1 ? { line: /the image is verified; writing slot b/, afterMs: 2500 } : undefined),
+    cut: (boot) => (boot === 1 ? cutOf.write : undefined),
     expect: (result) => ({
       ...committed(result, 'v2-healthy-release'),
       'the node booted slot a again': result.history[1]?.startsWith('A ') === true,
@@ -185,26 +190,38 @@ export const scenarios: readonly Scenario[] = [
   }),
   life('cut in the trial', {
     images: one('healthy'),
-    cut: (boot) => (boot === 2 ? { line: inTrial, afterMs: 0 } : undefined),
+    cut: (boot) => (boot === 2 ? cutOf.trial : undefined),
     expect: (result) => committed(result, 'v2-healthy-release'),
   }),
   life('cut in every trial', {
     covers: ['cut in the trial'],
     images: one('healthy'),
     hasWatchdog: true,
-    cut: (boot) => (boot === 2 || boot === 3 ? { line: inTrial, afterMs: 0 } : undefined),
+    cut: (boot) => (boot === 2 || boot === 3 ? cutOf.trial : undefined),
     expect: (result) => ({
       ...committed(result, 'v2-healthy-release'),
       // The trials that were cut never came as far as the scenario's script.
       'slot a ran in between': result.history.join() === 'A v1,A v1,B v2',
-      'the loader was armed once more': result.console.filter((line) => line.includes('"event":"armed"')).length === 2,
+      'the loader was armed once more': count(result, '"event":"armed"') === 2,
       'it was not held against the image': result.status.knownBad.length === 0,
     }),
   }),
   life('cut before the reboot', {
     images: one('healthy'),
-    cut: (boot) => (boot === 1 ? { line: /is primary with its tries; the reboot is next/, afterMs: 0 } : undefined),
+    cut: (boot) => (boot === 1 ? cutOf.reboot : undefined),
     expect: (result) => committed(result, 'v2-healthy-release'),
+  }),
+  life('cut again and again', {
+    covers: ['cut in the write', 'cut before the reboot', 'cut in the trial', 'cut in every trial'],
+    images: one('healthy'),
+    hasWatchdog: true,
+    cut: (boot) => [cutOf.write, cutOf.reboot, cutOf.trial, cutOf.trial][boot - 1],
+    expect: (result) => ({
+      ...committed(result, 'v2-healthy-release'),
+      'slot a ran in between': result.history.join() === 'A v1,A v1,A v1,B v2',
+      'the loader was armed once more': count(result, '"event":"armed"') === 2,
+      'it was not held against the image': result.status.knownBad.length === 0,
+    }),
   }),
   life('after a rollback', {
     covers: ['failed health'],
