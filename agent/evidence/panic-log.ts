@@ -50,13 +50,23 @@ function keyOf({ text }: KernelRecord): string {
 }
 
 /**
- * Newest first, and of a panic that its store keeps in parts (`Panic#1 Part4`, fs/pstore/platform.c) the last words first: the
- * kernel begins at the end of its log.
+ * The newest panic first, and of one that its store keeps in parts (`Panic#1 Part4`, fs/pstore/platform.c) the last words
+ * first: the kernel begins at the end of its log. To write it all takes time, so that the parts of one panic may bear the times of
+ * two seconds.
  */
 export function lastWordsFirst<T extends KernelRecord>(records: readonly T[]): readonly T[] {
-  return records.toSorted((one, other) => other.changedAtMs - one.changedAtMs || partOf(one) - partOf(other));
+  const written = records.toSorted((one, other) => one.changedAtMs - other.changedAtMs || partOf(one) - partOf(other));
+  const panics: T[][] = [];
+  written.forEach((record, index) => {
+    const before = written[index - 1];
+    const goesOn = before !== undefined && partOf(record) > partOf(before) && partOf(before) > 0;
+    if (goesOn) panics.at(-1)?.push(record);
+    else panics.push([record]);
+  });
+  return panics.toReversed().flat();
 }
 
+/** `0` for a record that is no part of anything. */
 function partOf({ text }: KernelRecord): number {
   const [, part] = /^[A-Za-z]+#\d+ Part(\d{1,4})\n/.exec(text) ?? [];
   return part === undefined ? 0 : Number(part);

@@ -96,11 +96,29 @@ describe('collecting evidence', () => {
       // Neither the names nor the times of files have their order.
       const path = join(directory, 'pstore', `dmesg-efi-${(part + 3) % 6}`);
       writeFileSync(path, `Panic#1 Part${part}\n${part === 1 ? 'Kernel panic - not syncing: at last' : 'earlier'}`);
-      utimesSync(path, 1000, 1000);
+      // The first ones were written before the second was over.
+      utimesSync(path, part > 2 ? 1001 : 1000, part > 2 ? 1001 : 1000);
     }
     const { items } = await collect();
     const panics = items.filter(({ kind }) => kind === 'pstore').map(({ text }) => /Part\d/.exec(text)?.[0]);
     expect(panics).toEqual(['Part1', 'Part2', 'Part3']);
+  });
+
+  it('shows the newest of two panics', async () => {
+    await collect({ bootId: 'old-boot' });
+    for (const [panic, time, part] of [
+      [1, 1000, 1],
+      [1, 1001, 2],
+      [2, 1050, 1],
+      [2, 1051, 2],
+    ] as const) {
+      const path = join(directory, 'pstore', `dmesg-efi-${panic}${part}`);
+      writeFileSync(path, `Panic#${panic} Part${part}\nKernel panic - not syncing: at last`);
+      utimesSync(path, time, time);
+    }
+    const { items } = await collect();
+    const panics = items.filter(({ kind }) => kind === 'pstore').map(({ text }) => /Panic#\d Part\d/.exec(text)?.[0]);
+    expect(panics).toEqual(['Panic#2 Part1', 'Panic#2 Part2', 'Panic#1 Part1']);
   });
 
   it('finds the records that systemd-pstore moved into folders', async () => {
