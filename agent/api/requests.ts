@@ -16,6 +16,8 @@ export const updateBody = z.strictObject({
   until: until.default('committed'),
   /** Lets it go below the rollback floor. */
   downgradeReason: z.string().trim().min(1).max(256).optional(),
+  /** Lets it fetch what it needs over a metered link. */
+  metered: z.boolean().default(false),
 });
 
 /** `POST /v1/plans`. */

@@ -25,10 +25,13 @@ export function addUpdateRoutes(app: FastifyInstance, control: AgentControl): vo
   });
 
   app.post('/v1/updates', async (request, reply) => {
-    const { image, from, until, downgradeReason } = parseRequest(updateBody, request.body, 'body');
+    const { image, from, until, downgradeReason, metered } = parseRequest(updateBody, request.body, 'body');
     const key = keyOf(request.headers['idempotency-key']);
-    const why = downgradeReason === undefined ? {} : { downgradeReason };
-    const accepted = await control.startUpdate({ image, from, until, requestedBy: 'operator', ...why }, key);
+    const allowed = {
+      ...(downgradeReason === undefined ? {} : { downgradeReason }),
+      ...(metered ? { isMeteredAllowed: true } : {}),
+    };
+    const accepted = await control.startUpdate({ image, from, until, requestedBy: 'operator', ...allowed }, key);
     return reply.code(202).header('location', `/v1/updates/${accepted.updateId}`).send(accepted);
   });
 

@@ -31,6 +31,8 @@ export interface UpdateAsk {
   readonly until: 'staged' | 'activated' | 'committed';
   /** Lets it go below the rollback floor. */
   readonly downgradeReason?: string | undefined;
+  /** Lets it fetch over a metered link. */
+  readonly isMeteredAllowed?: boolean;
 }
 
 /**
@@ -73,12 +75,14 @@ export class ApiClient {
     return parse(answer, answers.planSchema, '/v1/plans');
   }
 
-  async startUpdate({ image, from, until, downgradeReason }: UpdateAsk, idempotencyKey: string) {
+  async startUpdate(ask: UpdateAsk, idempotencyKey: string) {
+    const { image, from, until, downgradeReason, isMeteredAllowed = false } = ask;
     const body = {
       image,
       until,
       ...(from === undefined ? {} : { from }),
       ...(downgradeReason === undefined ? {} : { downgradeReason }),
+      ...(isMeteredAllowed ? { metered: true } : {}),
     };
     return this.#post('/v1/updates', body, answers.acceptedSchema, { 'idempotency-key': idempotencyKey });
   }

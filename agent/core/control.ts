@@ -157,6 +157,8 @@ export interface UpdateInput {
   readonly requestedBy: 'operator' | 'trigger';
   /** Why it may go below the rollback floor; absent: it may not. */
   readonly downgradeReason?: string;
+  /** It may fetch what it needs over a metered link. */
+  readonly isMeteredAllowed?: boolean;
 }
 
 /** An accepted request. */

@@ -65,7 +65,7 @@ export const errorTable = {
   'power-lost': row(409, 75, true, 'Power was lost in every try', 'Check the power supply; then activate again.'),
   'committed-slot-lost': row(409, 1, false, 'A committed slot no longer boots', 'Check the storage of this node; install an image again.'),
   'update-cancelled': row(409, 1, false, 'The update was cancelled', 'Start it again when it is wanted.'),
-  'link-metered': row(409, 75, false, 'The link is metered', 'Wait for another link; or kaonctl resume ID --metered while it waits; see update.metered in the configuration.'),
+  'link-metered': row(409, 75, false, 'The link is metered', 'Wait for another link; or allow it by kaonctl update IMAGE --metered, or kaonctl resume ID --metered while it waits; see update.metered in the configuration.'),
   'already-running': row(200, 0, false, 'The image is already running', 'Nothing is to be done.'),
   'trigger-invalid': row(422, 65, false, 'The trigger is not well formed', 'Correct the field that the message names.'),
   'trigger-untrusted': row(403, 77, false, 'The trigger is not signed by an allowed key', 'Sign it with a key under triggers.keys.'),

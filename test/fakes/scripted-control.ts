@@ -126,7 +126,8 @@ export class ScriptedControl implements AgentControl {
   }
 
   async startUpdate(input: UpdateInput, idempotencyKey: string | undefined): Promise<Accepted> {
-    const why = input.downgradeReason === undefined ? '' : ` below the floor: ${input.downgradeReason}`;
+    const floor = input.downgradeReason === undefined ? '' : ` below the floor: ${input.downgradeReason}`;
+    const why = input.isMeteredAllowed === true ? `${floor} metered` : floor;
     this.#ask(
       `update ${input.image} ${input.from ?? 'registry'} ${input.until} ${input.requestedBy} ${idempotencyKey ?? 'no key'}${why}`,
     );

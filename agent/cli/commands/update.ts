@@ -11,9 +11,11 @@ interface UpdateOptions {
   readonly detach?: boolean;
   readonly until?: 'staged' | 'activated' | 'committed';
   readonly allowDowngrade?: string;
+  readonly metered?: boolean;
 }
 
 const fromText = 'read the image from oci:DIR[:NAME] or oci-archive:FILE[:NAME] on the node';
+const meteredText = 'let it fetch what it needs over a metered link as well';
 const detachText = 'return as soon as the request is accepted';
 
 /** `plan`, `update`, `stage`, `rollback`. */
@@ -53,6 +55,7 @@ function addUpdate(program: Command, context: CliContext): void {
   })
     .option('--from <source>', fromText, offlineSource)
     .option('--detach', detachText)
+    .option('--metered', meteredText)
     .option('--allow-downgrade <reason>', 'let it go below the rollback floor, in an emergency; the reason is recorded')
     .addOption(
       new Option('--until <phase>', 'how far it goes by itself')
@@ -71,6 +74,7 @@ function addStage(program: Command, context: CliContext): void {
     examples: ['stage registry.acme.io/os/edge:v2', 'stage registry.acme.io/os/edge:v2 --from oci:/media/usb/edge'],
   })
     .option('--from <source>', fromText, offlineSource)
+    .option('--metered', meteredText)
     .option('--detach', detachText);
   perform<UpdateOptions>(stage, context, (invocation) => startUpdate(invocation, 'staged'));
 }
@@ -87,8 +91,8 @@ function addRollback(program: Command, context: CliContext): void {
 }
 
 function startUpdate(invocation: Invocation<UpdateOptions>, until: 'staged' | 'activated' | 'committed') {
-  const { from, allowDowngrade: downgradeReason } = invocation.options;
-  const ask = { image: invocation.argument(0), from, until, downgradeReason };
+  const { from, allowDowngrade: downgradeReason, metered: isMeteredAllowed = false } = invocation.options;
+  const ask = { image: invocation.argument(0), from, until, downgradeReason, isMeteredAllowed };
   return start(invocation, until, (api, key) => api.startUpdate(ask, key));
 }
 

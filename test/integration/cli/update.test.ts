@@ -85,6 +85,15 @@ describe('an update that is followed', () => {
     expect(io.stdout).toBe(`update u-1 is ${phase} in slot b; ${hint}\n`);
   });
 
+  it('asks for one that may use a metered link', async () => {
+    for (const verb of ['stage', 'update']) {
+      const io = play([['is accepted', () => end({ code: 'already-running', message: 'it runs' })]]);
+      await daemon.runWith(io, verb, image, '--metered');
+    }
+    const asked = daemon.control.asked.filter((one) => one.startsWith('update '));
+    expect(asked.map((one) => one.endsWith(' metered'))).toEqual([true, true]);
+  });
+
   it('exits 0 for an image that is already running', async () => {
     const io = play([['is accepted', () => end({ code: 'already-running', message: 'it runs and is proven' })]]);
     expect(await daemon.runWith(io, 'update', image)).toBe(0);

@@ -130,6 +130,13 @@ describe('asking', () => {
       202,
       'update r.io/os:v1 registry committed operator no key below the floor: v2 breaks the modems',
     ],
+    [
+      'POST',
+      '/v1/updates',
+      { image: 'r.io/os:v1', metered: true },
+      202,
+      'update r.io/os:v1 registry committed operator no key metered',
+    ],
     ['POST', '/v1/updates/u-1/activate', { reboot: true }, 202, 'activate u-1 true'],
     ['POST', '/v1/updates/u-1/activate', undefined, 202, 'activate u-1 false'],
     ['POST', '/v1/updates/u-1/pause', {}, 202, 'pause u-1'],

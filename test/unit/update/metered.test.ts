@@ -72,6 +72,16 @@ describe('an update that would fetch a whole image over a metered link', () => {
     expect(writes(node)).toBe(0);
   });
 
+  it('is fetched where the operator who asked for it allowed that', async () => {
+    const node = new TestNode();
+    node.registry.push(testImage('v2'));
+    node.link.kind = 'metered';
+    const agent = await node.startAgent({ metered: { rule: 'fail', limitBytes: undefined } });
+    await agent.control.startUpdate({ ...wanted('v2', 'staged'), isMeteredAllowed: true }, undefined);
+    await agent.run();
+    expect(agent.phase).toBe('staged');
+  });
+
   it('is fetched where the rule or the limit lets it, or the source is no network', async () => {
     for (const [rules, from] of [
       [{ rule: 'full', limitBytes: undefined }],
