@@ -41,6 +41,11 @@ export const behaviours = {
   'breaks-later': `touch etc/kaon-breaks-later
     echo '    - { name: late, kind: command, command: [/usr/bin/test, "!", -e, /run/kaon-vm-broken], timeout: 10s }' >> etc/kaon/kaon.yaml
     echo '  probation: { for: 1h, interval: 10s, onFailure: roll-back }' >> etc/kaon/kaon.yaml`,
+  /** its checks go on until the deadline, and the scenario's script cancels the trial meanwhile */
+  cancelled: `touch etc/kaon-is-cancelled
+    echo '    - { name: never, kind: command, command: [/usr/bin/test, -e, /run/never], timeout: 10s, interval: 5s }' >> etc/kaon/kaon.yaml`,
+  /** well, but for the unit that runs its checks */
+  'no-check-unit': `for unit in kaon-check.socket kaon-check.service; do ln -sf /dev/null etc/systemd/system/$unit; done`,
   /** PID 1 stands still once it feeds the watchdog, which then has the kernel panic: a handler of its own stops it at this signal */
   'init-freezes': `echo softdog > etc/modules-load.d/softdog.conf
     echo 'options softdog soft_panic=1 nowayout=1' > etc/modprobe.d/softdog.conf

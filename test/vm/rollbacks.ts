@@ -56,6 +56,7 @@ export const rollbackOf = {
     checks: ['well'],
     evidence: [/^health-check well: [^]*exit code 1/],
   },
+  cancelled: { reason: 'operator', areTriesUsedUp: false, kind: 'operator', evidence: [] },
   'newer-unhealthy': {
     ...byVerdict,
     kind: 'check-failed',

@@ -20,11 +20,17 @@ sync
 say "boot $boots, slot $slot, $VERSION"
 ask() { curl --silent --fail --unix-socket /run/kaon/kaon.sock "http://kaon$1"; }
 # Each start of a program costs an emulated processor dearly, hence few, and none to look at the answer.
-until_idle() {
+until_in() {
   local pattern='"phase":"([a-z-]+)"'
-  until [[ $(ask /v1/status) =~ $pattern && \${BASH_REMATCH[1]} = idle ]]; do sleep 3; done
+  until [[ $(ask /v1/status) =~ $pattern && \${BASH_REMATCH[1]} = "$1" ]]; do sleep 3; done
 }
-until_idle
+if [ -e /etc/kaon-is-cancelled ]; then
+  until_in trial
+  say 'cancels the trial'
+  kaonctl cancel
+  exec sleep infinity
+fi
+until_in idle
 # The slot that came back tells what it knows of the other one.
 [ "$slot" != A ] || ask /v1/rollbacks > rollbacks.json
 if [ -e /etc/kaon-breaks-later ]; then
@@ -39,7 +45,7 @@ for reference in ${references.join(' ')}; do
   echo "$count" > asked; sync
   say "update to $reference"
   kaonctl --json update "$reference" --detach
-  until_idle
+  until_in idle
 done
 reboots=$(cat reboots 2>/dev/null || echo 0)
 if [ "$reboots" -lt ${plainReboots} ]; then

@@ -227,14 +227,16 @@ export const scenarios: readonly Scenario[] = [
     covers: ['failed health'],
     images: async (shop) => {
       const bad = await shop.push('v2', 'unhealthy');
-      return [bad, bad, await shop.push('v2', 'healthy')];
+      return [bad, bad, await shop.push('v2', 'cancelled'), await shop.push('v2', 'healthy')];
     },
-    rollbacks: [rollbackOf.unhealthy],
+    rollbacks: [rollbackOf.unhealthy, rollbackOf.cancelled],
     expect: (result) => ({
       ...committed(result, 'v2-healthy-release'),
-      'the image that rolled back was refused': outcome(result, 1) === 'failed: known-bad',
-      'it rolled back first': outcome(result, 2) === 'rolled-back: health-failed',
-      'slot a ran in between': result.history.filter((line) => line.startsWith('A ')).length === 2,
+      'the trial was cancelled': outcome(result, 1) === 'cancelled: update-cancelled',
+      'the image that rolled back was refused': outcome(result, 2) === 'failed: known-bad',
+      'it rolled back first': outcome(result, 3) === 'rolled-back: health-failed',
+      'that image alone is known bad': result.status.knownBad.length === 1,
+      'slot a ran in between': result.history.filter((line) => line.startsWith('A ')).length === 3,
     }),
   }),
   life('plain reboots', {
@@ -248,10 +250,11 @@ export const scenarios: readonly Scenario[] = [
     }),
   }),
   life('newer agent', {
-    images: async (shop) => [await shop.push('v2', 'newer-unhealthy'), await shop.push('v2', 'healthy')],
+    images: async (shop) => [await shop.push('v2', 'newer-unhealthy'), await shop.push('v2', 'no-check-unit')],
     rollbacks: [rollbackOf['newer-unhealthy']],
     expect: (result) => ({
-      ...committed(result, 'v2-healthy-release'),
+      ...committed(result, 'v2-no-check-unit-release'),
+      'without kaon-check, kaond ran the checks': count(result, 'kaond runs health checks itself') > 0,
       'the newer agent ran': result.console.some((line) => line.includes(`kaond ${newerVersion} started`)),
       'the older one runs': result.status.agentVersion !== newerVersion,
       'it read that the update ended': outcome(result, 1) === 'rolled-back: health-failed',
