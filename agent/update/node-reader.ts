@@ -1,9 +1,14 @@
 import { type ErrorReport, reportOf } from '../core/errors.ts';
 import type { Clock, NodeBoot, SlotService } from '../core/ports.ts';
 
-const maxAgeMs = 5_000;
+/**
+ * Whoever polls the status must not start kaon-slotd, and mount the ESP, each time. What the agent changes is read again at
+ * once; only others' changes come late.
+ */
+const maxAgeMs = 30_000;
+const maxFaultAgeMs = 5_000;
 
-/** The loader's truth for the status: read again after each change and after five seconds, one reader at a time. */
+/** The loader's truth for the status: read again after each change and after half a minute, one reader at a time. */
 export class NodeReader {
   readonly #slots: SlotService;
   readonly #clock: Clock;
@@ -21,7 +26,8 @@ export class NodeReader {
   async read(): Promise<{ readonly node: NodeBoot | undefined; readonly fault: ErrorReport | undefined }> {
     for (;;) {
       const latest = this.#latest;
-      if (latest !== undefined && this.#clock.monotonicMs() - latest.atMs <= maxAgeMs) return latest;
+      const limitMs = latest?.fault === undefined ? maxAgeMs : maxFaultAgeMs;
+      if (latest !== undefined && this.#clock.monotonicMs() - latest.atMs <= limitMs) return latest;
       this.#reading ??= this.#readNow();
       await this.#reading;
     }
