@@ -12,7 +12,7 @@ export interface WayBack {
 
 const armed = /"event":"armed"/;
 const breaks = /vm-scenario: breaks now/;
-const rolledBack = /"event":"update-rolled-back"/;
+const rolledBack = /"event":"update-(?:rolled-back|cancelled)"/;
 
 /** The ways back of a life, by the timeline of its machine; `kinds` are those of its records, the oldest first. */
 export function waysBack(timeline: readonly TimedLine[], kinds: readonly string[]): readonly WayBack[] {
