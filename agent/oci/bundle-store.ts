@@ -6,6 +6,7 @@ import { evidenceLimits } from '../core/image-source.ts';
 import type { SigstoreBundle } from '../core/ports.ts';
 import type { EvidenceReader } from './evidence-reader.ts';
 import { verifyDigest } from './image-store.ts';
+import type { ListedReferrers } from './referrer-pages.ts';
 import { parseReferrers, type Referrer, referrersTag } from './referrers.ts';
 
 /** Media type of a Sigstore bundle, of the layer that holds one, and of the manifest around it. */
@@ -23,7 +24,7 @@ const manifestSchema = z.object({
 });
 
 /** The registry's own list; a registry that gave the image and refuses its list is as one without the list. */
-async function listedBy({ store, signal }: EvidenceReader, digest: string): Promise<Uint8Array | undefined> {
+async function listedBy({ store, signal }: EvidenceReader, digest: string): Promise<ListedReferrers | undefined> {
   try {
     return await store.referrers?.(digest, bundleMediaType, signal);
   } catch (error) {
@@ -36,15 +37,20 @@ async function listedBy({ store, signal }: EvidenceReader, digest: string): Prom
 async function candidatesOf(reader: EvidenceReader, digest: string): Promise<readonly Referrer[]> {
   const { store, signal } = reader;
   const found = new Map<string, Referrer>();
-  const add = (list: Uint8Array | undefined) =>
-    reader.attempt(async () => {
-      if (list === undefined) return;
-      for (const referrer of parseReferrers(list)) found.set(referrer.digest, referrer);
-    });
+  const add = (referrers: readonly Referrer[]) => {
+    for (const referrer of referrers) found.set(referrer.digest, referrer);
+  };
   // An index at the tag may call bundles something else, or nothing; registries, too, answer with an empty list while the
   // tag is filled. So both are looked at, and each member is opened.
-  await add((await store.tagged(referrersTag(digest), signal))?.bytes);
-  await add(await listedBy(reader, digest));
+  await reader.attempt(async () => {
+    const list = await store.tagged(referrersTag(digest), signal);
+    if (list !== undefined) add(parseReferrers(list.bytes));
+  });
+  await reader.attempt(async () => {
+    const listed = await listedBy(reader, digest);
+    add(listed?.referrers ?? []);
+    if (listed?.problem !== undefined) reader.problems.push(listed.problem);
+  });
   const others: readonly (string | undefined)[] = [mediaTypes.kaonPatches];
   const candidates = [...found.values()].filter(
     ({ mediaType, artifactType }) => mediaType === mediaTypes.ociManifest && !others.includes(artifactType),

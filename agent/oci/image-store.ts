@@ -1,6 +1,7 @@
 import { AgentError } from '../core/errors.ts';
 import { algorithmOf, digestOf } from '../core/image-format/digest.ts';
 import type { Reference } from '../core/image-format/reference.ts';
+import type { ListedReferrers } from './referrer-pages.ts';
 
 /** A manifest or index as a store gave it. */
 export interface StoredManifest {
@@ -22,7 +23,7 @@ export interface ImageStore {
   /** A blob of at most `limitBytes`; `undefined` when the store has none with this digest. */
   blob(digest: string, limitBytes: number, signal: AbortSignal): Promise<Uint8Array | undefined>;
   /** The registry's own list of manifests that refer to one; `undefined` when it has no such API. */
-  referrers?(digest: string, artifactType: string, signal: AbortSignal): Promise<Uint8Array | undefined>;
+  referrers?(digest: string, artifactType: string, signal: AbortSignal): Promise<ListedReferrers | undefined>;
   /** The error for content that an image of this store names and the store lacks. */
   missing(object: string): AgentError;
 }

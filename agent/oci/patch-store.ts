@@ -45,9 +45,10 @@ async function referrersOf(
 ): Promise<readonly Referrer[]> {
   const isPatch = ({ artifactType, annotations }: Referrer) =>
     artifactType === mediaTypes.kaonPatches && annotations[patchBaseAnnotation] === base;
-  const choose = (bytes: Uint8Array | undefined) =>
-    bytes === undefined ? [] : parseReferrers(bytes).filter(isPatch).slice(-triedLimit).toReversed();
-  const listed = choose(await store.referrers?.(subject, mediaTypes.kaonPatches, signal));
+  const choose = (all: readonly Referrer[]) => all.filter(isPatch).slice(-triedLimit).toReversed();
+  const listed = choose((await store.referrers?.(subject, mediaTypes.kaonPatches, signal))?.referrers ?? []);
+  if (listed.length > 0) return listed;
   // Some registries answer with an empty list while the tag is filled.
-  return listed.length > 0 ? listed : choose((await store.tagged(referrersTag(subject), signal))?.bytes);
+  const list = await store.tagged(referrersTag(subject), signal);
+  return list === undefined ? [] : choose(parseReferrers(list.bytes));
 }

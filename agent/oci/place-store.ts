@@ -2,6 +2,7 @@ import { AgentError } from '../core/errors.ts';
 import { formatReference, type Reference } from '../core/image-format/reference.ts';
 import { type ImageStore, type StoredManifest, verifyDigest } from './image-store.ts';
 import type { Place } from './mirrors.ts';
+import type { ListedReferrers } from './referrer-pages.ts';
 import type { RegistryClient } from './registry-client.ts';
 
 /** A place with the connection to it. */
@@ -71,7 +72,7 @@ export class PlaceStore implements ImageStore {
     return this.#first(this.#tagged, signal, ({ client, place }) => client.manifest(place.name, tag, signal));
   }
 
-  referrers(digest: string, artifactType: string, signal: AbortSignal): Promise<Uint8Array | undefined> {
+  referrers(digest: string, artifactType: string, signal: AbortSignal): Promise<ListedReferrers | undefined> {
     return this.#first(this.#tagged, signal, ({ client, place }) =>
       client.referrers(place.name, digest, artifactType, signal),
     );

@@ -8,6 +8,7 @@ import type { HttpAnswer } from './http-answer.ts';
 import { HttpClient, type HttpRequest } from './http-client.ts';
 import type { StoredManifest } from './image-store.ts';
 import { type ClosedRange, formatRange } from './range.ts';
+import { type ListedReferrers, readReferrerPages, type ReferrerPage } from './referrer-pages.ts';
 import { RetryBudget, type RetryPolicy, withRetries } from './retry.ts';
 import { authHostsOf, endpointOf, type RegistrySettings, type TransferLimits } from './settings.ts';
 import { statusError } from './status-error.ts';
@@ -109,29 +110,46 @@ export class RegistryClient {
   }
 
   /**
-   * The registry's list of referrers (distribution-spec, "Listing Referrers"), its first page; `undefined` where the
-   * registry has no such API, by a 404 or another answer that has no place in the protocol.
+   * The registry's list of referrers (distribution-spec, "Listing Referrers"), page by page; `undefined` where the registry
+   * has no such API, by a 404 or another answer that has no place in the protocol.
    */
   async referrers(
     name: string,
     digest: string,
     artifactType: string,
     signal: AbortSignal,
-  ): Promise<Uint8Array | undefined> {
+  ): Promise<ListedReferrers | undefined> {
     const query = new URLSearchParams({ artifactType }).toString();
-    const request: RegistryRequest = {
-      method: 'GET',
-      path: `${name}/referrers/${digest}?${query}`,
-      headers: { accept: mediaTypes.ociIndex },
-    };
-    return this.retried(async () => {
-      const answer = await this.send(request, { name, actions: 'pull' }, signal);
-      if (answer.status === 200) return answer.bytes(manifestLimits.manifestBytes);
-      const object = `the referrers of ${this.registry}/${name}@${digest}`;
-      const error = await statusError(answer, 'fetch', object, this.#ports.clock);
+    const first = new URL(`/v2/${name}/referrers/${digest}?${query}`, this.endpoint);
+    const object = `the referrers of ${this.registry}/${name}@${digest}`;
+    // One budget for all pages, and one time: a registry must not be slow again for each of them.
+    const budget = this.budget();
+    const { clock, limits } = this.#ports;
+    const endMs = clock.monotonicMs() + limits.answerTimeoutMs;
+    const read = async (path: URL, limitBytes: number): Promise<ReferrerPage | undefined> => {
+      const answer = await this.send(
+        { method: 'GET', path, headers: { accept: mediaTypes.ociIndex } },
+        { name, actions: 'pull' },
+        signal,
+      );
+      if (answer.status === 200) {
+        // Relative links of an answer from elsewhere would be taken for the registry's own.
+        const links = answer.isForeign ? undefined : answer.header('link');
+        return { bytes: await answer.bytes(limitBytes), links };
+      }
+      const error = await statusError(answer, 'fetch', object, clock);
       if (error.code === 'image-not-found' || error.code === 'registry-protocol-invalid') return undefined;
       throw error;
-    }, signal);
+    };
+    return readReferrerPages(first, (url, limitBytes) => {
+      if (clock.monotonicMs() > endMs) {
+        throw new AgentError(
+          'response-too-large',
+          `cannot fetch ${object}: it took more than ${limits.answerTimeoutMs} ms`,
+        );
+      }
+      return withRetries(budget, () => read(url, limitBytes), signal);
+    });
   }
 
   /** Opens a blob, or a range of it. Resolves to a 200, 206 or 416; tried once only. */

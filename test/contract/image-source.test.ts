@@ -90,6 +90,7 @@ function offerOffline(kind: 'layout' | 'archive'): OfferContent {
 const offers: readonly (readonly [string, OfferContent])[] = [
   ['a registry', offerByRegistry({})],
   ['a registry that lists referrers', offerByRegistry({ listsReferrers: true })],
+  ['a registry that lists referrers in pages', offerByRegistry({ listsReferrers: true, referrersPerPage: 8 })],
   [
     'a registry with tokens and redirected blobs',
     offerByRegistry({ auth: { kind: 'bearer', username: 'node', password: 'a:b' }, isRedirecting: true }),

@@ -52,7 +52,7 @@ export class RegistryContent {
   }
 
   /** The index of the manifests whose subject is `digest` (distribution-spec, "Listing Referrers"). */
-  referrers(name: string, digest: string, artifactType: string | null): unknown {
+  referrers(name: string, digest: string, artifactType: string | null) {
     const manifests = [...this.#manifests].flatMap(([key, held]) => {
       if (key !== `${name} ${held.digest}`) return [];
       const manifest = JSON.parse(held.bytes.toString()) as {

@@ -15,6 +15,8 @@ export interface RegistryOptions {
   readonly auth?: RegistryAuthOptions;
   /** Whether it lists referrers itself; else there is a 404, and clients keep a list at a tag. */
   readonly listsReferrers?: boolean;
+  /** How many referrers are on a page of its list; all unless given. */
+  readonly referrersPerPage?: number;
   /** Whether blobs are redirected to a second listener, which refuses requests with an Authorization header. */
   readonly isRedirecting?: boolean;
   readonly tls?: { readonly key: string; readonly cert: string };
@@ -193,11 +195,20 @@ export class EmbeddedRegistry {
       return this.#upload(request, url, name, rest.slice('uploads/'.length), body);
     }
     if (kind === 'referrers' && this.#options.listsReferrers === true) {
-      return json(200, this.content.referrers(name, rest, url.searchParams.get('artifactType')), {
-        'content-type': 'application/vnd.oci.image.index.v1+json',
-      });
+      return this.#referrers(url, name, rest);
     }
     return kind === 'blobs' ? this.#blob(name, rest, range) : refusal(404, 'UNSUPPORTED');
+  }
+
+  #referrers(url: URL, name: string, digest: string): Answer {
+    const list = this.content.referrers(name, digest, url.searchParams.get('artifactType'));
+    const { referrersPerPage: size = list.manifests.length } = this.#options;
+    const start = Number(url.searchParams.get('start') ?? '0');
+    const next = new URL(url);
+    next.searchParams.set('start', String(start + size));
+    const link = start + size < list.manifests.length ? { link: `<${next.pathname}${next.search}>; rel="next"` } : {};
+    const page = { ...list, manifests: list.manifests.slice(start, start + size) };
+    return json(200, page, { 'content-type': list.mediaType, ...link });
   }
 
   #manifest(request: IncomingMessage, name: string, tagOrDigest: string, body: Buffer): Answer {

@@ -3,6 +3,7 @@ import { credentialAttacks } from './credential-attacks.ts';
 import { documentAttacks } from './document-attacks.ts';
 import { indexAttacks, layerAttacks } from './layer-attacks.ts';
 import { mirrorAttacks } from './mirror-attacks.ts';
+import { referrerAttacks } from './referrer-attacks.ts';
 import { releaseAttacks } from './release-attacks.ts';
 import { signatureAttacks } from './signature-attacks.ts';
 import { answerAttacks, rangeAttacks, remoteAttacks, slowAndShortAttacks } from './transfer-attacks.ts';
@@ -11,6 +12,7 @@ import { answerAttacks, rangeAttacks, remoteAttacks, slowAndShortAttacks } from 
 export const attackGroups: Readonly<Record<string, readonly Attack[]>> = {
   documents: documentAttacks,
   signatures: signatureAttacks,
+  referrers: referrerAttacks,
   releases: releaseAttacks,
   answers: [...answerAttacks, ...remoteAttacks],
   ranges: rangeAttacks,

@@ -64,6 +64,8 @@ const dayMs = 86_400_000;
 export interface VictimOptions {
   readonly auth?: RegistryAuthOptions;
   readonly credentials?: FoundCredentials;
+  /** Whether the registry lists referrers itself. */
+  readonly listsReferrers?: boolean;
   /** Whether the registry is called `registry.test`, and reached through a proxy: it is then not on this machine. */
   readonly isElsewhere?: boolean;
   /** Whether the registry has a mirror, which is asked first. */
@@ -172,7 +174,8 @@ export class Victim {
   }
 
   static async start(options: VictimOptions = {}): Promise<Victim> {
-    const registry = await startRegistry(options.auth === undefined ? {} : { auth: options.auth });
+    const { auth, listsReferrers = false } = options;
+    const registry = await startRegistry({ listsReferrers, ...(auth === undefined ? {} : { auth }) });
     const proxy = await ConnectProxy.start((_target, client) => tunnelTo(registry.host, client));
     const victim = new Victim(
       { registry, eavesdropper: await startRegistry(), mirror: await startRegistry(), proxy },
