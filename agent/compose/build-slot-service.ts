@@ -16,6 +16,7 @@ import { PstoreMessages } from '../host/persistent-messages.ts';
 import { ProcessCommandRunner } from '../host/process-command-runner.ts';
 import { DegradedSlotService } from '../slotd/degraded-slot-service.ts';
 import { LocalSlotService, type MintingPolicy } from '../slotd/local-slot-service.ts';
+import { FollowedRepositoryFile } from '../store/followed-repository-file.ts';
 import { CheckpointFile } from '../store/checkpoint-file.ts';
 import { IndexCacheFiles } from '../store/index-cache-files.ts';
 import { WrittenRecordsFile } from '../store/written-records-file.ts';
@@ -134,6 +135,9 @@ export async function buildSlotService(
     writer: writerOf({ devices, checkpoints, digests, ...parts }, config, options),
     checkpoints,
     signedTime,
+    ...(config.trust.repositories === undefined
+      ? { followed: await FollowedRepositoryFile.open(options.stateDir) }
+      : {}),
     estimator: new WriteEstimator(devices, digests, parts.onFault),
     policy: 'code' in trust ? refusingPolicy(trust) : trust,
     records: new WrittenRecordsFile(options.stateDir),

@@ -12,13 +12,14 @@ import type { TrustTime } from '../trust/trust-time.ts';
  * where a rule needs them. Rejects with `key-invalid` or `config-invalid`.
  */
 export async function loadTrustPolicy(trust: KaonConfig['trust'], time: () => TrustTime): Promise<RuleTrustPolicy> {
-  const { trustedRoot, rules, revoked } = trust;
+  const { trustedRoot, rules, revoked, repositories } = trust;
   const isRootNeeded = trustedRoot !== undefined && rules.some(needsSigstore);
   return new RuleTrustPolicy({
     keys: await loadKeys(trust.keys),
     identities: Object.entries(trust.identities).map(([id, identity]) => ({ id, ...identity })),
     revoked,
     rules,
+    repositories,
     sigstore: isRootNeeded ? await loadSigstore(await readTrustedRootFile(trustedRoot)) : undefined,
     time,
   });

@@ -23,7 +23,9 @@ export async function ownTrustFault(
     (error: unknown) => [reportOf(error)],
   );
   // A policy for another registry says nothing of this image: a fleet that moves has to get there from the old one.
-  if (refusals.some((one) => one?.code === 'trust-rule-missing')) return undefined;
+  const isElsewhere = (one: ErrorReport | undefined) =>
+    one?.code === 'trust-rule-missing' || one?.code === 'repository-refused';
+  if (refusals.some(isElsewhere)) return undefined;
   const [refusal] = refusals;
   if (refusal === undefined || refusals.some((one) => one === undefined)) return undefined;
   return {

@@ -51,6 +51,9 @@ export function mergeNodeOverImage(image: ConfigMap, node: ConfigMap): MergedCon
     ...(Object.hasOwn(imageTrust, 'trustedRoot') && Object.hasOwn(nodeTrust, 'trustedRoot')
       ? ['trust.trustedRoot: the image has one; remove it, as the image does not let the node replace it']
       : []),
+    ...(Object.hasOwn(imageTrust, 'repositories') && Object.hasOwn(nodeTrust, 'repositories')
+      ? ['trust.repositories: the image has a list; remove it, as the image does not let the node replace it']
+      : []),
     ...nodeRules.flatMap((rule) => coverProblem(rule, imageRules)),
   ];
   const rules = [...imageRules, ...nodeRules];

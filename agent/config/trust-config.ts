@@ -8,6 +8,8 @@ export interface TrustConfig {
   /** Ids, or fingerprints of keys, that no longer count. */
   readonly revoked: readonly string[];
   readonly rules: readonly TrustRuleConfig[];
+  /** Prefixes of the repositories that updates may come from; `undefined`: any with a rule, see `fulfilsFollowed`. */
+  readonly repositories?: readonly string[] | undefined;
   /** How long nothing newer may be offered before it is reported; `undefined`: it never is. */
   readonly reportSilenceAfterMs?: number | undefined;
 }

@@ -46,12 +46,14 @@ const provenance = z
     sourceRef: source.ref,
   }));
 
+const prefix = text.regex(
+  /^[a-z0-9.:[\]-]+(\/[a-z0-9._-]+)*$/,
+  'want HOST[:PORT] or HOST[:PORT]/PATH in lower case, with no / at its end',
+);
+
 const rule = z
   .strictObject({
-    prefix: text.regex(
-      /^[a-z0-9.:[\]-]+(\/[a-z0-9._-]+)*$/,
-      'want HOST[:PORT] or HOST[:PORT]/PATH in lower case, with no / at its end',
-    ),
+    prefix,
     require,
     requireTransparencyLog: yesOrNo(false),
     requireProvenance: optional(provenance),
@@ -101,6 +103,12 @@ export const trustSchema = z
       .max(256, 'want at most 256 entries')
       .default([]),
     rules: z.array(rule, 'want a list of rules').max(64, 'want at most 64 rules').default([]),
+    repositories: optional(
+      z
+        .array(prefix, 'want a list of repositories')
+        .min(1, 'want at least one')
+        .max(64, 'want at most 64 repositories'),
+    ),
     reportSilenceAfter: optional(duration(3_600_000, 3650 * day, 'of 1h to 3650d')),
   })
   .transform(({ reportSilenceAfter, ...rest }) => ({ ...rest, reportSilenceAfterMs: reportSilenceAfter }));

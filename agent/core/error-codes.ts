@@ -31,6 +31,8 @@ export type AgentErrorCode =
   | 'downgrade-refused'
   /** No trust rule matches the image's repository. */
   | 'trust-rule-missing'
+  /** Updates of this node may not come from the image's repository. */
+  | 'repository-refused'
   /** The image has no signature. */
   | 'signature-missing'
   /** A signature does not verify, or can't be read. */

@@ -38,6 +38,7 @@ export const errorTable = {
   'agent-too-old': row(422, 65, false, 'The image needs a newer agent', 'Update in two steps, over an image that carries the newer agent.'),
   'downgrade-refused': row(422, 65, false, 'The image is below the rollback floor', 'Use an image whose rollbackIndex is at least the floor.'),
   'trust-rule-missing': row(422, 65, false, 'No trust rule matches the image', 'Add a rule for the repository under trust.rules.'),
+  'repository-refused': row(422, 65, false, 'Updates may not come from the repository', 'Sign the image by the rule of the repository that the node follows, or name its repository under trust.repositories.'),
   'signature-missing': row(422, 65, false, 'The image is not signed', 'Sign the image digest, for example with kaonctl image sign.'),
   'signature-invalid': row(422, 65, false, 'A signature of the image does not verify', 'Sign the image again with the key that the rule names.'),
   'signature-mismatch': row(422, 65, false, 'The signature belongs to another image', 'Sign this digest; somebody may have copied a signature.'),

@@ -116,6 +116,8 @@ export interface NodeBoot {
   readonly countsProven?: boolean | undefined;
   /** Whether anything but a trial can show that the loader counts. */
   readonly isLoaderTestable?: boolean | undefined;
+  /** The repository whose rule each image has to fulfil; absent where there is none. */
+  readonly followed?: string | undefined;
   /** Sizes of the partitions that an image has to cover. */
   readonly partitionSizes: Readonly<Record<SlotName, Readonly<Record<string, number>>>>;
   /** Slots with a device that can't be looked at; their sizes are then missing above. */

@@ -46,6 +46,7 @@ const nodeBoot = z.object({
   isArmedAtReboot: z.boolean().optional(),
   countsProven: z.boolean().optional(),
   isLoaderTestable: z.boolean().optional(),
+  followed: z.string().optional(),
   partitionSizes: z.object({ a: z.record(z.string(), z.number()), b: z.record(z.string(), z.number()) }),
   payloads: z.union([errorReport, z.object({ availableBytes: z.number(), clusterBytes: z.number() })]).optional(),
   unreadable: z.object({ a: errorReport.optional(), b: errorReport.optional() }).optional(),

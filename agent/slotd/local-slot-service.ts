@@ -23,6 +23,7 @@ import type {
   TrustedImage,
   WrittenRecords,
 } from '../core/ports.ts';
+import { type FollowedRepository, fulfilsFollowed } from '../core/followed-repository.ts';
 import type { SignedTime } from '../core/signed-time.ts';
 import type { SlotName } from '../core/update-state.ts';
 import { type BootPayloads, payloadBytes, stagingProgress } from './boot-payloads.ts';
@@ -48,6 +49,7 @@ export class LocalSlotService implements SlotService {
   readonly #messages: PersistentMessages | undefined;
   readonly #payloads: BootPayloads | undefined;
   readonly #signedTime: SignedTime | undefined;
+  readonly #followed: FollowedRepository | undefined;
   readonly #estimator: Pick<WriteEstimator, 'estimate'> | undefined;
   #turn: Promise<unknown> = Promise.resolve();
   #changes = 0;
@@ -63,6 +65,8 @@ export class LocalSlotService implements SlotService {
     checkpoints?: Pick<CheckpointStore, 'remove'>;
     /** Where the attested time of what was verified is kept. */
     signedTime?: SignedTime;
+    /** Absent where the configuration names the repositories that updates may come from. */
+    followed?: FollowedRepository | undefined;
     /** Absent where nothing is known of what the slots hold. */
     estimator?: Pick<WriteEstimator, 'estimate'>;
     rebooter: Rebooter;
@@ -79,6 +83,7 @@ export class LocalSlotService implements SlotService {
     this.#records = ports.records;
     this.#checkpoints = ports.checkpoints;
     this.#signedTime = ports.signedTime;
+    this.#followed = ports.followed;
     this.#estimator = ports.estimator;
     this.#rebooter = ports.rebooter;
     this.#identity = ports.identity;
@@ -101,6 +106,7 @@ export class LocalSlotService implements SlotService {
       countsProven,
       isArmedAtReboot: armed === 'at-reboot',
       isLoaderTestable: countsProven || this.#bootloader.canary !== undefined,
+      ...(this.#followed?.current === undefined ? {} : { followed: this.#followed.current }),
       partitionSizes: { a: a.sizes, b: b.sizes },
       ...(payloads === undefined ? {} : { payloads }),
       ...(a.fault === undefined && b.fault === undefined ? {} : { unreadable: { a: a.fault, b: b.fault } }),
@@ -119,11 +125,13 @@ export class LocalSlotService implements SlotService {
     signal: AbortSignal,
     patches: readonly PatchOffer[] = [],
   ): Promise<WrittenSlot> {
-    const { image, descriptor } = this.#policy.judgeAndMint(signed);
+    const { image, descriptor, isFollowing } = this.#judge(signed);
     return this.#inTurn(async () => {
       await this.#refuseWrite(slot, image);
       // Power lost before: the floor of the time stays where it was. It is never ahead of what was attested.
       if (image.signedAtMs !== undefined) await this.#signedTime?.raise(image.signedAtMs);
+      // Power lost before: the next image may be of any repository with a rule, as this one.
+      if (!isFollowing) await this.#followed?.follow(signed.image.reference.repository);
       // Power lost here: the slot still holds what it held, and the loader still says so.
       await this.#records.remove(slot);
       // Marked bad before its first byte changes: power lost in all that follows boots the booted slot.
@@ -150,7 +158,7 @@ export class LocalSlotService implements SlotService {
     signal: AbortSignal,
     patches: readonly PatchOffer[],
   ): Promise<readonly PartitionWays[]> {
-    const { descriptor } = this.#policy.judgeAndMint(signed);
+    const { descriptor } = this.#judge(signed);
     if (this.#changes > 0) {
       throw new AgentError('slot-busy', `cannot estimate the write of slot ${slot}: a change is under way`);
     }
@@ -227,6 +235,12 @@ export class LocalSlotService implements SlotService {
 
   async keepEvidence(text: string): Promise<boolean> {
     return (await this.#messages?.write(text)) ?? false;
+  }
+
+  #judge(signed: SignedImage) {
+    const judged = this.#policy.judgeAndMint(signed);
+    const judge = (one: SignedImage) => this.#policy.judgeAndMint(one);
+    return { ...judged, isFollowing: fulfilsFollowed(judge, signed, this.#followed?.current) };
   }
 
   /** A device that died must not keep the loader from being read: the booted slot still has to be marked good. */

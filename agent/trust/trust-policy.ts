@@ -7,6 +7,7 @@ import { findProvenance, type ProvenanceFinding, requireProvenance } from './jud
 import { findSignatures, type JudgeContext, requireSignatures, type SignatureFinding } from './judge-signatures.ts';
 import type { SigstoreVerifier } from './sigstore.ts';
 import {
+  isBelow,
   needsSigstore,
   needsTime,
   type ResolvedProvenance,
@@ -45,6 +46,8 @@ export interface TrustExplanation {
 /** What a policy is made of. */
 export interface TrustPolicyParts extends TrustSigners {
   readonly rules: readonly TrustRule[];
+  /** Prefixes of the repositories that images may be of; any with a rule where it is absent. */
+  readonly repositories?: readonly string[] | undefined;
   /** Needed where a rule names identities or wants entries of a log. */
   readonly sigstore?: SigstoreVerifier | undefined;
   /** The time, asked for anew for each image; where it is absent, nothing that depends on it counts. */
@@ -54,12 +57,14 @@ export interface TrustPolicyParts extends TrustSigners {
 /** Signatures by configured keys, one rule per repository prefix; no rule means refused. */
 export class RuleTrustPolicy implements TrustPolicy {
   readonly #rules: readonly ResolvedRule[];
+  readonly #repositories: readonly string[] | undefined;
   readonly #sigstore: SigstoreVerifier | undefined;
   readonly #time: (() => TrustTime) | undefined;
 
   /** Throws `config-invalid` for a rule that names unknown keys, can never be fulfilled, or wants a root that is not there. */
-  constructor({ rules, sigstore, time, ...signers }: TrustPolicyParts) {
+  constructor({ rules, repositories, sigstore, time, ...signers }: TrustPolicyParts) {
     this.#rules = resolveRules(signers, rules);
+    this.#repositories = repositories;
     this.#sigstore = sigstore;
     this.#time = time;
     const rootless = rules.find(needsSigstore);
@@ -128,6 +133,7 @@ export class RuleTrustPolicy implements TrustPolicy {
 
   #judge(signed: SignedImage): { readonly image: TrustedImage; readonly facts: ImageFacts } {
     const { image } = signed;
+    this.#refuseUnlisted(image.reference.repository);
     const rule = ruleFor(this.#rules, image.reference.repository);
     if (rule === undefined) {
       throw new AgentError(
@@ -146,6 +152,15 @@ export class RuleTrustPolicy implements TrustPolicy {
     const facts = checkImageBytes(image);
     const proven = { ...trustedImage(image, facts, rule, keyIds), ...signedAt(findings) };
     return { image: provenance === undefined ? proven : { ...proven, provenance }, facts };
+  }
+
+  #refuseUnlisted(repository: string): void {
+    if (this.#repositories?.some((prefix) => isBelow(repository, prefix)) !== false) return;
+    throw new AgentError(
+      'repository-refused',
+      `cannot take an image of ${repository}: no entry of trust.repositories is a prefix of it`,
+      { details: { repository } },
+    );
   }
 
   #find(rule: ResolvedRule, { image, signatures }: SignedImage): readonly SignatureFinding[] {

@@ -165,12 +165,15 @@ function distinctBy<T>(all: readonly T[], isSame: (one: T, other: T) => boolean)
   return all.filter((one, at) => all.findIndex((other) => isSame(one, other)) === at);
 }
 
+/** Whether `prefix` ends at the border of a path component of `repository`. */
+export function isBelow(repository: string, prefix: string): boolean {
+  const base = prefix.endsWith('/') ? prefix.slice(0, -1) : prefix;
+  return base !== '' && (repository === base || repository.startsWith(`${base}/`));
+}
+
 /** The rule of the longest prefix of `repository` that ends at the border of a path component. */
 export function ruleFor<T extends { readonly prefix: string }>(rules: readonly T[], repository: string): T | undefined {
   return rules
-    .filter(({ prefix }) => {
-      const base = prefix.endsWith('/') ? prefix.slice(0, -1) : prefix;
-      return base !== '' && (repository === base || repository.startsWith(`${base}/`));
-    })
+    .filter(({ prefix }) => isBelow(repository, prefix))
     .sort((one, other) => other.prefix.length - one.prefix.length)[0];
 }

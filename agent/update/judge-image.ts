@@ -1,5 +1,6 @@
 import { isAlreadyRunning, inactiveSlot, type NodeIdentity, preflight } from '../core/admission.ts';
-import type { ErrorReport } from '../core/errors.ts';
+import { type ErrorReport, reportOf } from '../core/errors.ts';
+import { fulfilsFollowed } from '../core/followed-repository.ts';
 import type { LoaderProof } from '../core/facts.ts';
 import { formatReference, parseReference, type Reference } from '../core/image-format/reference.ts';
 import { proofOf, unprovenLoader } from '../core/loader-proof.ts';
@@ -89,9 +90,22 @@ export class ImageJudge {
       trusted,
       node,
       isAlreadyRunning: isAlreadyRunning(trusted, node, deployments),
-      blockers: preflight(trusted, node, facts, this.#identity, loaderBlocker),
+      blockers: [
+        ...this.#repositoryBlockers(signed, node.followed),
+        ...preflight(trusted, node, facts, this.#identity, loaderBlocker),
+      ],
       loaderProof,
     };
+  }
+
+  /** What kaon-slotd would refuse the image for. */
+  #repositoryBlockers(signed: SignedImage, followed: string | undefined): readonly ErrorReport[] {
+    try {
+      fulfilsFollowed((one) => this.#trust.judge(one), signed, followed);
+      return [];
+    } catch (error) {
+      return [reportOf(error)];
+    }
   }
 }
 

@@ -10,7 +10,7 @@ import type { cutRanges } from '../../fakes/cut-ranges.ts';
 import { type Answer, dataFrame, layerEnd, LyingKaond } from '../../fakes/lying-kaond.ts';
 import { sha256 } from '../../fakes/sample-image.ts';
 import { simpleSigningPayload, type TestSigner } from '../../fakes/signer.ts';
-import { type Crafted, craft, indexed } from './images.ts';
+import { type Crafted, craft, indexed, offer } from './images.ts';
 import { slotBytes, Victim } from './victim.ts';
 
 let victim: Victim;
@@ -200,6 +200,46 @@ describe('a kaond that lies gets kaon-slotd to change nothing by', () => {
     expect(await lie()).toBe(code);
     await expectUnchanged();
     expect(await write(signedImage(image), honest(image))).toBe('result');
+  });
+});
+
+describe('a kaond that lies about the repository of an image', () => {
+  const payload = simpleSigningPayload(image.manifest.digest);
+  const signedBy = (...signers: readonly TestSigner[]) => ({
+    signatures: signers.map((signer) => ({
+      payload: text(payload),
+      signature: signer.sign(payload).toString('base64'),
+      source: 'here',
+    })),
+  });
+  const weak = () => signedImage(image, signedBy(victim.signers.release));
+  const strong = (repository: string) =>
+    signedImage(image, {
+      ...signedBy(victim.signers.release, victim.signers.releaseEc),
+      reference: `${victim.host}/${repository}:v1`,
+    });
+
+  it('gets nothing by the weaker of two rules, once kaon-slotd wrote by the stronger', async () => {
+    expect(await write(strong('strict/edge'), honest(image))).toBe('result');
+    const before = victim.steps.length;
+    expect(await write(weak(), honest(image))).toBe('repository-refused');
+    expect(await liar.ask({ method: 'estimate-write', slot: 'b', image: weak(), patches: [] })).toBe(
+      'repository-refused',
+    );
+    expect(victim.steps.length).toBe(before);
+    // An honest kaond says so in its preflight.
+    expect(await victim.attempt(offer(victim, image))).toEqual({ code: 'repository-refused', place: 'preflight' });
+  });
+
+  it('gets nothing by claiming the weaker one for what fulfils both', async () => {
+    expect(await write(strong('strict/edge'), honest(image))).toBe('result');
+    expect(await write(strong('os/edge'), honest(image))).toBe('result');
+    expect(await write(weak(), honest(image))).toBe('repository-refused');
+  });
+
+  it('is believed the first time, when nothing is followed, and never by what was refused', async () => {
+    expect(await write({ ...weak(), reference: `${victim.host}/strict/edge:v1` })).toBe('signer-untrusted');
+    expect(await write(weak(), honest(image))).toBe('result');
   });
 });
 

@@ -2,6 +2,7 @@ import type { LookupFunction } from 'node:net';
 import { emptyFacts } from '../../../agent/core/facts.ts';
 import { parseReference } from '../../../agent/core/image-format/reference.ts';
 import { AgentError, reportOf } from '../../../agent/core/errors.ts';
+import type { FollowedRepository } from '../../../agent/core/followed-repository.ts';
 import type { Clock, ImageSource, SlotService, TrustPolicy } from '../../../agent/core/ports.ts';
 import type { FoundCredentials } from '../../../agent/oci/credentials.ts';
 import { RegistryImageSource } from '../../../agent/oci/registry-source.ts';
@@ -70,6 +71,15 @@ export interface VictimOptions {
   readonly isElsewhere?: boolean;
   /** Whether the registry has a mirror, which is asked first. */
   readonly isMirrored?: boolean;
+}
+
+/** What kaon-slotd keeps of the repository that the node follows. */
+class MemoryFollowed implements FollowedRepository {
+  current: string | undefined;
+
+  async follow(repository: string): Promise<void> {
+    this.current = repository;
+  }
 }
 
 /** Every name stands for this node. */
@@ -159,6 +169,7 @@ export class Victim {
       writer: new StreamingSlotWriter({ ...writerParts, devices: this.devices, bufferBytes: 4096 }),
       policy: this.#policy(),
       records: new MemoryWrittenRecords(),
+      followed: new MemoryFollowed(),
       rebooter: { reboot: async () => undefined },
       identity,
     });

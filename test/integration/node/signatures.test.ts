@@ -24,7 +24,8 @@ beforeAll(async () => {
   const byBuild = `{ prefix: "${bench.registry.host}/os/edge/built", require: { keys: [release] }, requireProvenance: ${built} }, `;
   await bench.node.provision(
     bench.config([
-      [keys, `${keys}\n  ${more}`],
+      // Each of the repositories has signers of its own.
+      [keys, `${keys}\n  ${more}\n  repositories: ["${bench.registry.host}/os"]`],
       ['rules: [', `rules: [${byIdentity}${byBuild}`],
     ]),
   );

@@ -107,6 +107,15 @@ describe('a trial whose image brings a trust policy', () => {
     expect(await ownTrustFault(trialOf(), kept(older), async () => [elsewhere])).toBeUndefined();
   });
 
+  it('is not failed where the policy lists other repositories alone', async () => {
+    const elsewhere = new RuleTrustPolicy({
+      keys: [trustKey('key', newer)],
+      rules: [{ prefix: 'registry.test', require: { keys: ['key'], atLeast: 1 }, isDowngradeAllowed: false }],
+      repositories: ['registry.test/moved'],
+    });
+    expect(await ownTrustFault(trialOf(), kept(older), async () => [elsewhere])).toBeUndefined();
+  });
+
   it('is failed where the policy cannot be read', async () => {
     const policies = () => Promise.reject(new AgentError('key-invalid', 'cannot read the key'));
     expect((await ownTrustFault(trialOf(), kept(newer), policies))?.output).toMatch(/^key-invalid: /);

@@ -204,6 +204,8 @@ describe('the configuration', () => {
       'trust.rules.0.requireProvenance: it is {"builder":"b","buildType":"t","source":{"repository":"r"}}; want at least one',
     ],
     ['trust.revoked', ['no spaces'], 'trust.revoked.0: it is "no spaces"; want an id, or sha256:'],
+    ['trust.repositories', ['https://r.io/os'], 'trust.repositories.0: it is "https://r.io/os"; want HOST[:PORT]'],
+    ['trust.repositories', [], 'trust.repositories: it is []; want at least one'],
     ['trust', null, 'trust: it is null; want a map'],
     ['trust.nodeMayReplace', true, 'trust.nodeMayReplace: this key is not known'],
     ['registries', { 'https://r.io': {} }, 'registries.https://r.io: want host[:port]'],
@@ -335,6 +337,15 @@ describe("the image's configuration", () => {
     ['replaces its trusted root', { trustedRoot: '/etc/kaon/trusted-root.json' }],
   ])('is not weakened by a node that %s', (_name, trust) => {
     expect(problemsOf(() => parseAll(image, withTrust(trust)))).toHaveLength(1);
+  });
+
+  it('has its list of repositories stand, and takes one of the node where it has none', () => {
+    const listing = { ...image, trust: { ...image.trust, repositories: ['r.io/os'] } };
+    expect(problemsOf(() => parseAll(listing, withTrust({ repositories: ['r.io'] })))).toEqual([
+      'trust.repositories: the image has a list; remove it, as the image does not let the node replace it',
+    ]);
+    expect(parseAll(listing, withTrust({})).trust.repositories).toEqual(['r.io/os']);
+    expect(parseAll(image, withTrust({ repositories: ['r.io'] })).trust.repositories).toEqual(['r.io']);
   });
 
   it('has what it revokes revoked, and what the node revokes besides', () => {

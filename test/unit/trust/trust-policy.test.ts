@@ -80,6 +80,15 @@ describe('a trust policy', () => {
     expect(codeOf(() => closed.judge(good))).toBe('trust-rule-missing');
   });
 
+  it('takes images of the listed repositories alone, whatever rules there are', () => {
+    const listed = (...repositories: readonly string[]) =>
+      new RuleTrustPolicy({ keys, rules: [rule('registry.test', ['one'])], repositories });
+    expect(listed('other.test', 'registry.test/os').judge(good).rule).toBe('registry.test');
+    expect(codeOf(() => listed('registry.test/lab').judge(good))).toBe('repository-refused');
+    expect(codeOf(() => listed('registry.test/o').judge(good))).toBe('repository-refused');
+    expect(listed('registry.test/lab').explain(good).verdict).toMatchObject({ isTrusted: false });
+  });
+
   it('is not made from a rule that can never be fulfilled', () => {
     const making = () => new RuleTrustPolicy({ keys, rules: [rule('registry.test/os', ['three'])] });
     expect(codeOf(making)).toBe('config-invalid');
