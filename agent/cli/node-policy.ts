@@ -5,7 +5,7 @@ import { policyOfRules } from '../image/trust-access.ts';
 
 /** The trust policy of `config`, its files read now. Rejects with `key-invalid` or `config-invalid`. */
 export async function policyOfConfig({ trust }: KaonConfig, nowMs: () => number): ReturnType<typeof policyOfRules> {
-  const { trustedRoot, revoked, rules } = trust;
+  const { trustedRoot, revoked, rules, repositories } = trust;
   const keys = Object.entries(trust.keys).map(async ([id, { file, validity }]) => ({
     id,
     pem: await readKeyFile(file),
@@ -16,6 +16,7 @@ export async function policyOfConfig({ trust }: KaonConfig, nowMs: () => number)
     identities: Object.entries(trust.identities).map(([id, identity]) => ({ id, ...identity })),
     revoked,
     rules,
+    repositories,
     trustedRoot: trustedRoot === undefined ? undefined : await readTrustedRootFile(trustedRoot),
     nowMs,
   });

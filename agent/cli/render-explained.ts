@@ -3,7 +3,7 @@ import { printable } from './format-values.ts';
 import { renderPairs, renderTable } from './render-table.ts';
 
 /** What a trust policy makes of an image: its rule, each signature and statement beside the image, and the verdict. */
-export function renderExplained(image: string, { digest, explanation }: VerifiedImage): string {
+export function renderExplained(image: string, { digest, explanation, problems }: VerifiedImage): string {
   const { repository, rule, findings, provenance, time, verdict } = explanation;
   const [first, ...more] = rule?.wants ?? [];
   const head = renderPairs([
@@ -27,7 +27,7 @@ export function renderExplained(image: string, { digest, explanation }: Verified
     head,
     '\n',
     signatures.length === 0
-      ? 'no signature is beside it\n'
+      ? `no signature ${problems.length === 0 ? 'is beside it' : 'beside it can be read'}\n`
       : renderTable(['SIGNATURE', 'FORMAT', 'BY', 'FOUND', 'AT'], signatures),
     ...(provenance === undefined
       ? []
@@ -36,6 +36,15 @@ export function renderExplained(image: string, { digest, explanation }: Verified
           statements.length === 0
             ? 'nothing beside it may be provenance\n'
             : renderTable(['PROVENANCE', 'FOUND', 'AT'], statements),
+        ]),
+    ...(problems.length === 0
+      ? []
+      : [
+          '\n',
+          renderTable(
+            ['NOT READ', 'WHY'],
+            problems.map(({ code, message }) => [code, message]),
+          ),
         ]),
     '\n',
     verdict.isTrusted

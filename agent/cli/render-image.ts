@@ -59,7 +59,7 @@ function renderPayloads(payloads: BuiltImage['payloads']): string {
 }
 
 /** Which signature counted for what, and the verdict. */
-export function renderVerified({ digest, explanation, checkedLayers }: VerifiedImage): string {
+export function renderVerified({ digest, explanation, problems, checkedLayers }: VerifiedImage): string {
   const { rule, findings, provenance = [], verdict } = explanation;
   const head = renderPairs([
     ['digest', digest],
@@ -67,8 +67,9 @@ export function renderVerified({ digest, explanation, checkedLayers }: VerifiedI
     ['rule', rule === undefined ? 'none' : `${rule.prefix}: ${rule.atLeast} of ${rule.keys.join(', ')}`],
   ]);
   const found = [...findings, ...provenance].map(({ result, text }) => `${result}: ${printable(text)}\n`).join('');
+  const unread = problems.map(({ message }) => `not read: ${printable(message)}\n`).join('');
   const layers =
     checkedLayers.length === 0 ? '' : `${checkedLayers.length} layers were fetched and have their digests\n`;
   const end = verdict.isTrusted ? `trusted: signed with ${printable(verdict.keyIds.join(', '))}\n` : 'not trusted\n';
-  return `${head}${found}${layers}${end}`;
+  return `${head}${found}${unread}${layers}${end}`;
 }

@@ -1,4 +1,5 @@
 import type { ByteRange, PatchOffer } from '../../partitions/slot-writer.ts';
+import type { ErrorReport } from './errors.ts';
 import type { Descriptor } from './image-format/manifest.ts';
 import type { Reference } from './image-format/reference.ts';
 
@@ -68,12 +69,22 @@ export interface ResolvedImage {
   readonly configBytes: Uint8Array;
 }
 
+/** Hears why something beside an image is passed over. */
+export type OnEvidenceProblem = (problem: ErrorReport) => void;
+
 /** Where images come from: a registry, an OCI layout, or its archive. Rejects with `AgentError`s. */
 export interface ImageSource {
   /** Resolves the tag or digest once; whoever fetches later does so by these digests. */
   resolve(reference: Reference, signal: AbortSignal): Promise<ResolvedImage>;
-  /** The signatures and attestations stored beside the image; an empty list when there are none. */
-  signatures(image: ResolvedImage, signal: AbortSignal): Promise<readonly SignatureEvidence[]>;
+  /**
+   * The signatures and attestations stored beside the image; an empty list when there are none. `onProblem` hears of what
+   * lies there and can't be read, also where that makes it reject.
+   */
+  signatures(
+    image: ResolvedImage,
+    signal: AbortSignal,
+    onProblem?: OnEvidenceProblem,
+  ): Promise<readonly SignatureEvidence[]>;
   /**
    * Patches beside the image that lead from the one with the manifest `base`, at most one a partition; an empty list when
    * there are none. Nothing of them is signed.

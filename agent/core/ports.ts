@@ -29,6 +29,7 @@ export type {
   AttestedSignature,
   ImageSource,
   ImageSourceFactory,
+  OnEvidenceProblem,
   ResolvedImage,
   SignatureEvidence,
   SigstoreBundle,

@@ -1,6 +1,6 @@
 import { AgentError } from '../core/errors.ts';
 import type { Reference } from '../core/image-format/reference.ts';
-import type { ImageSource, ResolvedImage, SignatureEvidence } from '../core/ports.ts';
+import type { ImageSource, OnEvidenceProblem, ResolvedImage, SignatureEvidence } from '../core/ports.ts';
 import type { TrustIdentity } from '../trust/identities.ts';
 import { type KeyValidity, parseTrustKey } from '../trust/keys.ts';
 import { loadSigstore } from '../trust/sigstore.ts';
@@ -29,6 +29,7 @@ export interface PolicyInput {
   readonly identities: readonly TrustIdentity[];
   readonly revoked: readonly string[];
   readonly rules: readonly TrustRule[];
+  readonly repositories?: readonly string[] | undefined;
   /** Sigstore's trusted root; `undefined` where there is none. */
   readonly trustedRoot: Uint8Array | undefined;
   readonly nowMs: () => number;
@@ -55,7 +56,10 @@ export function policyOfKeys(keys: readonly NamedPem[], reference: Reference): R
   });
 }
 
-/** Verifies as `verifyImage` does, and tells a refusal by its code. Rejects as `verifyImage` does. */
+/**
+ * Verifies as `verifyImage` does, and tells a refusal by its code, also where nothing beside the image can be read. Rejects
+ * as `verifyImage` does.
+ */
 export async function judgeImage(
   source: ImageSource,
   reference: Reference,
@@ -65,6 +69,14 @@ export async function judgeImage(
 ): Promise<JudgedImage> {
   const seen = new RememberingSource(source);
   const verified = await verifyImage(seen, reference, policy, isDeep, signal);
+  const { unreadable } = seen;
+  if (unreadable !== undefined) {
+    const verdict = { isTrusted: false, reason: `${unreadable.code}: ${unreadable.message}` } as const;
+    return {
+      verified: { ...verified, explanation: { ...verified.explanation, verdict } },
+      refusal: unreadable,
+    };
+  }
   return { verified, refusal: verified.explanation.verdict.isTrusted ? undefined : refusalOf(policy, seen) };
 }
 
@@ -73,6 +85,8 @@ class RememberingSource implements ImageSource {
   readonly #source: ImageSource;
   image: ResolvedImage | undefined;
   evidence: readonly SignatureEvidence[] = [];
+  /** That there are signatures, and none of them can be read. */
+  unreadable: AgentError | undefined;
 
   constructor(source: ImageSource) {
     this.#source = source;
@@ -83,8 +97,17 @@ class RememberingSource implements ImageSource {
     return this.image;
   }
 
-  async signatures(image: ResolvedImage, signal: AbortSignal): Promise<readonly SignatureEvidence[]> {
-    this.evidence = await this.#source.signatures(image, signal);
+  async signatures(
+    image: ResolvedImage,
+    signal: AbortSignal,
+    onProblem?: OnEvidenceProblem,
+  ): Promise<readonly SignatureEvidence[]> {
+    try {
+      this.evidence = await this.#source.signatures(image, signal, onProblem);
+    } catch (error) {
+      if (!(error instanceof AgentError) || error.code !== 'signature-invalid') throw error;
+      this.unreadable = error;
+    }
     return this.evidence;
   }
 

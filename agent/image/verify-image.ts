@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { AgentError } from '../core/errors.ts';
+import { AgentError, type ErrorReport } from '../core/errors.ts';
 import { algorithmOf } from '../core/image-format/digest.ts';
 import type { Reference } from '../core/image-format/reference.ts';
 import type { ImageSource } from '../core/ports.ts';
@@ -9,6 +9,8 @@ import type { RuleTrustPolicy, TrustExplanation } from '../trust/trust-policy.ts
 export interface VerifiedImage {
   readonly digest: string;
   readonly explanation: TrustExplanation;
+  /** What lies beside it and can't be read, and why. */
+  readonly problems: readonly ErrorReport[];
   /** The layers whose bytes were fetched and have their digest; empty unless asked for. */
   readonly checkedLayers: readonly { readonly digest: string; readonly sizeBytes: number }[];
 }
@@ -25,7 +27,9 @@ export async function verifyImage(
   signal: AbortSignal,
 ): Promise<VerifiedImage> {
   const image = await source.resolve(reference, signal);
-  const signed = { image, signatures: await source.signatures(image, signal) };
+  const problems: ErrorReport[] = [];
+  const signatures = await source.signatures(image, signal, (problem) => problems.push(problem));
+  const signed = { image, signatures };
   const explanation = policy.explain(signed);
   const checkedLayers: { digest: string; sizeBytes: number }[] = [];
   if (isDeep && explanation.verdict.isTrusted) {
@@ -41,5 +45,5 @@ export async function verifyImage(
       checkedLayers.push(layer);
     }
   }
-  return { digest: image.manifestDigest, explanation, checkedLayers };
+  return { digest: image.manifestDigest, explanation, problems, checkedLayers };
 }

@@ -1,6 +1,13 @@
 import type { Descriptor, Platform } from '../core/image-format/manifest.ts';
 import type { Reference } from '../core/image-format/reference.ts';
-import type { ByteRange, ImageSource, PatchOffer, ResolvedImage, SignatureEvidence } from '../core/ports.ts';
+import type {
+  ByteRange,
+  ImageSource,
+  OnEvidenceProblem,
+  PatchOffer,
+  ResolvedImage,
+  SignatureEvidence,
+} from '../core/ports.ts';
 import { ArchiveFiles } from './archive-files.ts';
 import { Layout, layoutStore } from './layout.ts';
 import { DirectoryFiles, type LayoutFiles } from './layout-files.ts';
@@ -34,9 +41,13 @@ export class LayoutImageSource implements ImageSource {
     );
   }
 
-  signatures(image: ResolvedImage, signal: AbortSignal): Promise<readonly SignatureEvidence[]> {
+  signatures(
+    image: ResolvedImage,
+    signal: AbortSignal,
+    onProblem?: OnEvidenceProblem,
+  ): Promise<readonly SignatureEvidence[]> {
     return this.#with(signal, (layout) =>
-      collectSignatures(layoutStore(layout, this.#location.refName), image, signal),
+      collectSignatures(layoutStore(layout, this.#location.refName), image, signal, onProblem),
     );
   }
 

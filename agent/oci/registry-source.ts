@@ -1,7 +1,14 @@
 import { AgentError } from '../core/errors.ts';
 import type { Descriptor, Platform } from '../core/image-format/manifest.ts';
 import type { Reference } from '../core/image-format/reference.ts';
-import type { ByteRange, ImageSource, PatchOffer, ResolvedImage, SignatureEvidence } from '../core/ports.ts';
+import type {
+  ByteRange,
+  ImageSource,
+  OnEvidenceProblem,
+  PatchOffer,
+  ResolvedImage,
+  SignatureEvidence,
+} from '../core/ports.ts';
 import { streamBlob } from './blob-stream.ts';
 import { type Place, placesOf } from './mirrors.ts';
 import { collectPatches } from './patch-store.ts';
@@ -60,8 +67,12 @@ export class RegistryImageSource implements ImageSource {
     return resolveImage(this.#store(reference), reference, this.#options.platform, signal);
   }
 
-  signatures(image: ResolvedImage, signal: AbortSignal): Promise<readonly SignatureEvidence[]> {
-    return collectSignatures(this.#store(image.reference), image, signal);
+  signatures(
+    image: ResolvedImage,
+    signal: AbortSignal,
+    onProblem?: OnEvidenceProblem,
+  ): Promise<readonly SignatureEvidence[]> {
+    return collectSignatures(this.#store(image.reference), image, signal, onProblem);
   }
 
   patches(image: ResolvedImage, base: string, signal: AbortSignal): Promise<readonly PatchOffer[]> {

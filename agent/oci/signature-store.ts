@@ -1,11 +1,12 @@
 import { z } from 'zod';
-import { AgentError } from '../core/errors.ts';
+import { AgentError, reportOf } from '../core/errors.ts';
 import { isDigest } from '../core/image-format/digest.ts';
 import { manifestLimits, parseJson, parseShape } from '../core/image-format/manifest.ts';
 import { evidenceLimits } from '../core/image-source.ts';
 import type {
   AttestationEnvelope,
   AttestedSignature,
+  OnEvidenceProblem,
   ResolvedImage,
   SignatureEvidence,
   SimpleSignature,
@@ -130,12 +131,14 @@ function isMissingAtMirrors(error: unknown): boolean {
 /**
  * The signatures and attestations stored beside `image`, in cosign's layout and as Sigstore bundles: those of what the reference resolved
  * to, and those of its manifest. Malformed ones are passed over as long as there are others; when there are no
- * others, rejects with `signature-invalid` rather than calling the image unsigned. A store that fails rejects.
+ * others, rejects with `signature-invalid` rather than calling the image unsigned. `onProblem` hears of each. A store that
+ * fails rejects.
  */
 export async function collectSignatures(
   store: ImageStore,
   image: ResolvedImage,
   signal: AbortSignal,
+  onProblem: OnEvidenceProblem = () => undefined,
 ): Promise<readonly SignatureEvidence[]> {
   const found: SignatureEvidence[] = [];
   const reader = new EvidenceReader(store, signal);
@@ -152,6 +155,7 @@ export async function collectSignatures(
     await gather(() => bundlesAt(reader, digest));
     await gather(() => layersAt(reader, attestationTag(digest), [envelopeMediaType, 'attestation'], readEnvelope));
   }
+  reader.problems.forEach((each) => onProblem(reportOf(each)));
   const problem = reader.problems[0];
   if (found.length > 0 || problem === undefined) return found;
   throw new AgentError('signature-invalid', `cannot use the signatures of the image: ${problem.message}`, {
