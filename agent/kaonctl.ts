@@ -4,6 +4,7 @@ import { readLoaderFacts } from '../bootloader/read-loader-facts.ts';
 import type { CliDeps } from './cli/invocation.ts';
 import type { Io } from './cli/io.ts';
 import { runCli } from './cli/program.ts';
+import { readBuildTime } from './compose/agent-version.ts';
 import { nodeInspector } from './compose/inspect-node.ts';
 import { readInitFacts } from './compose/read-init-facts.ts';
 import { ProcessCommandRunner } from './host/process-command-runner.ts';
@@ -42,6 +43,7 @@ const io: Io = {
 
 const deps: CliDeps = {
   version: readVersion(),
+  builtAtMs: readBuildTime(import.meta.url),
   random: new SystemRandom(),
   platform: { os: 'linux', architecture: architectures[process.arch] ?? process.arch, variant: undefined },
   detectLoaders: async () => detectLoaders(await readLoaderFacts()),

@@ -165,6 +165,7 @@ export const statusSchema = z.object({
       alarm: z.object({ at: z.string(), message: z.string() }).optional(),
     })
     .optional(),
+  trust: z.object({ signedAt: z.string().optional(), followed: z.string().optional() }).optional(),
   link: z.object({ isMetered: z.boolean(), source: z.string(), text: z.string() }).optional(),
   /** Only for people: an agent that sends something else is no reason to show nothing. */
   host: host.optional().catch(undefined),

@@ -11,6 +11,8 @@ import type { InspectNode } from './node-inspection.ts';
 export interface CliDeps {
   /** Of package.json. */
   readonly version: string;
+  /** When it was built, in epoch milliseconds; `undefined` for sources. */
+  readonly builtAtMs: number | undefined;
   readonly random: Random;
   /** Which image of an index is meant. */
   readonly platform: Platform;

@@ -1,10 +1,14 @@
 import type { KaonConfig } from '../config/config.ts';
 import { readKeyFile, readTrustedRootFile } from '../config/load-config.ts';
 import type { RegistryAccess } from '../image/registry-access.ts';
-import { policyOfRules } from '../image/trust-access.ts';
+import { type PolicyInput, policyOfRules } from '../image/trust-access.ts';
 
-/** The trust policy of `config`, its files read now. Rejects with `key-invalid` or `config-invalid`. */
-export async function policyOfConfig({ trust }: KaonConfig, nowMs: () => number): ReturnType<typeof policyOfRules> {
+/** The trust policy of `config`, its files read now; the time is not before `floors`. Rejects with `key-invalid` or `config-invalid`. */
+export async function policyOfConfig(
+  { trust }: KaonConfig,
+  nowMs: () => number,
+  floors: PolicyInput['floors'],
+): ReturnType<typeof policyOfRules> {
   const { trustedRoot, revoked, rules, repositories } = trust;
   const keys = Object.entries(trust.keys).map(async ([id, { file, validity }]) => ({
     id,
@@ -19,6 +23,7 @@ export async function policyOfConfig({ trust }: KaonConfig, nowMs: () => number)
     repositories,
     trustedRoot: trustedRoot === undefined ? undefined : await readTrustedRootFile(trustedRoot),
     nowMs,
+    floors,
   });
 }
 

@@ -77,6 +77,16 @@ export interface StatusView {
   readonly probation?: ProbationView | undefined;
   /** What was offered to this node, and since when nothing newer; absent on an agent without its facts. */
   readonly offers?: OfferView | undefined;
+  /** What trust decisions of this node depend on beside its files. */
+  readonly trust?: TrustView | undefined;
+}
+
+/** What trust decisions depend on beside keys and rules. */
+export interface TrustView {
+  /** The latest attested time of a signature that was verified here: the time is not before it. */
+  readonly signedAtMs?: number | undefined;
+  /** The repository whose rule each image has to fulfil. */
+  readonly followed?: string | undefined;
 }
 
 /** A committed slot whose checks go on. */

@@ -59,6 +59,7 @@ export function statusOf(input: StatusInput): StatusView {
     hasLoaderCounted: input.hasLoaderCounted,
     probation: probationView(state),
     offers: input.offers,
+    trust: { signedAtMs: facts.signedTimeMs, followed: boot?.followed },
   };
 }
 

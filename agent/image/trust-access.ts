@@ -1,4 +1,5 @@
 import { AgentError } from '../core/errors.ts';
+import { fulfilsFollowed } from '../core/followed-repository.ts';
 import type { Reference } from '../core/image-format/reference.ts';
 import type { ImageSource, OnEvidenceProblem, ResolvedImage, SignatureEvidence } from '../core/ports.ts';
 import type { TrustIdentity } from '../trust/identities.ts';
@@ -6,7 +7,7 @@ import { type KeyValidity, parseTrustKey } from '../trust/keys.ts';
 import { loadSigstore } from '../trust/sigstore.ts';
 import { RuleTrustPolicy } from '../trust/trust-policy.ts';
 import { needsSigstore, type TrustRule } from '../trust/trust-rules.ts';
-import { trustTime } from '../trust/trust-time.ts';
+import { type TimeFloors, trustTime } from '../trust/trust-time.ts';
 import { type VerifiedImage, verifyImage } from './verify-image.ts';
 
 /** A public key as it was read. */
@@ -33,17 +34,19 @@ export interface PolicyInput {
   /** Sigstore's trusted root; `undefined` where there is none. */
   readonly trustedRoot: Uint8Array | undefined;
   readonly nowMs: () => number;
+  /** What the time can't be before. */
+  readonly floors: TimeFloors;
 }
 
 /** A policy by the rules of a configuration. Rejects with `key-invalid` or `config-invalid`. */
 export async function policyOfRules(input: PolicyInput): Promise<RuleTrustPolicy> {
-  const { keys, trustedRoot, nowMs, ...rest } = input;
+  const { keys, trustedRoot, nowMs, floors, ...rest } = input;
   const isRootNeeded = trustedRoot !== undefined && rest.rules.some(needsSigstore);
   return new RuleTrustPolicy({
     ...rest,
     keys: keys.map(({ id, pem, validity }) => parseTrustKey(id, pem, validity)),
     sigstore: isRootNeeded ? await loadSigstore(trustedRoot) : undefined,
-    time: () => trustTime(nowMs(), { buildMs: undefined, signedMs: undefined }),
+    time: () => trustTime(nowMs(), floors),
   });
 }
 
@@ -57,27 +60,22 @@ export function policyOfKeys(keys: readonly NamedPem[], reference: Reference): R
 }
 
 /**
- * Verifies as `verifyImage` does, and tells a refusal by its code, also where nothing beside the image can be read. Rejects
- * as `verifyImage` does.
+ * Verifies as `verifyImage` does, and tells a refusal by its code, also where nothing beside the image can be read, or where
+ * it is `followed` whose rule the image does not fulfil. Rejects as `verifyImage` does.
  */
 export async function judgeImage(
   source: ImageSource,
   reference: Reference,
   policy: RuleTrustPolicy,
-  isDeep: boolean,
+  { isDeep, followed }: { readonly isDeep: boolean; readonly followed?: string | undefined },
   signal: AbortSignal,
 ): Promise<JudgedImage> {
   const seen = new RememberingSource(source);
   const verified = await verifyImage(seen, reference, policy, isDeep, signal);
-  const { unreadable } = seen;
-  if (unreadable !== undefined) {
-    const verdict = { isTrusted: false, reason: `${unreadable.code}: ${unreadable.message}` } as const;
-    return {
-      verified: { ...verified, explanation: { ...verified.explanation, verdict } },
-      refusal: unreadable,
-    };
-  }
-  return { verified, refusal: verified.explanation.verdict.isTrusted ? undefined : refusalOf(policy, seen) };
+  const refusal = seen.unreadable ?? refusalOf(policy, seen, followed);
+  if (refusal === undefined) return { verified, refusal };
+  const verdict = { isTrusted: false, reason: `${refusal.code}: ${refusal.message}` } as const;
+  return { verified: { ...verified, explanation: { ...verified.explanation, verdict } }, refusal };
 }
 
 /** Keeps what was fetched, so that the same bytes are judged again without asking a second time. */
@@ -120,10 +118,16 @@ class RememberingSource implements ImageSource {
   }
 }
 
-function refusalOf(policy: RuleTrustPolicy, { image, evidence }: RememberingSource): AgentError | undefined {
+function refusalOf(
+  policy: RuleTrustPolicy,
+  { image, evidence }: RememberingSource,
+  followed: string | undefined,
+): AgentError | undefined {
   if (image === undefined) return undefined;
   try {
-    policy.judge({ image, signatures: evidence });
+    const signed = { image, signatures: evidence };
+    policy.judge(signed);
+    fulfilsFollowed((one) => policy.judge(one), signed, followed);
     return undefined;
   } catch (error) {
     if (error instanceof AgentError) return error;

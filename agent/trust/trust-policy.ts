@@ -18,7 +18,7 @@ import {
   type TrustRule,
   type TrustSigners,
 } from './trust-rules.ts';
-import { describeTime, type TrustTime } from './trust-time.ts';
+import { describeTime, isoTime, type TrustTime } from './trust-time.ts';
 
 /** Why an image is trusted or not, signature by signature. */
 export interface TrustExplanation {
@@ -37,6 +37,7 @@ export interface TrustExplanation {
   readonly provenance?: readonly ProvenanceFinding[];
   /** Where something depended on it. */
   readonly time?: string;
+  readonly judgedAt?: { readonly at: string; readonly source: TrustTime['source'] };
   readonly findings: readonly SignatureFinding[];
   readonly verdict:
     | { readonly isTrusted: true; readonly keyIds: readonly string[] }
@@ -121,7 +122,9 @@ export class RuleTrustPolicy implements TrustPolicy {
       rule: shown,
       findings,
       ...about,
-      ...(time === undefined ? {} : { time: describeTime(time) }),
+      ...(time === undefined
+        ? {}
+        : { time: describeTime(time), judgedAt: { at: isoTime(time.nowMs), source: time.source } }),
     };
     try {
       return { ...found, verdict: { isTrusted: true, keyIds: this.judge(signed).keyIds } };

@@ -73,7 +73,7 @@ async function verifyReference(invocation: Invocation<VerifyOptions>): Promise<n
   const opened = await openImageSource(reference, options.from, access, portsOf(invocation));
   try {
     const isDeep = options.deep === true;
-    const { verified, refusal } = await judgeImage(opened.source, reference, policy, isDeep, io.interrupted);
+    const { verified, refusal } = await judgeImage(opened.source, reference, policy, { isDeep }, io.interrupted);
     if (refusal !== undefined) {
       if (options.json !== true) io.out(renderVerified(verified));
       throw new CliError(refusal.code, refusal.message, { details: { ...verified }, cause: refusal });
@@ -87,6 +87,7 @@ async function verifyReference(invocation: Invocation<VerifyOptions>): Promise<n
 
 /** The policy that the options name, and how the registry is reached under it. */
 async function judgementOf(invocation: Invocation<VerifyOptions>, reference: Reference) {
+  const { io, deps } = invocation;
   const { key: keys = [], config: configFile } = invocation.options;
   if (keys.length > 0 === (configFile !== undefined)) {
     throw new CliError('usage-invalid', 'cannot verify the image: want either --key or --config', {
@@ -98,7 +99,7 @@ async function judgementOf(invocation: Invocation<VerifyOptions>, reference: Ref
   }
   const config = await loadConfig({ mainFile: configFile, imageFile: imageConfigFile });
   return {
-    policy: await policyOfConfig(config, () => invocation.io.clock.nowMs()),
+    policy: await policyOfConfig(config, () => io.clock.nowMs(), { buildMs: deps.builtAtMs, signedMs: undefined }),
     access: nodeAccess(accessOf(invocation), config, reference.registry),
   };
 }

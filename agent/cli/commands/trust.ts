@@ -3,6 +3,7 @@ import { imageConfigFile, loadConfig, nodeConfigFile } from '../../config/load-c
 import { formatReference } from '../../core/image-format/reference.ts';
 import { openImageSource } from '../../image/registry-access.ts';
 import { judgeImage } from '../../image/trust-access.ts';
+import { askTrustFloors, floorsAsJson } from '../ask-trust-floors.ts';
 import { CliError } from '../exit-codes.ts';
 import { addCommand, type CliContext, type Invocation, perform } from '../invocation.ts';
 import { nodeAccess, policyOfConfig } from '../node-policy.ts';
@@ -23,7 +24,6 @@ export function addTrustCommands(program: Command, context: CliContext): void {
   });
   const explain = addCommand(trust, {
     usage: 'explain <image>',
-    isOffline: true,
     description:
       'Say which rule applies to an image, and what is found of it, signature by signature; nothing is written.',
     examples: [
@@ -37,21 +37,24 @@ export function addTrustCommands(program: Command, context: CliContext): void {
 }
 
 async function explainImage(invocation: Invocation<ExplainOptions>): Promise<number> {
-  const { options, io } = invocation;
+  const { options, io, deps } = invocation;
   const reference = referenceAt(invocation, 0);
   const config = await loadConfig({ mainFile: options.config, imageFile: imageConfigFile });
-  const policy = await policyOfConfig(config, () => io.clock.nowMs());
+  const floors = await askTrustFloors(invocation.api(), deps.builtAtMs);
+  const policy = await policyOfConfig(config, () => io.clock.nowMs(), floors);
   const access = nodeAccess(accessOf(invocation), config, reference.registry);
   const opened = await openImageSource(reference, options.from, access, portsOf(invocation));
   try {
-    const { verified, refusal } = await judgeImage(opened.source, reference, policy, false, io.interrupted);
-    const text = renderExplained(formatReference(reference), verified);
+    const how = { isDeep: false, followed: config.trust.repositories === undefined ? floors.followed : undefined };
+    const { verified, refusal } = await judgeImage(opened.source, reference, policy, how, io.interrupted);
+    const text = renderExplained(formatReference(reference), verified, floors);
+    const found = { ...verified, floors: floorsAsJson(floors) };
     if (refusal === undefined) {
-      invocation.print(verified, text);
+      invocation.print(found, text);
       return 0;
     }
     if (options.json !== true) io.out(text);
-    throw new CliError(refusal.code, refusal.message, { details: { ...verified }, cause: refusal });
+    throw new CliError(refusal.code, refusal.message, { details: found, cause: refusal });
   } finally {
     opened.close();
   }

@@ -25,7 +25,7 @@ afterEach(async () => {
 });
 
 async function run(...argv: readonly string[]) {
-  const io = new RecordingIo();
+  const io = new RecordingIo({ environment: { KAON_SOCKET: at('kaon.sock') } });
   return { io, exitCode: await runCli(argv, io, testDeps()) };
 }
 

@@ -53,6 +53,7 @@ export class RecordingIo implements Io {
 export function testDeps(input = ''): CliDeps {
   return {
     version: '1.2.3',
+    builtAtMs: undefined,
     random: new SeededRandom(),
     platform: { os: 'linux', architecture: 'amd64', variant: undefined },
     detectLoaders: async () => [],
