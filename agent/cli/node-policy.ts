@@ -1,4 +1,4 @@
-import type { KaonConfig } from '../config/config.ts';
+import type { KaonConfig, RegistryConfig } from '../config/config.ts';
 import { readKeyFile, readTrustedRootFile } from '../config/load-config.ts';
 import type { RegistryAccess } from '../image/registry-access.ts';
 import { type PolicyInput, policyOfRules } from '../image/trust-access.ts';
@@ -27,15 +27,33 @@ export async function policyOfConfig(
   });
 }
 
-/** What the node knows of the registry, where the options say nothing. */
-export function nodeAccess(given: RegistryAccess, { registries }: KaonConfig, registry: string): RegistryAccess {
+/** How the node reaches the registry and its mirrors; of the registry itself the options have the first word. */
+export function nodeAccess(
+  given: RegistryAccess,
+  { registries, registriesConf }: Pick<KaonConfig, 'registries' | 'registriesConf'>,
+  registry: string,
+): RegistryAccess {
   const known = Object.hasOwn(registries, registry) ? registries[registry] : undefined;
-  const { clientCertFile: certFile, clientKeyFile: keyFile, noProxy = [] } = known ?? {};
+  const own = known === undefined ? given : accessTo(known);
+  const others = Object.entries(registries).map(([host, other]) => [host, accessTo(other)] as const);
   return {
-    authFile: given.authFile ?? known?.authFile,
-    caFile: given.caFile ?? known?.caFile,
-    isInsecureHttp: given.isInsecureHttp || known?.isInsecureHttpAllowed === true,
-    proxy: known?.proxy,
+    ...own,
+    authFile: given.authFile ?? own.authFile,
+    caFile: given.caFile ?? own.caFile,
+    isInsecureHttp: given.isInsecureHttp || own.isInsecureHttp,
+    places: { mirrors: known?.mirrors ?? [], registriesConf, others: Object.fromEntries(others) },
+  };
+}
+
+function accessTo(known: RegistryConfig): RegistryAccess {
+  const { authFile, authHosts, caFile, isInsecureHttpAllowed, proxy, noProxy } = known;
+  const { clientCertFile: certFile, clientKeyFile: keyFile } = known;
+  return {
+    authFile,
+    authHosts,
+    caFile,
+    isInsecureHttp: isInsecureHttpAllowed,
+    proxy,
     noProxy,
     client: certFile === undefined || keyFile === undefined ? undefined : { certFile, keyFile },
   };

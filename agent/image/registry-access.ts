@@ -6,7 +6,10 @@ import type { Clock, ImageSource, Random } from '../core/ports.ts';
 import { type CopiedImage, copyImage, type OnBlob } from '../oci/copy-image.ts';
 import { lookupInFiles } from '../oci/credential-files.ts';
 import { LayoutImageSource } from '../oci/layout-source.ts';
+import { type Mirror, placesOf } from '../oci/mirrors.ts';
 import { parseOfflineLocation } from '../oci/offline-location.ts';
+import { placesByConf } from '../oci/registries-conf.ts';
+import { readRegistriesConf } from '../oci/registries-conf-files.ts';
 import { RegistryPusher } from '../oci/registry-pusher.ts';
 import { RegistryImageSource } from '../oci/registry-source.ts';
 import { defaultTransferLimits, type RegistrySettings } from '../oci/settings.ts';
@@ -24,6 +27,19 @@ export interface RegistryAccess {
   readonly noProxy?: readonly string[];
   /** What is shown to prove who asks, in PEM files. */
   readonly client?: { readonly certFile: string; readonly keyFile: string } | undefined;
+  /** Hosts beside its own that may be sent its credentials for a token. */
+  readonly authHosts?: readonly string[];
+  /** Where images are fetched before the registry is asked, and how these places are reached; absent: it alone is asked. */
+  readonly places?: KnownPlaces;
+}
+
+/** What a node's configuration says of the places of images. */
+export interface KnownPlaces {
+  readonly mirrors: readonly Mirror[];
+  /** The registries.conf that is read where it exists and there are no mirrors; `undefined`: none. */
+  readonly registriesConf: string | undefined;
+  /** How other registries are reached, by `host[:port]`. */
+  readonly others: Readonly<Record<string, RegistryAccess>>;
 }
 
 /** What registries are reached with, and which image of an index is meant. */
@@ -56,8 +72,10 @@ export async function openImageSource(
     return { source, close: () => undefined };
   }
   const source = new RegistryImageSource({
-    ...registryPorts(reference, access, ports),
-    registries: { [reference.registry]: await settingsOf(access) },
+    ...(await reachOf(reference, access)),
+    clock: ports.clock,
+    random: ports.random,
+    limits: defaultTransferLimits,
     platform: ports.platform,
   });
   return {
@@ -117,10 +135,29 @@ function registryPorts(reference: Reference, { authFile }: RegistryAccess, { clo
   return { credentials, clock, random, limits: defaultTransferLimits };
 }
 
+/** The registries that `reference` may be fetched from, the files of no others read. */
+async function reachOf(reference: Reference, access: RegistryAccess) {
+  const { mirrors = [], registriesConf, others = {} } = access.places ?? {};
+  const isByConf = mirrors.length === 0 && registriesConf !== undefined;
+  const rules = isByConf ? await readRegistriesConf(registriesConf) : [];
+  const places = (isByConf ? placesByConf(reference, rules) : undefined) ?? placesOf(reference, mirrors);
+  const known = { ...others, [reference.registry]: access };
+  const reached = Object.entries(known).filter(([host]) => places.some(({ registry }) => registry === host));
+  const settings = await Promise.all(reached.map(async ([host, one]) => [host, await settingsOf(one)] as const));
+  const files = reached.flatMap(([host, { authFile }]) => (authFile === undefined ? [] : [[host, authFile]]));
+  return {
+    rules,
+    registries: Object.fromEntries(settings),
+    credentials: lookupInFiles(Object.fromEntries(files) as Record<string, string>),
+  };
+}
+
 async function settingsOf(access: RegistryAccess): Promise<RegistrySettings> {
-  const { caFile, isInsecureHttp, proxy, noProxy = [], client } = access;
+  const { caFile, isInsecureHttp, proxy, noProxy = [], client, authHosts, places } = access;
   return {
     insecureHttp: isInsecureHttp,
+    ...(authHosts === undefined ? {} : { authHosts }),
+    ...(places === undefined ? {} : { mirrors: places.mirrors }),
     ...(caFile === undefined ? {} : { ca: await readPemFile('CA file', caFile) }),
     ...(client === undefined
       ? {}

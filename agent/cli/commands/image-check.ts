@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { imageConfigFile, loadConfig, readKeyFile } from '../../config/load-config.ts';
 import type { Reference } from '../../core/image-format/reference.ts';
 import { inspectImage } from '../../image/inspect-image.ts';
-import { openImageSource } from '../../image/registry-access.ts';
+import { openImageSource, type RegistryAccess } from '../../image/registry-access.ts';
 import { judgeImage, policyOfKeys } from '../../image/trust-access.ts';
 import { CliError } from '../exit-codes.ts';
 import { addCommand, type CliContext, type Invocation, perform } from '../invocation.ts';
@@ -13,11 +13,11 @@ import { renderInspected, renderVerified } from '../render-image.ts';
 
 interface InspectOptions extends RegistryOptions {
   readonly from?: string;
+  readonly config?: string;
 }
 
 interface VerifyOptions extends InspectOptions {
   readonly key?: readonly NamedValue[];
-  readonly config?: string;
   readonly deep?: boolean;
 }
 
@@ -33,11 +33,14 @@ export function addInspect(image: Command, context: CliContext): void {
       'image inspect registry.acme.io/os/edge:v2',
       'image inspect registry.acme.io/os/edge:v2 --from oci:./edge-v2',
     ],
-  }).option('--from <source>', fromText);
+  })
+    .option('--from <source>', fromText)
+    .option('--config <file>', 'the configuration of the node as which, and by whose mirrors, it is fetched');
   perform<InspectOptions>(withRegistryOptions(inspect), context, async (invocation) => {
     const reference = referenceAt(invocation, 0);
     const { options, io } = invocation;
-    const opened = await openImageSource(reference, options.from, accessOf(invocation), portsOf(invocation));
+    const access = await accessWith(invocation, reference);
+    const opened = await openImageSource(reference, options.from, access, portsOf(invocation));
     try {
       const found = await inspectImage(opened.source, reference, io.interrupted);
       invocation.print(found, renderInspected(found));
@@ -46,6 +49,14 @@ export function addInspect(image: Command, context: CliContext): void {
       opened.close();
     }
   });
+}
+
+/** How the registry of `reference` is reached by the options, and as the node of `--config` does. */
+async function accessWith(invocation: Invocation<InspectOptions>, reference: Reference): Promise<RegistryAccess> {
+  const { config: mainFile } = invocation.options;
+  if (mainFile === undefined) return accessOf(invocation);
+  const config = await loadConfig({ mainFile, imageFile: imageConfigFile });
+  return nodeAccess(accessOf(invocation), config, reference.registry);
 }
 
 /** `image verify`. */

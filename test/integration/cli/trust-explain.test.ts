@@ -52,6 +52,7 @@ slots: { a: ${slot('A')}, b: ${slot('B')} }
 bootloader: { type: grub, environment: ${at('grubenv')} }
 trust:
   ${lines.join('\n  ')}
+registriesConf: null
 registries: { "${registry.host}": { insecureHttp: true } }
 `,
   );
