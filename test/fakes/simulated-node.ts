@@ -29,6 +29,8 @@ export interface SimulatedNodeParts {
   /** Hears what the firmware does. */
   readonly say?: (line: string) => void;
   readonly agentOptions?: readonly string[];
+  /** The image's configuration; `etc/image.yaml` in the folder unless given. */
+  readonly imageConfig?: string;
   /** Of the agent, beside this process's own. */
   readonly environment?: Readonly<Record<string, string>>;
 }
@@ -218,7 +220,7 @@ export class SimulatedNode {
     const run = join(this.folder, 'run');
     const options = {
       '--config': join(this.folder, 'etc/kaon.yaml'),
-      '--image-config': join(this.folder, 'etc/image.yaml'),
+      '--image-config': this.#parts.imageConfig ?? join(this.folder, 'etc/image.yaml'),
       '--state-dir': join(this.folder, 'state'),
       '--slotd-socket': join(run, 'slotd.sock'),
       '--slotd-state-dir': join(this.folder, 'slotd'),

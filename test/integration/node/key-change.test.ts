@@ -1,63 +1,161 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { signatureLayer, signatureObject, fillRegistry } from '../../fakes/sample-image.ts';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { LyingKaond } from '../../fakes/lying-kaond.ts';
+import { fillRegistry, signatureLayer, signatureObject } from '../../fakes/sample-image.ts';
 import { makeSigner, simpleSigningPayload, type TestSigner } from '../../fakes/signer.ts';
 import { until } from '../../fakes/simulated-node.ts';
-import { NodeBench, type PushedImage } from './node-bench.ts';
+import { rootContent } from '../../fakes/slot-root.ts';
+import { NodeBench, type PushedImage, slotBytes } from './node-bench.ts';
 
+/**
+ * Keys that come with an image: each slot holds a root of its own with a trust policy in /usr/lib/kaon, and what the node
+ * itself is configured with has none and is never touched. Both daemons are asked; kaon-slotd by somebody in the place of
+ * kaond, which would refuse before.
+ */
 let bench: NodeBench;
 const next = makeSigner('ecdsa-p256');
 
-beforeAll(async () => {
+beforeEach(async () => {
   bench = await NodeBench.open();
-  await writeFile(join(bench.folder, 'next.pub'), next.publicPem);
+  const { folder, registry } = bench;
+  const trust = `trust:
+  keys: { release: { file: ${folder}/release.pub } }
+  rules: [{ prefix: "${registry.host}/os", require: { keys: [release] } }]
+`;
+  // A trial passes once somebody says so.
+  const check = `{ name: word, kind: command, command: [/bin/test, -e, ${folder}/word], interval: 100ms }`;
+  await bench.node.configure(bench.config([[trust, `health: { deadline: 10m, checks: [${check}] }\n`]]));
+  await writeFile(join(folder, 'slot-a.img'), rootContent(rootWith(bench.release), slotBytes));
   await bench.powerOn();
 }, 60_000);
 
-afterAll(async () => {
+afterEach(async () => {
   await bench.close();
 }, 60_000);
 
-function signBy(image: PushedImage, signers: readonly TestSigner[]): void {
-  const payload = simpleSigningPayload(image.digest);
-  const layers = signers.map((signer) => signatureLayer(payload, signer.sign(payload).toString('base64')));
-  fillRegistry(bench.registry.content, 'os/edge', [signatureObject(image.digest, layers, [payload])]);
+/** The files of a root whose images `signer` has to sign. */
+function rootWith(signer: TestSigner): Readonly<Record<string, string>> {
+  const policy = `trust:
+  keys: { image: { file: ${bench.root}/usr/lib/kaon/image.pub } }
+  rules: [{ prefix: "${bench.registry.host}/os", require: { keys: [image] } }]
+`;
+  return { 'usr/lib/kaon/kaon.yaml': policy, 'usr/lib/kaon/image.pub': signer.publicPem.toString() };
 }
 
-/** Stages `image`, and boots it with a configuration that has the next key in place of the last, as its root brings it. */
-async function updateWithNextKey(image: PushedImage): Promise<{ readonly result: string; readonly message?: string }> {
+function signatures(digest: string, signers: readonly TestSigner[]) {
+  const payload = simpleSigningPayload(digest);
+  return signers.map((signer) => ({ payload, signature: signer.sign(payload).toString('base64') }));
+}
+
+/** An image that brings the policy of `brings`. */
+function push(brings: TestSigner, ...signers: readonly TestSigner[]): PushedImage {
+  const version = { 'etc/version': String(bench.registry.requests.length) };
+  const content = rootContent({ ...rootWith(brings), ...version }, slotBytes / 2);
+  const image = bench.push({ signer: 'nobody', content });
+  const made = signatures(image.digest, signers);
+  const layers = made.map(({ payload, signature }) => signatureLayer(payload, signature));
+  const payloads = made.map(({ payload }) => payload);
+  fillRegistry(bench.registry.content, 'os/edge', [signatureObject(image.digest, layers, payloads)]);
+  return image;
+}
+
+/** What kaon-slotd itself answers to the write of an image that `signer` alone signed, before any layer is sent. */
+async function slotdSays(signer: TestSigner, slot: 'a' | 'b'): Promise<string> {
+  const { reference, digest } = push(signer, signer);
+  const { content } = bench.registry;
+  const manifest = content.manifest('os/edge', digest)?.bytes ?? Buffer.alloc(0);
+  const { config } = JSON.parse(manifest.toString()) as { readonly config: { readonly digest: string } };
+  const image = {
+    reference,
+    resolvedDigest: digest,
+    manifestDigest: digest,
+    manifest: manifest.toString('base64'),
+    config: (content.blob('os/edge', config.digest) ?? Buffer.alloc(0)).toString('base64'),
+    signatures: signatures(digest, [signer]).map(({ payload, signature }) => ({
+      payload: payload.toString('base64'),
+      signature,
+      source: 'here',
+    })),
+  };
+  // kaond starts it where it was idle.
+  await bench.kaonctl('status');
+  return new LyingKaond(join(bench.folder, 'run/slotd.sock')).ask({ method: 'write-slot', slot, image, patches: [] });
+}
+
+/** What both daemons say to images by `signer` alone: staged by kaond and written, or the codes of their refusals. */
+async function bothSay(signer: TestSigner, inactive: 'a' | 'b'): Promise<readonly [kaond: string, slotd: string]> {
+  const { exitCode, stderr } = await bench.kaonctl('stage', push(signer, signer).reference);
+  if (exitCode === 0) {
+    await bench.kaonctl('cancel');
+    await until('the end of the update', 60_000, async () => ((await phase()) === 'idle' ? true : undefined));
+    // It wrote the slot, so that both took it.
+    return ['staged', 'written'];
+  }
+  return [/code: (\S+)/.exec(stderr)?.[1] ?? stderr, await slotdSays(signer, inactive)];
+}
+
+async function phase(): Promise<string | undefined> {
+  return ((await bench.node.read('/v1/status')) as { readonly phase: string } | undefined)?.phase;
+}
+
+/** Installs `image` up to its trial; resolves to what waits for the end of that update. */
+async function intoTrial(image: PushedImage): Promise<() => Promise<string>> {
   expect(await bench.kaonctl('stage', image.reference)).toMatchObject({ exitCode: 0 });
-  const staged = (await bench.node.read('/v1/status')) as { readonly current: { readonly request: { id: string } } };
-  await bench.node.configure(bench.config([[`${bench.folder}/release.pub`, `${bench.folder}/next.pub`]]));
+  const { current } = (await bench.node.read('/v1/status')) as {
+    readonly current: { readonly request: { id: string } };
+  };
   await bench.kaonctl('activate', '--reboot');
-  return until('the end of the update', 30_000, async () => {
-    const update = (await bench.node.read(`/v1/updates/${staged.current.request.id}`)) as
-      { readonly outcome?: { readonly result: string; readonly message?: string } } | undefined;
-    return update?.outcome;
-  });
+  await until('the boot of the other slot', 60_000, async () => (bench.node.booted === 'b' ? true : undefined));
+  return () =>
+    until('the end of the update', 60_000, async () => {
+      const update = (await bench.node.read(`/v1/updates/${current.request.id}`)) as
+        { readonly outcome?: { readonly result: string } } | undefined;
+      return update?.outcome?.result;
+    });
 }
 
-describe('an image that brings the next key', { timeout: 90_000 }, () => {
-  it('rolls back where only the last key signed it, and the last key stands', async () => {
-    const image = bench.push({ signer: 'nobody', seed: 51 });
-    signBy(image, [bench.release]);
-    const outcome = await updateWithNextKey(image);
-    expect(outcome.result).toBe('rolled-back');
-    const rollbacks = await bench.kaonctl('rollbacks', '--json');
-    expect(rollbacks.stdout).toContain('does not trust the image itself');
-    // The root of the old slot has the old key; here it is put back by hand.
-    await bench.node.powerOff();
-    await bench.node.configure(bench.config());
-    await bench.powerOn();
-    expect(await bench.goodUpdateWorks()).toBe(true);
+const giveWord = () => writeFile(join(bench.folder, 'word'), '');
+
+const trusted = ['staged', 'written'];
+const untrusted = ['signer-untrusted', 'signer-untrusted'];
+
+describe('an image that brings the next key in its root', { timeout: 240_000 }, () => {
+  it('is refused while the last key rules, where the next one alone signed it', async () => {
+    expect(await bothSay(next, 'b')).toEqual(untrusted);
+    expect(await bothSay(bench.release, 'b')).toEqual(trusted);
   });
 
-  it('is committed where both signed it, and from then on the next key decides', async () => {
-    const image = bench.push({ signer: 'nobody', seed: 52 });
-    signBy(image, [bench.release, next]);
-    expect((await updateWithNextKey(image)).result).toBe('committed');
-    const byLast = bench.push({ seed: 53 });
-    expect((await bench.kaonctl('stage', byLast.reference)).stderr).toContain('signer-untrusted');
+  it('rolls back where only the last key signed it, and with its root the last key is back', async () => {
+    await giveWord();
+    const ended = await intoTrial(push(next, bench.release));
+    expect(await ended()).toBe('rolled-back');
+    expect((await bench.kaonctl('rollbacks', '--json')).stdout).toContain('does not trust the image itself');
+    expect(bench.node.booted).toBe('a');
+    expect(await bothSay(next, 'b')).toEqual(untrusted);
+    expect(await bothSay(bench.release, 'b')).toEqual(trusted);
+  });
+
+  it('gives the next key nothing to write in its trial, and all from its commit on', async () => {
+    const ended = await intoTrial(push(next, bench.release, next));
+    await until('the trial', 60_000, async () => ((await phase()) === 'trial' ? true : undefined));
+    // The root that runs has the next key, but what runs is unproven, and no fallback for a write.
+    expect(await bothSay(next, 'a')).toEqual(['update-in-progress', 'booted-slot-unproven']);
+    expect(await bothSay(bench.release, 'a')).toEqual(['update-in-progress', 'signer-untrusted']);
+    await giveWord();
+    expect(await ended()).toBe('committed');
+    expect(await bothSay(bench.release, 'a')).toEqual(untrusted);
+    expect(await bothSay(next, 'a')).toEqual(trusted);
+  });
+
+  it('leaves the last key in the other slot, where an operator who goes back finds it', async () => {
+    await giveWord();
+    expect(await (await intoTrial(push(next, bench.release, next)))()).toBe('committed');
+    await bench.kaonctl('rollback', '--detach');
+    await until('the old slot', 60_000, async () =>
+      bench.node.booted === 'a' && (await phase()) === 'idle' ? true : undefined,
+    );
+    expect(await bothSay(next, 'b')).toEqual(untrusted);
+    expect(await bothSay(bench.release, 'b')).toEqual(trusted);
   });
 });

@@ -18,6 +18,7 @@ import {
 } from '../../fakes/sample-image.ts';
 import { makeSigner, simpleSigningPayload, type TestSigner } from '../../fakes/signer.ts';
 import { SimulatedNode, until } from '../../fakes/simulated-node.ts';
+import { mountRoot } from '../../fakes/slot-root.ts';
 import { RecordingIo, testDeps } from '../../unit/cli/recording-io.ts';
 
 export const slotBytes = 256 * 1024;
@@ -29,6 +30,8 @@ export interface ImageTraits {
   readonly compatible?: string;
   readonly contentBytes?: number;
   readonly seed?: number;
+  /** In place of a pattern. */
+  readonly content?: Buffer;
   readonly rollbackIndex?: number;
   /** What the signed config says of the content's size; `undefined`: what it is; `none`: neither size nor digest. */
   readonly statedBytes?: number | 'none';
@@ -65,9 +68,18 @@ export class NodeBench {
     this.node = new SimulatedNode({
       folder,
       firmware: () => this.#startFirmware(),
-      systemIn: async (slot) => ({ version: `what is in ${slot}`, staysUp: true }),
+      systemIn: async (slot) => {
+        await mountRoot(await this.slot(slot), this.root);
+        return { version: `what is in ${slot}`, staysUp: true };
+      },
       agentOptions: ['--allow-file-slots'],
+      imageConfig: join(this.root, 'usr/lib/kaon/kaon.yaml'),
     });
+  }
+
+  /** Where the root of the slot that runs is mounted, if the slot holds one (`rootContent`). */
+  get root(): string {
+    return join(this.folder, 'root');
   }
 
   static async open(): Promise<NodeBench> {
@@ -144,7 +156,7 @@ api: { socket: ${this.folder}/run/kaon.sock }
     this.#images += 1;
     const repository = traits.repository ?? 'os/edge';
     const tag = `v${this.#images}`;
-    const content = patternBytes(traits.contentBytes ?? slotBytes / 2, traits.seed ?? this.#images);
+    const content = traits.content ?? patternBytes(traits.contentBytes ?? slotBytes / 2, traits.seed ?? this.#images);
     const layer = { digest: sha256(content), bytes: content };
     const stated = traits.statedBytes ?? content.byteLength;
     const config = Buffer.from(
