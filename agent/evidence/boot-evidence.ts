@@ -10,14 +10,15 @@ import {
   type PanicStatus,
   type ResetStatus,
 } from './boot-judgement.ts';
-import { isMissing, listNewest, readTail } from './bounded-read.ts';
-import { lastWordsFirst, notePanics, type SeenRecord, type SeenRecords } from './panic-log.ts';
+import { isMissing, listNewest, readBothEnds, readTail } from './bounded-read.ts';
+import { headerOf, lastWordsFirst, notePanics, type SeenRecord, type SeenRecords, wordsOf } from './panic-log.ts';
 import { noteReset } from './reset-log.ts';
 import type { SystemJournal } from './system-journal.ts';
 import { panicSignOf, recordsOfTrial, signsOf, type TrialFacts } from './trial-signs.ts';
 
 const readRecords = 24;
 const shownRecords = 3;
+const recordHeadBytes = 64;
 const recordTailBytes = 4096;
 const shownBoots = 8;
 const endsLimitBytes = 16 * 1024;
@@ -143,7 +144,10 @@ export class BootEvidence implements EvidenceCollector {
     const directories = this.#sources.pstoreDirectories ?? ['/sys/fs/pstore', '/var/lib/systemd/pstore'];
     const lists = await Promise.all(directories.map((directory) => listNewest(directory, readRecords)));
     return Promise.all(
-      lists.flat().map(async (file) => ({ ...file, text: await readTail(file.path, recordTailBytes) })),
+      lists.flat().map(async (file) => {
+        const { head, tail } = await readBothEnds(file.path, recordHeadBytes, recordTailBytes);
+        return { ...file, text: tail, header: headerOf(head) };
+      }),
     );
   }
 
@@ -172,8 +176,9 @@ function attempts(items: EvidenceItem[]) {
   };
 }
 
-function recordItem({ path, changedAtMs, text }: SeenRecord): EvidenceItem {
-  return { kind: 'pstore', name: path, text: `${new Date(changedAtMs).toISOString()} ${text}` };
+function recordItem(record: SeenRecord): EvidenceItem {
+  const writtenAt = new Date(record.changedAtMs).toISOString();
+  return { kind: 'pstore', name: record.path, text: `${writtenAt} ${wordsOf(record)}` };
 }
 
 /** In the order of the file. The first line of a boot stands: the guard's own comes before that of the shutdown which it starts. */

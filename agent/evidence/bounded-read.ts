@@ -3,12 +3,26 @@ import { join } from 'node:path';
 
 /** The last `limitBytes` of a file as text. */
 export async function readTail(path: string, limitBytes: number): Promise<string> {
+  return (await readBothEnds(path, 0, limitBytes)).tail;
+}
+
+/** A file's ends as text; `head` is empty where `tail` holds all of it. */
+export interface BothEnds {
+  readonly head: string;
+  readonly tail: string;
+}
+
+/** The first `headBytes` and the last `tailBytes` of a file; they overlap where it is hardly longer than its tail. */
+export async function readBothEnds(path: string, headBytes: number, tailBytes: number): Promise<BothEnds> {
   const handle = await open(path, 'r');
   try {
     const { size } = await handle.stat();
-    const bytes = Buffer.alloc(limitBytes);
-    const { bytesRead } = await handle.read(bytes, 0, limitBytes, Math.max(0, size - limitBytes));
-    return bytes.toString('utf8', 0, bytesRead);
+    const tailAt = Math.max(0, size - tailBytes);
+    const read = async (at: number, lengthBytes: number): Promise<string> => {
+      const { buffer, bytesRead } = await handle.read(Buffer.alloc(lengthBytes), 0, lengthBytes, at);
+      return buffer.toString('utf8', 0, bytesRead);
+    };
+    return { head: tailAt === 0 ? '' : await read(0, headBytes), tail: await read(tailAt, tailBytes) };
   } finally {
     await handle.close();
   }

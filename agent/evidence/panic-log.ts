@@ -7,6 +7,8 @@ export interface KernelRecord {
   readonly changedAtMs: number;
   /** Its end, bounded. */
   readonly text: string;
+  /** What the store wrote above it (`Panic#1 Part4`), where `text` does not reach back to it; else empty. */
+  readonly header: string;
 }
 
 /** A record with the boot that first saw it; `undefined` where it was there before the log was. */
@@ -44,7 +46,10 @@ export async function notePanics(path: string, bootId: string, records: readonly
   return { records: seen, isLogNew: text === undefined };
 }
 
-/** By content: names are given out anew, and systemd-pstore moves what it finds. */
+/**
+ * By content: names are given out anew, and systemd-pstore moves what it finds. Of the end alone, as every agent that shares
+ * the log has it: a record under another key would be new to it.
+ */
 function keyOf({ text }: KernelRecord): string {
   return createHash('sha256').update(text).digest('hex').slice(0, 16);
 }
@@ -66,8 +71,18 @@ export function lastWordsFirst<T extends KernelRecord>(records: readonly T[]): r
   return panics.toReversed().flat();
 }
 
+/** The header that a store wrote above a record, by the record's beginning; empty where there is none. */
+export function headerOf(beginning: string): string {
+  return /^[A-Za-z]{1,16}#\d{1,6} Part\d{1,4}(?=\n)/.exec(beginning)?.[0] ?? '';
+}
+
+/** A record as people read it: its header, and its end. */
+export function wordsOf({ header, text }: KernelRecord): string {
+  return header === '' ? text : `${header}\n[…]\n${text}`;
+}
+
 /** `0` for a record that is no part of anything. */
-function partOf({ text }: KernelRecord): number {
-  const [, part] = /^[A-Za-z]+#\d+ Part(\d{1,4})\n/.exec(text) ?? [];
+function partOf({ header, text }: KernelRecord): number {
+  const [, part] = /Part(\d+)$/.exec(header === '' ? headerOf(text) : header) ?? [];
   return part === undefined ? 0 : Number(part);
 }

@@ -2,7 +2,7 @@ import type { BootRecord } from '../core/records.ts';
 import type { FallbackSigns, PanicSign, TryFacts } from '../core/rollback-cause.ts';
 import type { SlotName } from '../core/update-state.ts';
 import type { ResetStatus } from './boot-judgement.ts';
-import type { SeenRecord } from './panic-log.ts';
+import { type SeenRecord, wordsOf } from './panic-log.ts';
 
 /** What the tries of a trial are told by. */
 export interface TrialFacts {
@@ -69,8 +69,8 @@ const anyPanic = /Kernel panic - not syncing|^Panic#\d+ Part/m;
 
 /** What the records that a trial left say; `isKept`: whether a panic would have left one. */
 export function panicSignOf(records: readonly SeenRecord[], isKept: boolean): PanicSign {
-  if (records.some(({ text }) => earlyPanic.test(text))) return 'early';
-  if (records.some(({ text }) => anyPanic.test(text))) return 'panic';
+  if (records.some((record) => earlyPanic.test(wordsOf(record)))) return 'early';
+  if (records.some((record) => anyPanic.test(wordsOf(record)))) return 'panic';
   return isKept ? 'none' : 'unknown';
 }
 

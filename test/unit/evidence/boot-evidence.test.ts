@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -102,6 +103,48 @@ describe('collecting evidence', () => {
     const { items } = await collect();
     const panics = items.filter(({ kind }) => kind === 'pstore').map(({ text }) => /Part\d/.exec(text)?.[0]);
     expect(panics).toEqual(['Part1', 'Part2', 'Part3']);
+  });
+
+  it('knows the parts of a panic by headers far before their ends', async () => {
+    await collect({ bootId: 'old-boot' });
+    for (const part of [3, 1, 2]) {
+      const path = join(directory, 'pstore', `dmesg-ramoops-${3 - part}`);
+      writeFileSync(path, `Panic#12 Part${part}\n${'x'.repeat(50_000)} end ${part}`);
+      utimesSync(path, 1000, 1000);
+    }
+    const { items, signs } = await collect();
+    const panics = items.filter(({ kind }) => kind === 'pstore').map(({ text }) => text);
+    expect(panics.map((text) => text.replace(/x+/, 'x'))).toEqual(
+      [1, 2, 3].map((part) => `1970-01-01T00:16:40.000Z Panic#12 Part${part}\n[…]\nx end ${part}`),
+    );
+    expect(panics.every((text) => text.length < 4200)).toBe(true);
+    // No words of a panic are in any end: the header alone says it.
+    expect(signs?.panic).toBe('panic');
+  });
+
+  it('shows a header once where the end of the record reaches back to it', async () => {
+    await collect({ bootId: 'old-boot' });
+    const header = 'Panic#1 Part1\n';
+    record('dmesg-efi-1', `${header}${'x'.repeat(4096 - header.length)}`);
+    record('dmesg-efi-2', `${header}${'y'.repeat(4097 - header.length)}`);
+    const { items } = await collect();
+    const texts = items.filter(({ kind }) => kind === 'pstore').map(({ text }) => text.replace(/^\S+ /, ''));
+    expect(texts.map((text) => text.replace(/(.)\1+$/, '$1')).toSorted()).toEqual([
+      'Panic#1 Part1\n[…]\nanic#1 Part1\ny',
+      'Panic#1 Part1\nx',
+    ]);
+  });
+
+  it('knows a long record by its end, as agents do that read no more of it', async () => {
+    const tail = 'z'.repeat(4096);
+    const value = createHash('sha256').update(tail).digest('hex').slice(0, 16);
+    writeFileSync(sources.panicsFile, `old-boot ${value}\n`);
+    record('dmesg-efi-1', `Panic#1 Part1\n${'x'.repeat(1000)}${tail}`);
+    const { signs } = await collect();
+    expect({ panic: signs?.panic, log: readFileSync(sources.panicsFile, 'utf8') }).toEqual({
+      panic: 'none',
+      log: `old-boot ${value}\n`,
+    });
   });
 
   it('shows the newest of two panics', async () => {

@@ -68,6 +68,7 @@ describe('the records that a trial left', () => {
     path: `/sys/fs/pstore/${firstSeenBy ?? 'old'}`,
     changedAtMs: 0,
     text,
+    header: '',
     firstSeenBy,
   });
   const all = ['armed', 't1', 't2', 'now', undefined].map((by) => record(by));
