@@ -10,6 +10,7 @@ import type { SignedImages } from '../core/signed-images.ts';
 import { distinctFaults } from '../core/status.ts';
 import type { UpdateState } from '../core/update-state.ts';
 import { BootEvidence } from '../evidence/boot-evidence.ts';
+import { kernelPlaces } from '../evidence/kernel-places.ts';
 import { SystemJournal } from '../evidence/system-journal.ts';
 import type { HealthRunner } from '../health/health-runner.ts';
 import { SystemHostProbe } from '../host/host-readings.ts';
@@ -74,6 +75,8 @@ export interface AgentParts {
   readonly bootId: string;
   /** Whether that is this machine's boot, so that its journal tells of it. */
   readonly isOwnBoot: boolean;
+  /** Below it lies what the kernel kept of earlier boots. */
+  readonly evidenceRoot: string;
   /** What is known to be wrong before the loader was read. */
   readonly faults: readonly ErrorReport[];
   /** Who hears of events beside the status and the log. */
@@ -216,7 +219,7 @@ function rulesOf({ bootloader, update, health }: KaonConfig): UpdateRules {
   };
 }
 
-function evidenceOf({ config, state, slots, bootId, isOwnBoot }: AgentParts): BootEvidence {
+function evidenceOf({ config, state, slots, bootId, isOwnBoot, evidenceRoot }: AgentParts): BootEvidence {
   return new BootEvidence({
     bootId,
     boots: async () => (await state.journal.load()).boots,
@@ -228,6 +231,7 @@ function evidenceOf({ config, state, slots, bootId, isOwnBoot }: AgentParts): Bo
     orderlyEndsFile: join(config.stateDir, 'boots-ended'),
     resetsFile: join(config.stateDir, 'resets'),
     panicsFile: join(config.stateDir, 'panics'),
+    ...kernelPlaces(evidenceRoot),
     systemJournal: isOwnBoot
       ? new SystemJournal(new ProcessCommandRunner(withoutServiceVariables(process.env), excerptBytes))
       : undefined,

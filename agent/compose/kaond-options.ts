@@ -17,6 +17,8 @@ export interface KaondOptions {
   readonly checkSocket: string | undefined;
   /** `undefined`: the kernel's id of this boot. */
   readonly bootId: string | undefined;
+  /** Below it lies what the kernel kept of earlier boots: `/` on a node. */
+  readonly evidenceRoot: string;
   readonly isCheckOnly: boolean;
 }
 
@@ -36,6 +38,7 @@ For tests, the demo and development, never on a node:
   --spawn-slotd           start kaon-slotd as a child, with the options below, and run health checks in this process
   --slotd-state-dir DIR, --booted-slot a|b, --allow-file-slots, --reboot-command JSON   see kaon-slotd --help
   --boot-id ID            believe this instead of the kernel's id of this boot
+  --evidence-root DIR     look for panic records and the watchdog below this directory instead of /
 
 Example: kaond --check-config --config ./kaon.yaml
 `;
@@ -74,6 +77,7 @@ export function parseKaondOptions(
     spawnSlotd: isSpawning ? spawnSlotd : undefined,
     checkSocket: values['check-socket'] ?? (isSpawning ? undefined : '/run/kaon-check.sock'),
     bootId,
+    evidenceRoot: values['evidence-root'] ?? '/',
     isCheckOnly: values['check-config'] ?? false,
   };
 }
@@ -116,6 +120,7 @@ function parseOptions(argv: readonly string[]) {
         'allow-file-slots': { type: 'boolean' },
         'reboot-command': { type: 'string' },
         'boot-id': { type: 'string' },
+        'evidence-root': { type: 'string' },
         help: { type: 'boolean' },
         version: { type: 'boolean' },
       },

@@ -140,6 +140,7 @@ async function prepare(
     nodeId: config.node.id ?? (await orFault(readNodeId(), () => 'unknown', faults)),
     bootId: options.bootId ?? (await readBootId()),
     isOwnBoot: options.bootId === undefined,
+    evidenceRoot: options.evidenceRoot,
     faults,
     reporters: [reporter],
   });

@@ -43,9 +43,9 @@ export interface EvidenceSources {
   /** Absent where this is not the node's own boot: the system's journal would tell of another machine. */
   readonly systemJournal?: SystemJournal | undefined;
   /** The kernel's records, and where systemd-pstore moves them. */
-  readonly pstoreDirectories?: readonly string[];
-  readonly pstoreBackendFile?: string;
-  readonly watchdogDirectory?: string;
+  readonly pstoreDirectories: readonly string[];
+  readonly pstoreBackendFile: string;
+  readonly watchdogDirectory: string;
 }
 
 /** Collects why earlier boots ended, each source by itself: what can't be read becomes an item that says so. */
@@ -116,7 +116,7 @@ export class BootEvidence implements EvidenceCollector {
   }
 
   async #readWatchdog(): Promise<ResetStatus> {
-    const directory = join(this.#sources.watchdogDirectory ?? '/sys/class/watchdog', 'watchdog0');
+    const directory = join(this.#sources.watchdogDirectory, 'watchdog0');
     try {
       const [status, options] = await Promise.all([
         readFile(join(directory, 'bootstatus'), 'utf8'),
@@ -141,8 +141,9 @@ export class BootEvidence implements EvidenceCollector {
   }
 
   async #readRecords() {
-    const directories = this.#sources.pstoreDirectories ?? ['/sys/fs/pstore', '/var/lib/systemd/pstore'];
-    const lists = await Promise.all(directories.map((directory) => listNewest(directory, readRecords)));
+    const lists = await Promise.all(
+      this.#sources.pstoreDirectories.map((directory) => listNewest(directory, readRecords)),
+    );
     return Promise.all(
       lists.flat().map(async (file) => {
         const { head, tail } = await readBothEnds(file.path, recordHeadBytes, recordTailBytes);
@@ -153,8 +154,7 @@ export class BootEvidence implements EvidenceCollector {
 
   async #hasPanicBackend(): Promise<boolean> {
     try {
-      const path = this.#sources.pstoreBackendFile ?? '/sys/module/pstore/parameters/backend';
-      const backend = (await readFile(path, 'utf8')).trim();
+      const backend = (await readFile(this.#sources.pstoreBackendFile, 'utf8')).trim();
       return backend !== '' && backend !== '(null)';
     } catch (error) {
       if (isMissing(error)) return false;

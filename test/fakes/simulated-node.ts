@@ -95,6 +95,20 @@ export class SimulatedNode {
     this.#endOrphans();
   }
 
+  /** The power goes and comes back, or the hardware resets the node: nothing of the boot ends in order. */
+  async reset(): Promise<void> {
+    await this.endAgent('SIGKILL');
+    this.#endOrphans();
+    await this.#boot();
+  }
+
+  /** Somebody reboots the node, who does not ask the agent. */
+  async rebootInOrder(): Promise<void> {
+    await this.endAgent('SIGTERM');
+    this.#endOrphans();
+    await this.#boot();
+  }
+
   /** Ends the agent, and with SIGKILL its kaon-slotd as well. */
   async endAgent(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
     if (signal === 'SIGKILL') await this.killSlotd();
@@ -226,6 +240,7 @@ export class SimulatedNode {
       '--slotd-state-dir': join(this.folder, 'slotd'),
       '--booted-slot': this.#booted,
       '--boot-id': this.#bootId,
+      '--evidence-root': join(this.folder, 'kernel'),
       '--reboot-command': JSON.stringify(['touch', join(run, 'reboot')]),
     };
     const log = openSync(join(this.folder, 'agent.log'), 'a');

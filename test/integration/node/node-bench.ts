@@ -60,6 +60,8 @@ export class NodeBench {
   readonly registry: EmbeddedRegistry;
   readonly release: TestSigner = makeSigner('ed25519');
   readonly stranger: TestSigner = makeSigner('ed25519');
+  /** The slots whose system panics before it has a userspace. */
+  readonly panicking = new Set<'a' | 'b'>();
   #images = 0;
 
   private constructor(folder: string, registry: EmbeddedRegistry) {
@@ -70,7 +72,7 @@ export class NodeBench {
       firmware: () => this.#startFirmware(),
       systemIn: async (slot) => {
         await mountRoot(await this.slot(slot), this.root);
-        return { version: `what is in ${slot}`, staysUp: true };
+        return { version: `what is in ${slot}`, staysUp: !this.panicking.has(slot) };
       },
       agentOptions: ['--allow-file-slots'],
       imageConfig: join(this.root, 'usr/lib/kaon/kaon.yaml'),

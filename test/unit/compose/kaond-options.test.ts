@@ -19,13 +19,14 @@ describe('the options of kaond', () => {
       spawnSlotd: undefined,
       checkSocket: '/run/kaon-check.sock',
       bootId: undefined,
+      evidenceRoot: '/',
       isCheckOnly: false,
     });
   });
 
   it('are taken as they are given', () => {
     const given = ['--config', 'c.yaml', '--image-config', 'i.yaml', '--state-dir', 's', '--slotd-socket', 'x.sock'];
-    expect(parse(...given, '--boot-id', '0a-9f', '--check-config')).toEqual({
+    expect(parse(...given, '--boot-id', '0a-9f', '--evidence-root', 'kept', '--check-config')).toEqual({
       config: 'c.yaml',
       imageConfig: 'i.yaml',
       defaultStateDir: 's',
@@ -33,6 +34,7 @@ describe('the options of kaond', () => {
       spawnSlotd: undefined,
       checkSocket: '/run/kaon-check.sock',
       bootId: '0a-9f',
+      evidenceRoot: 'kept',
       isCheckOnly: true,
     });
   });
