@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { closeSync, existsSync, openSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { get } from 'node:http';
 import { join } from 'node:path';
@@ -49,6 +49,7 @@ export class SimulatedNode {
   #booted: NodeSlot = 'a';
   #bootId = '';
   #isOff = false;
+  #isCut = false;
   #watch: Promise<void> = Promise.resolve();
 
   constructor(parts: SimulatedNodeParts) {
@@ -107,6 +108,15 @@ export class SimulatedNode {
     await this.endAgent('SIGTERM');
     this.#endOrphans();
     await this.#boot();
+  }
+
+  /** Cuts the power: every process ends where it is, and the node boots. What they wrote is there. */
+  async cutPower(): Promise<void> {
+    const { length } = this.boots;
+    this.#isCut = true;
+    await until('the boot after the cut', 30_000, async () =>
+      !this.#isCut && this.boots.length > length ? true : undefined,
+    );
   }
 
   /** Ends the agent, and with SIGKILL its kaon-slotd as well. */
@@ -198,11 +208,15 @@ export class SimulatedNode {
     const asked = join(this.folder, 'run/reboot');
     while (!this.#isOff) {
       await delay(20);
-      if (!existsSync(asked)) continue;
-      await rm(asked);
-      await this.endAgent('SIGTERM');
+      const isCut = this.#isCut;
+      if (!isCut && !existsSync(asked)) continue;
+      const children = isCut ? await this.#children() : [];
+      await this.endAgent(isCut ? 'SIGKILL' : 'SIGTERM');
+      await until('the end of what was killed', 10_000, async () => (children.some(isAlive) ? undefined : true));
       this.#endOrphans();
+      await rm(asked, { force: true });
       await this.#boot();
+      if (isCut) this.#isCut = false;
     }
   }
 
@@ -264,6 +278,15 @@ function killIfAlive(pid: number): void {
   } catch (error) {
     // ESRCH: it ended by itself.
     if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error;
+  }
+}
+
+/** Whether a process still has its files open; one that nobody waited for has none. */
+function isAlive(pid: number): boolean {
+  try {
+    return !/^\d+ \(.*\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
+  } catch {
+    return false;
   }
 }
 

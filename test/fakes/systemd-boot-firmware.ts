@@ -1,9 +1,16 @@
-import type { PowerLossDirectory } from './power-loss-directory.ts';
-
 /**
  * systemd-boot at boot, in simulation: what it lists, sorts and counts, over the files of a boot partition. It shares no
  * code with the product, so that both can only be wrong separately.
  */
+
+/** The files of a boot partition, by their paths. */
+export interface BootFiles {
+  readonly paths: readonly string[];
+  /** A file's bytes as Latin-1, or nothing where there is no file. */
+  textOf(path: string): string;
+  put(path: string, text: string): void;
+  drop(path: string): void;
+}
 
 interface Listed {
   readonly folder: string;
@@ -21,13 +28,13 @@ const folders = [
 ] as const;
 
 /** One boot: the id that starts, or `undefined` with nothing to start. It counts by renaming, and flushes. */
-export function bootSystemdBoot(partition: PowerLossDirectory): string | undefined {
+export function bootSystemdBoot(partition: BootFiles): string | undefined {
   return startEntry(partition)?.id;
 }
 
 /** One boot, with all that the entry says which starts, and the path that it has from then on. */
 export function startEntry(
-  partition: PowerLossDirectory,
+  partition: BootFiles,
 ): { readonly id: string; readonly path: string; readonly keys: ReadonlyMap<string, string> } | undefined {
   const chosen = listEntries(partition).sort(order)[0];
   if (chosen === undefined) return undefined;
@@ -41,7 +48,7 @@ export function startEntry(
 }
 
 /** What systemd-bless-boot does with the entry that was booted: its name loses the counter, unless the name is taken. */
-export function blessBoot(partition: PowerLossDirectory, id: string): void {
+export function blessBoot(partition: BootFiles, id: string): void {
   const counted = listEntries(partition).find((entry) => entry.id === id && entry.left !== -1);
   if (counted === undefined) return;
   const good = counted.folder + id + counted.suffix;
@@ -50,7 +57,7 @@ export function blessBoot(partition: PowerLossDirectory, id: string): void {
   partition.drop(counted.folder + counted.file);
 }
 
-function listEntries(partition: PowerLossDirectory): Listed[] {
+function listEntries(partition: BootFiles): Listed[] {
   const listed: Listed[] = [];
   for (const [folder, suffix, keysOf] of folders) {
     for (const path of partition.paths) {
@@ -66,7 +73,7 @@ function listEntries(partition: PowerLossDirectory): Listed[] {
 }
 
 /** What an entry says; nothing when its kernel is not there. */
-function keysOfEntry(partition: PowerLossDirectory, path: string): ReadonlyMap<string, string> | undefined {
+function keysOfEntry(partition: BootFiles, path: string): ReadonlyMap<string, string> | undefined {
   const keys = new Map<string, string>();
   for (const line of partition.textOf(path).split('\n')) {
     const words = line.trim().split(/\s+/);
@@ -77,7 +84,7 @@ function keysOfEntry(partition: PowerLossDirectory, path: string): ReadonlyMap<s
 }
 
 /** What an image says of itself; nothing when it is no whole image. */
-function keysOfImage(partition: PowerLossDirectory, path: string): ReadonlyMap<string, string> | undefined {
+function keysOfImage(partition: BootFiles, path: string): ReadonlyMap<string, string> | undefined {
   const image = Buffer.from(partition.textOf(path), 'latin1');
   if (image.byteLength < 300 || image.toString('latin1', 0, 2) !== 'MZ') return undefined;
   const pe = image.readUInt32LE(60);

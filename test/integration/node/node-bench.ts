@@ -6,6 +6,7 @@ import { runCli } from '../../../agent/cli/program.ts';
 import { SystemClock } from '../../../agent/host/system-clock.ts';
 import { SystemRandom } from '../../../agent/host/system-random.ts';
 import { mediaTypes } from '../../../agent/core/image-format/manifest.ts';
+import { BootFolder } from '../../fakes/boot-folder.ts';
 import { bootGrub } from '../../fakes/grub-firmware.ts';
 import { type EmbeddedRegistry, startRegistry } from '../../fakes/registry.ts';
 import {
@@ -19,6 +20,7 @@ import {
 import { makeSigner, simpleSigningPayload, type TestSigner } from '../../fakes/signer.ts';
 import { SimulatedNode, until } from '../../fakes/simulated-node.ts';
 import { mountRoot } from '../../fakes/slot-root.ts';
+import { startEntry } from '../../fakes/systemd-boot-firmware.ts';
 import { RecordingIo, testDeps } from '../../unit/cli/recording-io.ts';
 
 export const slotBytes = 256 * 1024;
@@ -53,6 +55,9 @@ interface LayerOfInspect {
   readonly layerDigest: string;
 }
 
+/** The types of systemd-boot's entries. */
+export type BootEntries = 'type1' | 'type2';
+
 /** A node with file slots and a registry in this process; its agent runs for real. */
 export class NodeBench {
   readonly node: SimulatedNode;
@@ -62,10 +67,14 @@ export class NodeBench {
   readonly stranger: TestSigner = makeSigner('ed25519');
   /** The slots whose system panics before it has a userspace. */
   readonly panicking = new Set<'a' | 'b'>();
+  /** What systemd-boot started in each boot, with all its bytes. */
+  readonly startedKernels: string[] = [];
+  readonly #entries: BootEntries | undefined;
   #images = 0;
 
-  private constructor(folder: string, registry: EmbeddedRegistry) {
+  private constructor(folder: string, registry: EmbeddedRegistry, entries: BootEntries | undefined) {
     this.folder = folder;
+    this.#entries = entries;
     this.registry = registry;
     this.node = new SimulatedNode({
       folder,
@@ -84,16 +93,27 @@ export class NodeBench {
     return join(this.folder, 'root');
   }
 
-  static async open(): Promise<NodeBench> {
+  /** With `entries` its loader is systemd-boot over a folder, which starts `kernel` of slot a; else GRUB. */
+  static async open(entries?: BootEntries, kernel = ''): Promise<NodeBench> {
     const folder = await mkdtemp(join(tmpdir(), 'kaon-node-'));
-    const bench = new NodeBench(folder, await startRegistry());
+    const bench = new NodeBench(folder, await startRegistry(), entries);
     await bench.node.provision(bench.config());
     await writeFile(join(folder, 'release.pub'), bench.release.publicPem);
     await writeFile(join(folder, 'slot-a.img'), patternBytes(slotBytes, 77));
     await writeFile(join(folder, 'slot-b.img'), patternBytes(slotBytes, 78));
     const variables = 'ORDER=A B\nA_OK=1\nA_LEFT=4\nB_OK=0\nB_LEFT=0\nkaon_trial=-\nkaon_tries=0\n';
     await writeFile(join(folder, 'grubenv'), `# GRUB Environment Block\n${variables}`.padEnd(1024, '#'), 'latin1');
+    if (entries === 'type2') bench.esp.put('EFI/Linux/kaon-a.efi', kernel);
+    if (entries === 'type1') {
+      bench.esp.put('kaon/a/factory', kernel);
+      bench.esp.put('loader/entries/kaon-a.conf', 'sort-key kaon\nversion 1\nlinux /kaon/a/factory\n');
+    }
     return bench;
+  }
+
+  /** The boot partition of a node with systemd-boot. */
+  get esp(): BootFolder {
+    return new BootFolder(join(this.folder, 'esp'));
   }
 
   /** The configuration, with `changes` made to its text. */
@@ -104,7 +124,11 @@ stateDir: ${this.folder}/state
 slots:
   a: { bootName: A, partitions: { root: { device: ${this.folder}/slot-a.img, kind: file } } }
   b: { bootName: B, partitions: { root: { device: ${this.folder}/slot-b.img, kind: file } } }
-bootloader: { type: grub, environment: ${this.folder}/grubenv, tries: 4 }
+bootloader: ${
+      this.#entries === undefined
+        ? `{ type: grub, environment: ${this.folder}/grubenv, tries: 4 }`
+        : `{ type: systemd-boot, esp: { path: ${this.folder}/esp }, entries: ${this.#entries}, tries: 4 }`
+    }
 trust:
   keys: { release: { file: ${this.folder}/release.pub } }
   rules: [{ prefix: "${this.registry.host}/os", require: { keys: [release] } }]
@@ -118,13 +142,23 @@ api: { socket: ${this.folder}/run/kaon.sock }
     }, text);
   }
 
-  /** GRUB's rules over the node's environment block. */
+  /** The loader's rules over what it keeps. */
   async #startFirmware(): Promise<'a' | 'b'> {
+    if (this.#entries !== undefined) return this.#startSystemdBoot();
     const environment = join(this.folder, 'grubenv');
     const script = { dialect: 'kaon', names: ['A', 'B'], full: 4 } as const;
     const { started, block } = bootGrub(script, await readFile(environment));
     await writeFile(environment, block, { flag: 'r+' });
     return started === 'B' ? 'b' : 'a';
+  }
+
+  #startSystemdBoot(): 'a' | 'b' {
+    const { path = '', keys } = startEntry(this.esp) ?? {};
+    const kernel = path.endsWith('.efi') ? path : (keys?.get('linux') ?? '').slice(1);
+    this.startedKernels.push(this.esp.textOf(kernel));
+    const [, slot] = /^(?:EFI\/Linux\/kaon-|kaon\/)([ab])/.exec(kernel) ?? [];
+    if (slot !== 'a' && slot !== 'b') throw new Error(`the loader has nothing to start in ${this.esp.paths.join(' ')}`);
+    return slot;
   }
 
   /** Changes one variable of the loader behind the agent's back. */
@@ -197,15 +231,18 @@ api: { socket: ${this.folder}/run/kaon.sock }
 
   /**
    * Builds an image of `content` with a block index by kaonctl, pushes and signs it. Its frames have 64 KiB, so that
-   * little is enough to see where a write goes on.
+   * little is enough to see where a write goes on. `more` are further options of the build.
    */
-  async pushIndexed(content: Buffer): Promise<{ readonly reference: string; readonly layerDigest: string }> {
+  async pushIndexed(
+    content: Buffer,
+    more: readonly string[] = [],
+  ): Promise<{ readonly reference: string; readonly layerDigest: string }> {
     this.#images += 1;
     const tag = `v${this.#images}`;
     const reference = `${this.registry.host}/os/edge:${tag}`;
     const [file, layout] = [join(this.folder, `${tag}.img`), join(this.folder, `${tag}.oci`)];
     await writeFile(file, content);
-    const names = ['--name', 'edge', '--version', tag, '--compatible', 'board-1', '--frame-size', '64KiB'];
+    const names = ['--name', 'edge', '--version', tag, '--compatible', 'board-1', '--frame-size', '64KiB', ...more];
     const built = await this.kaonctl('image', 'build', ...names, '--partition', `root=${file}`, '--output', layout);
     const pushed = await this.kaonctl('image', 'push', layout, reference, '--insecure-http', '--json');
     if (built.exitCode !== 0 || pushed.exitCode !== 0) throw new Error(built.stderr + pushed.stderr);
