@@ -135,7 +135,10 @@ export class MountedBootDirectory implements BootDirectory {
     try {
       return await act(this.#path(path));
     } catch (cause) {
-      const reason = cause instanceof Error ? cause.message : String(cause);
+      const text = cause instanceof Error ? cause.message : String(cause);
+      // What the kernel says of a directory or a chain of clusters that is damaged.
+      const isDamaged = isCode(cause, 'EIO') || isCode(cause, 'EUCLEAN');
+      const reason = isDamaged ? `${text}; run fsck.vfat -a on its device while it is not mounted` : text;
       const found = code === 'boot-env-write-failed' ? writeFailureCode(cause) : code;
       throw new BootloaderError(found, `cannot ${verb} ${path} on the boot partition: ${reason}`, {
         details: { path, root: this.#root },

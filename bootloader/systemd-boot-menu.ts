@@ -26,7 +26,7 @@ export interface MenuPlaces {
   readonly esp: BootDirectory | undefined;
   readonly variables: EfiVariables | undefined;
   /** Whose entry a name is, and whether it stands behind; `undefined` for one that is not ours. */
-  readonly ownerOf: (name: EntryName) => Pick<MenuEntry, 'slot' | 'isBehind'>;
+  readonly ownerOf: (name: EntryName) => Pick<MenuEntry, 'slot' | 'isBehind' | 'isTorn'>;
 }
 
 /** Reads all that the loader chooses from, and by. Rejects with `boot-env-unreadable`. */

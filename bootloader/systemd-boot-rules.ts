@@ -1,6 +1,7 @@
 import type { SlotName } from './bootloader.ts';
 import { BootloaderError } from './errors.ts';
 import { choosingVariables, describeOverride, type EfiVariables, type Override } from './systemd-boot-overrides.ts';
+import { looksTorn } from './torn-names.ts';
 import { choose, type Menu, type MenuEntry, systemdBootStatus, takenNames } from './systemd-boot-state.ts';
 
 /** What is the same of both types of entries: what may choose before the order does, and what an arming needs. */
@@ -47,7 +48,9 @@ export class SystemdBootRules {
     let reason: string;
     if (pinning !== undefined) reason = describeOverride(pinning, this.#fix);
     else if (entry?.slot === armed.slot) return;
-    else reason = `entry ${entry?.file ?? ''} stands before it; put "${this.#fix}" into loader/loader.conf`;
+    else if (looksTorn(entry?.file ?? '')) {
+      reason = `${entry?.file ?? ''} stands before it, which looks like what is left of a torn name; check the partition with fsck.vfat while it is not mounted, and remove the file unless it is wanted`;
+    } else reason = `entry ${entry?.file ?? ''} stands before it; put "${this.#fix}" into loader/loader.conf`;
     throw new BootloaderError('bootloader-unsupported', `cannot arm slot ${armed.slot ?? ''}: ${reason}`, {
       details: { overrides },
     });

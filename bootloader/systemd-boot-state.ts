@@ -28,6 +28,8 @@ export interface MenuEntry {
   readonly isListed: boolean;
   /** Set for a copy of a proven image that its name keeps behind the other slot's, whatever it counts. */
   readonly isBehind?: boolean;
+  /** Set where a torn rename left nothing but a short name, which tells the slot and no counter. */
+  readonly isTorn?: boolean;
 }
 
 /** All that the loader chooses from, and by. */
@@ -149,9 +151,10 @@ export function takenNames(names: readonly string[], { pattern }: Override): 'al
   return taken.length === 0 ? 'none' : taken.length === names.length ? 'all' : 'some';
 }
 
-/** The entry that stands for a slot: the first of it in the loader's order. */
+/** The entry that stands for a slot: the first of it in the loader's order whose name is whole, else the first. */
 export function entryOf(menu: Pick<Menu, 'entries'>, slot: SlotName): MenuEntry | undefined {
-  return sortMenu(menu.entries).find((each) => each.slot === slot);
+  const sorted = sortMenu(menu.entries).filter((each) => each.slot === slot);
+  return sorted.find(({ isTorn }) => isTorn !== true) ?? sorted[0];
 }
 
 /** All files of a slot, the one that stands for it first. */
@@ -193,6 +196,8 @@ function slotState(menu: Menu, slot: SlotName): SlotBootState {
   const entry = entryOf(menu, slot);
   if (entry === undefined) return { state: 'bad', triesLeft: 0 };
   const { counter } = entry.name;
+  // The loader boots it and counts nothing. It is not known to be proven, and a trial gets no more tries than it had.
+  if (entry.isTorn === true) return { state: 'trial', triesLeft: 0 };
   // The loader boots an entry without a counter for ever, and one that stands behind as well.
   if (counter === undefined || entry.isBehind === true) return { state: 'good', triesLeft: mostSystemdBootTries };
   return { state: 'trial', triesLeft: counter.left };

@@ -22,7 +22,9 @@ import { type UkiFile, UkiFiles } from './systemd-boot-uki-files.ts';
 import {
   behindEntry,
   type CopyNumber,
+  isArmed,
   isUntidy,
+  requireStageable,
   standsBefore,
   tidyingOf,
   ukiEntry,
@@ -91,7 +93,7 @@ export class SystemdBootUkis implements StagingBootloader {
       this.#rules.refuseOverrides(menu, [...foreign, beside, armed], armed);
       // An image that is listed needs no staged one, whose room the copies need.
       if (entryOf(menu, slot) !== undefined) await this.#files.removeStaged(slot);
-      if (this.#isArmed(menu, armed, beside)) await this.#files.remove([]);
+      if (isArmed(menu, armed, beside)) await this.#files.remove([]);
       else await this.#arm(menu, armed, isBefore);
       // Power lost before the second copy: there is one, which only the loader's own rename could lose.
       await this.#rules.clearVariables(menu);
@@ -127,21 +129,11 @@ export class SystemdBootUkis implements StagingBootloader {
     await this.#removeProven(other);
   }
 
-  async stageEntry(slot: SlotName, { start, initrds, devicetree, options }: SlotEntry): Promise<void> {
+  async stageEntry(slot: SlotName, entry: SlotEntry): Promise<void> {
     await this.#directory.locked(async () => {
-      const { state } = systemdBootStatus(await this.#menu()).slots[slot];
-      let reason: string | undefined;
-      if (state !== 'bad') reason = `it is ${state}, want bad`;
-      else if (start.role !== 'uki' || initrds.length > 0 || devicetree !== undefined) {
-        reason = 'entries of type 2 start nothing but a unified kernel image; want one, and nothing beside it';
-      } else if (options !== '') {
-        reason = `an entry of type 2 has the options inside its image, and no others; remove ${JSON.stringify(options)}`;
-      }
-      if (reason !== undefined) {
-        throw new BootloaderError('bootloader-unsupported', `cannot stage an image for slot ${slot}: ${reason}`);
-      }
-      await this.#files.requireBootable(slot, start.path);
-      await this.#files.stage(slot, start.path);
+      requireStageable(systemdBootStatus(await this.#menu()), slot, entry);
+      await this.#files.requireBootable(slot, entry.start.path);
+      await this.#files.stage(slot, entry.start.path);
     });
   }
 
@@ -168,6 +160,8 @@ export class SystemdBootUkis implements StagingBootloader {
         if (isToBePlain) await this.#makePlain(slot);
         hasChanged ||= needless.length > 0 || isToBePlain;
       }
+      for (const slot of ['a', 'b'] as const)
+        hasChanged = (await this.#nameTorn(slot, booted, isOtherGood)) || hasChanged;
       const menu = await this.#menu();
       const other = otherSlot(booted);
       // A slot without a name is one that was marked bad, as long as there is another that may boot without counting.
@@ -179,6 +173,20 @@ export class SystemdBootUkis implements StagingBootloader {
       if (!isOtherGood) await this.#unlist(other);
       return true;
     });
+  }
+
+  /**
+   * Gives a slot whose only name was torn one of its own; resolves to whether there was one. It is the proven name where
+   * nothing else is proven and the slot runs, or is known to be good; else that of a trial without a try left.
+   */
+  async #nameTorn(slot: SlotName, booted: SlotName, isOtherGood: boolean): Promise<boolean> {
+    const menu = await this.#menu();
+    const torn = entryOf(menu, slot);
+    if (torn?.isTorn !== true) return false;
+    const isFallback = systemdBootStatus(menu).slots[otherSlot(slot)].state !== 'good';
+    if (isFallback && (slot === booted || isOtherGood)) await this.#makePlain(slot);
+    else await this.#files.rename(torn.file, ukiEntry(this.#prefix, slot, torn.entry, { left: 0, done: 1 }).file);
+    return true;
   }
 
   /** Gives a slot its proven name, and only then takes its other ones. */
@@ -250,14 +258,6 @@ export class SystemdBootUkis implements StagingBootloader {
     if (first?.isListed !== true) return this.#files.remove(files.map(({ file }) => file));
     await this.#files.unlist(slot, first.file);
     await this.#files.remove(more.map(({ file }) => file));
-  }
-
-  #isArmed(menu: Menu, armed: MenuEntry, beside: MenuEntry): boolean {
-    const files = menu.entries.filter(({ slot }) => slot === armed.slot).map(({ file }) => file);
-    const isBeside = entriesOf(menu, beside.slot).every(
-      ({ isBehind }) => (isBehind === true) === (beside.isBehind === true),
-    );
-    return files.length === 1 && files[0] === armed.file && isBeside;
   }
 
   #listed(menu: Menu, slot: SlotName): MenuEntry {

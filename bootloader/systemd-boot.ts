@@ -24,6 +24,7 @@ import {
 import { isCanary, SystemdBootCanary } from './systemd-boot-canary.ts';
 import { needlessFiles } from './systemd-boot-repair.ts';
 import { SystemdBootRules } from './systemd-boot-rules.ts';
+import { isTornNameOf } from './torn-names.ts';
 
 export interface SystemdBootOptions {
   /** Slot a's entry or image is `<entryPrefix>-a`, slot b's `<entryPrefix>-b`; it is the entries' sort key, too. */
@@ -179,20 +180,29 @@ export class SystemdBootBootloader implements StagingBootloader {
     return `${entriesFolder}/${entryIdOf(this.#prefix, slot)}.conf.staged`;
   }
 
-  /** The entry that a slot is to boot by: the staged one, else the listed one. */
+  /** The entry that a slot is to boot by: the staged one, else the listed one, else one whose name was torn. */
   async #template(menu: Menu, slot: SlotName): Promise<BlsEntry> {
     const names = await this.#directory.list(entriesFolder);
     const path = this.#stagedPath(slot);
     const isStaged = names.some((name) => path.endsWith(`/${name.toLowerCase()}`));
     const entry = isStaged
       ? parseEntry(await this.#directory.read(path, entryLimitBytes))
-      : entriesOf(menu, slot)[0]?.entry;
+      : (entriesOf(menu, slot)[0]?.entry ?? (await this.#tornEntry(names, slot)));
     if (entry !== undefined && (await hasAllFiles(this.#directory, entry))) return entry;
     throw new BootloaderError(
       'boot-payload-missing',
       `cannot boot slot ${slot}: ${entry === undefined ? `there is no ${path}` : `its entry in ${path} names no file to start, or one that is not there`}`,
       { details: { slot, path } },
     );
+  }
+
+  /** What is in a file of `names` that is left of one of the slot's: its contents were there before its name. */
+  async #tornEntry(names: readonly string[], slot: SlotName): Promise<BlsEntry | undefined> {
+    const id = entryIdOf(this.#prefix, slot);
+    const torn = names.find((name) => isTornNameOf(id, 'conf', name) || isTornNameOf(id, 'staged', name));
+    return torn === undefined
+      ? undefined
+      : parseEntry(await this.#directory.read(`${entriesFolder}/${torn}`, entryLimitBytes));
   }
 
   /** Takes a slot's names from the loader's list; what was in them stays as its staged entry. */

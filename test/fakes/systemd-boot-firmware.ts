@@ -62,9 +62,10 @@ function listEntries(partition: BootFiles): Listed[] {
   for (const [folder, suffix, keysOf] of folders) {
     for (const path of partition.paths) {
       const file = path.startsWith(folder) ? path.slice(folder.length) : '';
-      const keys = file.endsWith(suffix) ? keysOf(partition, path) : undefined;
+      const keys = file.toLowerCase().endsWith(suffix) ? keysOf(partition, path) : undefined;
       if (keys === undefined) continue;
-      const [id = '', counter] = file.slice(0, -suffix.length).split('+');
+      // It reads names in any case, and has ids in small letters.
+      const [id = '', counter] = file.toLowerCase().slice(0, -suffix.length).split('+');
       const [left = '-1', done = '0'] = counter?.split('-') ?? [];
       listed.push({ folder, file, suffix, id, left: Number(left), done: Number(done), keys });
     }
