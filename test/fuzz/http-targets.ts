@@ -1,6 +1,7 @@
 import { parseChallenges } from '../../agent/oci/challenge.ts';
 import { findCredentials, parseCredentialFile } from '../../agent/oci/credentials.ts';
 import { parseOfflineLocation } from '../../agent/oci/offline-location.ts';
+import { nextPage } from '../../agent/oci/referrer-pages.ts';
 import { skipOf } from '../../agent/oci/range.ts';
 import { parseRegistriesConf, placesByConf } from '../../agent/oci/registries-conf.ts';
 import { localityOf, redirectTarget } from '../../agent/oci/redirect.ts';
@@ -56,6 +57,17 @@ export const httpTargets: readonly FuzzTarget[] = [
       const { protocol, hostname, username } = redirectTarget(endpoint, textOf(bytes));
       const isFine = protocol === 'https:' && username === '' && localityOf(hostname) === undefined;
       promise(isFine, 'a redirect leads to https elsewhere');
+    },
+  },
+  {
+    name: 'page-link',
+    seeds: [
+      '</v2/os/edge/referrers/sha256:ab?n=2&last=x>; rel="next"',
+      '<https://registry.test/v2/a>;rel=prev, <?last=b>; title="a, b"; rel="first next"',
+    ].map(bytesOf),
+    parse: (bytes) => {
+      const next = nextPage(new URL('/v2/os/edge/referrers/sha256:ab', endpoint), textOf(bytes));
+      promise(next === undefined || next.origin === endpoint.origin, 'a page is of the same origin');
     },
   },
   {
