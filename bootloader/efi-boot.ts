@@ -1,6 +1,8 @@
 import type { Bootloader, BootloaderCapabilities, BootStatus, SlotBootState, SlotName } from './bootloader.ts';
 import type { LoaderCanary } from './canary.ts';
-import { findEntries, isCorrupt, type SlotEntries, unlessCorrupt } from './efi-entries.ts';
+import { findEntries, isCorrupt, noEntry, type SlotEntries, unlessCorrupt } from './efi-entries.ts';
+import type { LoaderPlaces } from './efi-places.ts';
+import { entryName, findLost, type Lost, requireAnyEntry, restoredState, withLost } from './efi-restore.ts';
 import type { EfiVariables } from './efi-variable-store.ts';
 import {
   encodeBootOrder,
@@ -22,6 +24,7 @@ type Slots<T> = Readonly<Record<SlotName, T>>;
 interface EfiState {
   readonly entries: Slots<number>;
   readonly missing: SlotEntries['missing'];
+  readonly lost: Lost;
   /** Entries that are not ours included. */
   readonly order: readonly number[];
   readonly next: number | undefined;
@@ -40,12 +43,14 @@ function otherSlot(slot: SlotName): SlotName {
 export class EfiBootloader implements Bootloader {
   readonly #variables: EfiVariables;
   readonly #wanted: Slots<string>;
+  readonly #places: LoaderPlaces | undefined;
 
   /**
    * `wanted` are the descriptions of the slots' boot entries, or their names `Boot####`: firmware that numbers its
-   * entries anew is followed only by descriptions. Throws `bootloader-unsupported` when they are the same.
+   * entries anew is followed only by descriptions. With `places`, repair makes entries again that the firmware lost.
+   * Throws `bootloader-unsupported` when the two are the same.
    */
-  constructor(variables: EfiVariables, wanted: Slots<string>) {
+  constructor(variables: EfiVariables, wanted: Slots<string>, places?: LoaderPlaces) {
     if (wanted.a === wanted.b || wanted.a === '' || wanted.b === '') {
       throw unsupported(
         `${JSON.stringify(wanted.a)} and ${JSON.stringify(wanted.b)} do not tell two boot entries apart`,
@@ -53,6 +58,7 @@ export class EfiBootloader implements Bootloader {
     }
     this.#variables = variables;
     this.#wanted = wanted;
+    this.#places = places;
   }
 
   get capabilities(): BootloaderCapabilities {
@@ -139,16 +145,17 @@ export class EfiBootloader implements Bootloader {
 
   async repair(booted: SlotName, isOtherGood: boolean): Promise<boolean> {
     return this.#variables.locked(async () => {
-      try {
-        await this.#read();
-        return false;
-      } catch (error) {
-        if (!isCorrupt(error)) throw error;
-      }
-      const { numbers: entries, missing } = await findEntries(this.#variables, this.#wanted);
-      requireEntry({ missing }, booted);
+      const state = await this.#read().catch((error: unknown) => {
+        if (isCorrupt(error)) return undefined;
+        throw error;
+      });
+      if (state !== undefined) return this.#restore(state, booted, isOtherGood);
+      const found = await findEntries(this.#variables, this.#wanted);
+      const lost = await this.#lost(found, await this.#salvageOrder());
+      const entries = withLost(found.numbers, lost);
+      if (lost.entries[booted] === undefined) requireEntry(found, booted);
       const other = entries[otherSlot(booted)];
-      const isOtherKept = isOtherGood && missing[otherSlot(booted)] === undefined;
+      const isOtherKept = isOtherGood && other !== noEntry;
       const foreign = without(await this.#salvageOrder(), entries.a, entries.b);
       await this.#variables.remove('BootNext', globalGuid);
       await this.#variables.remove(trialName, kaonGuid);
@@ -157,8 +164,29 @@ export class EfiBootloader implements Bootloader {
         globalGuid,
         encodeBootOrder([entries[booted], ...(isOtherKept ? [other] : []), ...foreign]),
       );
+      await this.#make(lost);
       return true;
     });
+  }
+
+  /** Makes lost entries again in an order that can be read; resolves to whether there were any. */
+  async #restore({ lost, ...state }: EfiState, booted: SlotName, isOtherGood: boolean): Promise<boolean> {
+    if (Object.keys(lost.entries).length === 0) return false;
+    const entries = withLost(state.entries, lost);
+    const { order, remembered } = restoredState(state, entries, lost.entries, booted, isOtherGood);
+    // Power lost before the entries: they are still lost, and numbers that lead nowhere are passed over.
+    await this.#setOrder(state.order, order);
+    if (remembered !== undefined) await this.#remember(remembered, state.remembered);
+    await this.#make(lost);
+    return true;
+  }
+
+  async #make({ entries }: Lost): Promise<void> {
+    for (const { number, data } of Object.values(entries)) await this.#set(entryName(number), globalGuid, data);
+  }
+
+  async #lost(found: SlotEntries, taken: readonly number[]): Promise<Lost> {
+    return findLost(this.#variables, this.#wanted, found, this.#places, taken);
   }
 
   async #change(change: (state: EfiState) => Promise<void>): Promise<void> {
@@ -166,20 +194,23 @@ export class EfiBootloader implements Bootloader {
   }
 
   async #read(): Promise<EfiState> {
-    const { numbers: entries, missing } = await findEntries(this.#variables, this.#wanted);
+    const found = await findEntries(this.#variables, this.#wanted);
+    const { numbers: entries, missing } = found;
     const order = await this.#data('BootOrder', globalGuid);
     if (order === undefined) throw new BootloaderError('boot-env-corrupt', 'cannot read BootOrder: there is none');
     const next = await this.#data('BootNext', globalGuid);
     const trial = await this.#data(trialName, kaonGuid);
     const current = await this.#data('BootCurrent', globalGuid);
-    return {
-      entries,
-      missing,
+    const read = {
       order: parseBootOrder(order),
       next: next === undefined ? undefined : parseEntryNumber(next),
       current: current === undefined ? undefined : parseEntryNumber(current),
       remembered: trial === undefined ? undefined : parseTrial(trial),
     };
+    const taken = [...read.order, read.next ?? noEntry, read.remembered?.entry ?? noEntry];
+    const lost = await this.#lost(found, taken);
+    requireAnyEntry(missing, lost);
+    return { entries, missing, lost, ...read };
   }
 
   async #remember(trial: RememberedTrial, known: RememberedTrial | undefined): Promise<void> {
@@ -224,7 +255,7 @@ function without(order: readonly number[], ...entries: readonly number[]): reado
 }
 
 /** What the firmware would do, and what its variables mean. */
-function efiStatus({ entries, missing, order, next, current, remembered }: EfiState): BootStatus {
+function efiStatus({ entries, missing, lost, order, next, current, remembered }: EfiState): BootStatus {
   const slotOf = (entry: number | undefined): SlotName | undefined =>
     entry === entries.a ? 'a' : entry === entries.b ? 'b' : undefined;
   const listed = order.map(slotOf).find((slot) => slot !== undefined);
@@ -238,12 +269,13 @@ function efiStatus({ entries, missing, order, next, current, remembered }: EfiSt
     if (name === trial) return { state: 'trial', triesLeft: isUntried(name) ? 1 : 0 };
     return isListed(name) ? { state: 'good', triesLeft: 1 } : { state: 'bad', triesLeft: 0 };
   };
-  const notes = [missing.a, missing.b].flatMap((error) => (error === undefined ? [] : [error.message]));
+  const notes = [missing.a, missing.b, ...lost.errors].flatMap((error) => error?.message ?? []);
   return {
     primary: armed ?? listed,
     trial,
     trialTries: trial === undefined ? 0 : 1,
     slots: { a: slot('a'), b: slot('b') },
+    ...(Object.keys(lost.entries).length === 0 ? {} : { isUntidy: true }),
     ...(notes.length === 0 ? {} : { notes }),
   };
 }

@@ -11,16 +11,19 @@ export interface SlotEntries {
   readonly numbers: Slots<number>;
   /** `boot-entry-missing` for a slot without one active entry. */
   readonly missing: Slots<BootloaderError | undefined>;
+  /** Whether there is no entry of the slot at all, not even an inactive one. */
+  readonly isGone: Slots<boolean>;
 }
 
-const noEntry = -1;
+/** The number of an entry that is missing. */
+export const noEntry = -1;
 
 /**
  * The boot entries that `wanted` has the descriptions or names (`Boot####`) of. A slot without one is left to whoever
- * needs it: the other slot still has to be marked good. Rejects with `boot-entry-missing` when both slots lack theirs,
- * and with `boot-env-unreadable`.
+ * needs it: the other slot still has to be marked good. Rejects with `boot-env-unreadable`.
  */
 export async function findEntries(variables: EfiVariables, wanted: Slots<string>): Promise<SlotEntries> {
+  const isGone: Record<SlotName, boolean> = { a: true, b: true };
   const found: Record<SlotName, number[]> = { a: [], b: [] };
   for (const name of await variables.list(globalGuid)) {
     const entry = entryNumber(name);
@@ -28,18 +31,17 @@ export async function findEntries(variables: EfiVariables, wanted: Slots<string>
     if (entry === undefined || bytes === undefined) continue;
     // An entry of somebody else's may be broken.
     const option = unlessCorrupt(() => parseLoadOption(parseVariable(bytes).data));
-    if (option?.isActive !== true) continue;
     for (const slot of ['a', 'b'] as const) {
-      if (name === wanted[slot] || option.description === wanted[slot]) found[slot].push(entry);
+      if (name !== wanted[slot] && option?.description !== wanted[slot]) continue;
+      isGone[slot] = false;
+      if (option?.isActive === true) found[slot].push(entry);
     }
   }
   const only = (slot: SlotName): number => (found[slot].length === 1 ? (found[slot][0] ?? noEntry) : noEntry);
   const numbers = { a: only('a'), b: only('b') };
   const missing = (slot: SlotName): BootloaderError | undefined =>
     numbers[slot] === noEntry ? missingEntry(slot, wanted[slot], found[slot]) : undefined;
-  const errors = { a: missing('a'), b: missing('b') };
-  if (errors.a !== undefined && errors.b !== undefined) throw errors.a;
-  return { numbers, missing: errors };
+  return { numbers, missing: { a: missing('a'), b: missing('b') }, isGone };
 }
 
 /** Firmware may drop entries, for example after its settings were reset, or when the disk was not there at a boot. */

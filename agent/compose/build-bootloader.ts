@@ -7,6 +7,7 @@ import { GrubBootloader } from '../../bootloader/grub.ts';
 import { RegionFile } from '../../bootloader/region-file.ts';
 import { DiskFile } from '../../bootloader/disk-file.ts';
 import { EfiBootloader } from '../../bootloader/efi-boot.ts';
+import { SysfsLoaderPlaces } from '../../bootloader/efi-places.ts';
 import { Efivarfs } from '../../bootloader/efivarfs.ts';
 import { GptBootloader } from '../../bootloader/gpt.ts';
 import { TrybootBootloader } from '../../bootloader/tryboot.ts';
@@ -49,6 +50,7 @@ export async function buildBootloader(
       return new EfiBootloader(
         new Efivarfs(new ProcessCommandRunner(withoutServiceVariables(process.env)), join(runtimeDir, 'efivars.lock')),
         config.entries,
+        config.loaders && new SysfsLoaderPlaces(config.loaders),
       );
   }
 }

@@ -51,7 +51,7 @@ const guid = z
   .string('want the GUID of a partition')
   .regex(
     /^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$/,
-    'want the GUID of the partition whose bits the loader reads, as lsblk -o PARTUUID shows it',
+    'want the GUID of a partition, as lsblk -o PARTUUID shows it',
   )
   .transform((value) => value.toLowerCase());
 
@@ -90,6 +90,20 @@ const tryboot = z
     message: 'want another partition than slot a has',
   });
 
+const loader = z.strictObject(
+  {
+    partition: guid,
+    path: z
+      .string('want a path')
+      .regex(/^(\/[A-Za-z0-9._+-]{1,64}){1,8}$/, 'want the path of the loader on that partition, as /EFI/kaon/a.efi'),
+  },
+  'want partition, a PARTUUID, and path, the loader there',
+);
+
+function isSameLoader(first: z.infer<typeof loader>, second: z.infer<typeof loader>): boolean {
+  return first.partition === second.partition && first.path === second.path;
+}
+
 const efi = z
   .strictObject({
     type: z.literal('efi'),
@@ -97,11 +111,16 @@ const efi = z
       { a: text, b: text },
       'want a and b, each the description of a boot entry, or its Boot#### as efibootmgr shows it',
     ),
+    loaders: optional(z.strictObject({ a: loader, b: loader }, 'want a and b, or leave it out')),
     tries: one,
   })
   .refine(({ entries: { a, b } }) => a !== b, {
     path: ['entries', 'b'],
     message: 'want another boot entry than slot a has',
+  })
+  .refine(({ loaders }) => loaders === undefined || !isSameLoader(loaders.a, loaders.b), {
+    path: ['loaders', 'b'],
+    message: 'want another loader than slot a has',
   });
 
 /** The loader of the node. */

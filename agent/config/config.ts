@@ -107,6 +107,8 @@ export interface EfiConfig {
   readonly type: 'efi';
   /** Each a boot entry's description, or its name `Boot####`. */
   readonly entries: Readonly<Record<SlotName, string>>;
+  /** What the entries start, to make them again; the GUID of a partition and a path there. */
+  readonly loaders: Readonly<Record<SlotName, { readonly partition: string; readonly path: string }>> | undefined;
   readonly tries: 1;
 }
 

@@ -168,7 +168,12 @@ describe('the adapters of loaders without an environment', () => {
   });
 
   it('asks for the boot entries that are named', async () => {
-    const config = { type: 'efi', entries: { a: 'no such entry A', b: 'no such entry B' }, tries: 1 } as const;
+    const config = {
+      type: 'efi',
+      entries: { a: 'no such entry A', b: 'no such entry B' },
+      loaders: undefined,
+      tries: 1,
+    } as const;
     const loader = await buildBootloader(config, { a: 'A', b: 'B' }, folder);
     const code = expect.stringMatching(/^boot-en(try-missing|v-unreadable)$/) as string;
     await expect(loader.readStatus()).rejects.toMatchObject({ code });

@@ -66,6 +66,11 @@ describe('the configuration of a loader without an environment', () => {
       entries: { a: 'kaon A', b: 'Boot0004' },
       tries: 1,
     });
+    const [upper, lower] = [a.toUpperCase(), a.toLowerCase()];
+    const loaders = `{ a: { partition: ${upper}, path: /EFI/a.efi }, b: { partition: ${upper}, path: /EFI/kaon/b.efi } }`;
+    expect(loaderOf(`{ type: efi, entries: { a: A, b: B }, loaders: ${loaders} }`)).toMatchObject({
+      loaders: { a: { partition: lower, path: '/EFI/a.efi' }, b: { partition: lower, path: '/EFI/kaon/b.efi' } },
+    });
   });
 
   it.each([
@@ -87,6 +92,15 @@ describe('the configuration of a loader without an environment', () => {
     ['{ type: efi, entries: { a: kaon, b: kaon } }', 'want another boot entry than slot a has'],
     ['{ type: efi, entries: { a: 1, b: kaon } }', 'bootloader.entries.a: it is 1; want text'],
     ['{ type: efi, entries: { a: A, b: B }, disk: /dev/sda }', 'bootloader.disk: this key is not known'],
+    [
+      `{ type: efi, entries: { a: A, b: B }, loaders: { a: { partition: ${a}, path: /a }, b: { partition: ${a}, path: /a } } }`,
+      'want another loader than slot a has',
+    ],
+    [`{ type: efi, entries: { a: A, b: B }, loaders: { a: { partition: ${a}, path: /a } } }`, 'bootloader.loaders.b'],
+    [
+      '{ type: efi, entries: { a: A, b: B }, loaders: { a: { partition: x, path: a }, b: {} } }',
+      'bootloader.loaders.a.path: it is "a"; want the path of the loader on that partition',
+    ],
   ])('refuses %s', (text, problem) => {
     expect(() => loaderOf(text)).toThrow(
       expect.objectContaining({ code: 'config-invalid', message: expect.stringContaining(problem) as string }),
