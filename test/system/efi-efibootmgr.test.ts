@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, open, rm, truncate } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readFile, rm, truncate } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -68,6 +68,25 @@ describe('efibootmgr and kaon', () => {
     const after = linesOf(await efibootmgr());
     expect(after).toMatchObject({ BootOrder: '0001,0000,0002' });
     expect(after).not.toHaveProperty('BootNext');
+  });
+
+  it('make the same entry of the same partition', async () => {
+    const pathOf = (name: string) => join(folder, 'vars', `${name}-${guid}`);
+    const made = await readFile(pathOf('Boot0001'));
+    await run('chattr', ['-i', pathOf('Boot0001')]);
+    await rm(pathOf('Boot0001'));
+    const table = (await run('sgdisk', ['-i', '1', join(folder, 'disk')])).stdout;
+    const [, unique = ''] = /unique GUID: (\S+)/.exec(table) ?? [];
+    const [, start = ''] = /First sector: (\d+)/.exec(table) ?? [];
+    const [, size = ''] = /Partition size: (\d+)/.exec(table) ?? [];
+    const place = { number: 1, startBlock: BigInt(start), blockCount: BigInt(size), guid: unique };
+    const variables = new Efivarfs(commands, join(folder, 'lock'), join(folder, 'vars'));
+    const labels = { a: 'slot A', b: 'slot B' };
+    const places = { placeOf: async () => ({ ...place, path: '/EFI/B.efi' }) };
+    expect(await new EfiBootloader(variables, labels, places).repair('a', true)).toBe(true);
+    // The number of before is still in the order: a new one is taken.
+    expect(linesOf(await efibootmgr())['BootOrder']).toBe('0002,0001,0000,0003');
+    expect((await readFile(pathOf('Boot0003'))).equals(made)).toBe(true);
   });
 
   it('agree about what efibootmgr wrote', async () => {
