@@ -13,6 +13,8 @@ export interface PayloadRoom extends FreeRoom {
   readonly reclaimableBytes: number;
   /** How often each payload must have room. */
   readonly copies: number;
+  /** The largest file of the other slot that is copied as well, one file at a time; 0 where none is. */
+  readonly otherBytes: number;
 }
 
 /** For the folder's own entries and the files of the loader that are written beside: they are small. */
@@ -36,15 +38,16 @@ export function takenBytes(sizes: readonly number[], clusterBytes: number): numb
 }
 
 /**
- * The most that must be free at once until `boot` is proven: all of its files, `copies` times, as those of the slot are
- * removed first.
+ * The most that must be free at once until `boot` is proven: all of its files, and beside them those that are copied, of
+ * this slot or of the other one; those of the slot are removed first.
  */
 export function neededBytes(
   boot: TrustedBoot,
-  { clusterBytes, copies }: Pick<PayloadRoom, 'clusterBytes' | 'copies'>,
+  { clusterBytes, copies, otherBytes }: Pick<PayloadRoom, 'clusterBytes' | 'copies' | 'otherBytes'>,
 ): number {
   const sizes = boot.payloads.map(({ layerSizeBytes }) => layerSizeBytes);
-  return takenBytes(sizes, clusterBytes) * copies + spareClusters * clusterBytes;
+  const ownBytes = takenBytes(sizes, clusterBytes);
+  return ownBytes + Math.max(ownBytes * (copies - 1), otherBytes) + spareClusters * clusterBytes;
 }
 
 /** Throws `boot-partition-full` with the numbers when `boot` does not fit. */

@@ -49,7 +49,9 @@ export class PayloadStore {
       ...moved.filter(({ name }) => listed?.isOf(slot, name)),
     ];
     const sizes = files.map(({ sizeBytes }) => sizeBytes);
-    return { freeBytes, clusterBytes, copies, reclaimableBytes: takenBytes(sizes, clusterBytes) };
+    const other = moved.filter(({ name }) => listed?.isOf(slot === 'a' ? 'b' : 'a', name));
+    const otherBytes = takenBytes([Math.max(0, ...other.map(({ sizeBytes }) => sizeBytes))], clusterBytes);
+    return { freeBytes, clusterBytes, copies, otherBytes, reclaimableBytes: takenBytes(sizes, clusterBytes) };
   }
 
   /**

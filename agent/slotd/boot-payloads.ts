@@ -72,10 +72,11 @@ export class LoaderPayloads implements BootPayloads {
 }
 
 function budgetOf(room: PayloadRoom): PayloadBudget {
-  const { freeBytes, reclaimableBytes, clusterBytes, copies } = room;
-  const spareBytes = neededBytes({ payloads: [], options: undefined }, room);
-  const availableBytes = Math.max(0, freeBytes + reclaimableBytes - spareBytes);
-  return { availableBytes: Math.floor(availableBytes / copies), clusterBytes };
+  const { freeBytes, reclaimableBytes, clusterBytes, copies, otherBytes } = room;
+  const spareBytes = neededBytes({ payloads: [], options: undefined }, { ...room, otherBytes: 0 });
+  const allBytes = freeBytes + reclaimableBytes - spareBytes;
+  const availableBytes = Math.max(0, Math.min(Math.floor(allBytes / copies), allBytes - otherBytes));
+  return { availableBytes, clusterBytes };
 }
 
 /** The entry of a slot: signed files and options, then what the node adds for the slot. */

@@ -172,6 +172,19 @@ describe('staging payloads', () => {
     await expect(stage(roomy(2048 + needed), old)).resolves.toHaveLength(2);
   });
 
+  it('wants room for a copy of the other slot’s image where that is the larger one', async () => {
+    const listed = { folder: 'EFI/Linux', isOf: (slot: string, name: string) => name === `kaon-${slot}.efi` };
+    const files = { 'EFI/Linux/kaon-a.efi': 'x'.repeat(20_480) };
+    const roomy = (sizeBytes: number) =>
+      new PayloadStore(new PowerLossPayloads(new PowerLossDirectory(files), sizeBytes), 'kaon', { copies: 2, listed });
+    const needed = 9_216 + 5_120 + 20_480 + 8 * 512;
+    await expect(stage(roomy(20_480 + needed - 1), old)).rejects.toMatchObject({
+      code: 'boot-partition-full',
+      details: { neededBytes: needed, otherBytes: 20_480 },
+    });
+    await expect(stage(roomy(20_480 + needed), old)).resolves.toHaveLength(2);
+  });
+
   it('refuses bytes that the device gives back differently, and keeps nothing of them', async () => {
     const partition = new PowerLossDirectory({});
     const directory = new PowerLossPayloads(partition);
