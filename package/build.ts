@@ -4,6 +4,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { rolldown } from 'rolldown';
+import { leanHttp } from './lean-http.ts';
 import { nativePackage, runtimePackages } from './runtime-packages.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -31,6 +32,7 @@ async function bundle(): Promise<void> {
     input: Object.fromEntries(entries.map((entry) => [entry, join(root, `${entry}.ts`)])),
     platform: 'node',
     external: [nativePackage],
+    plugins: [leanHttp],
   });
   try {
     await bundler.write({
