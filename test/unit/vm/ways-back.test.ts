@@ -26,6 +26,18 @@ it('each way back of a life has its own time, and the kind of its record', () =>
   ]);
 });
 
+it('a trial that an operator cancels has its way back, too', () => {
+  const cancelled = '{"event":"update-cancelled","msg":"an operator cancelled the trial"}';
+  const life = [
+    ...[line(0, powerOn), line(20, armed), line(31, powerOn), line(60, powerOn), line(80, cancelled)],
+    ...[line(90, armed), line(100, powerOn), line(140, powerOn), line(160, back)],
+  ];
+  expect(waysBack(life, ['operator', 'check-failed'])).toEqual([
+    { kind: 'operator', seconds: 49, boots: 2 },
+    { kind: 'check-failed', seconds: 60, boots: 2 },
+  ]);
+});
+
 it('what breaks after the commit counts from there', () => {
   const life = [
     ...[line(0, powerOn), line(20, armed), line(31, powerOn), line(60, 'vm-scenario: breaks now')],
