@@ -54,14 +54,23 @@ export class ProcessLock {
     }
   }
 
-  /** A process that was killed leaves its lock behind; who holds it is told by its pid. */
+  /** A process that was killed leaves its lock behind. */
   async #removeStaleLock(): Promise<boolean> {
+    if (!(await this.#isStale())) return false;
+    // Only who holds this second lock takes stale ones away: whoever read the dead pid earlier would take away the lock
+    // of the one who has replaced it since, and two would change the loader's state at once.
+    await new ProcessLock(`${this.#path}.takeover`).locked(async () => {
+      if (await this.#isStale()) await rm(this.#path, { force: true });
+    });
+    return true;
+  }
+
+  /** Who holds a lock is told by its pid; a lock that is gone is stale as well. */
+  async #isStale(): Promise<boolean> {
     const text = await readFile(this.#path, 'utf8').catch(() => undefined);
     if (text === undefined) return true;
     const pid = Number(text);
-    if (text === '' || !Number.isInteger(pid) || pid === process.pid || isAlive(pid)) return false;
-    await rm(this.#path, { force: true });
-    return true;
+    return text !== '' && Number.isInteger(pid) && pid !== process.pid && !isAlive(pid);
   }
 }
 

@@ -1,22 +1,29 @@
 import { randomUUID } from 'node:crypto';
-import { link, readFile, realpath, rename, unlink, writeFile } from 'node:fs/promises';
+import { link, readdir, readFile, realpath, rm, unlink, writeFile } from 'node:fs/promises';
 import { PartitionError } from './errors.ts';
 
 function hasErrno(error: unknown, errno: string): boolean {
   return error instanceof Error && 'code' in error && error.code === errno;
 }
 
-/** `pid start-time` of a process, or `undefined` when there is none: a pid alone may be somebody else's by now. */
+/**
+ * `pid start-time` of a process, or `undefined` when there is none, or one that ended and that nobody has waited for
+ * yet. A pid alone may be somebody else's by now.
+ */
 async function processMark(pid: number): Promise<string | undefined> {
   let text: string;
+  let threads: readonly string[];
   try {
     text = await readFile(`/proc/${pid}/stat`, 'utf8');
+    threads = await readdir(`/proc/${pid}/task`);
   } catch (error) {
     if (hasErrno(error, 'ENOENT') || hasErrno(error, 'ESRCH')) return undefined;
     throw error;
   }
   // The name in parentheses may hold spaces; the start time is field 22, the 20th after it.
-  const startTime = text.slice(text.lastIndexOf(')') + 2).split(' ')[19];
+  const { 0: state, 19: startTime } = text.slice(text.lastIndexOf(')') + 2).split(' ');
+  // The first thread may be over while another still writes: files are closed when the last one ends.
+  if ((state === 'Z' || state === 'X') && threads.length < 2) return undefined;
   return `${pid} ${startTime ?? '?'}`;
 }
 
@@ -40,22 +47,30 @@ async function tryCreate(lockPath: string, mark: string, unique: string): Promis
   }
 }
 
-/** Takes away the lock of a dead process. Gives `false` when its owner lives. */
-async function removeStale(lockPath: string, unique: string): Promise<boolean> {
-  const aside = `${lockPath}.${unique}.stale`;
+/** Makes the lock file, or takes that of a dead process away first. Gives `false` when a process that lives has it. */
+async function takeLock(lockPath: string, mark: string, unique: string): Promise<boolean> {
+  if (await tryCreate(lockPath, mark, unique)) return true;
+  if (!(await isStale(lockPath))) return false;
+  // Only who holds this second lock takes stale ones away: whoever read the dead mark earlier would take away the lock
+  // of the one who has replaced it since, and two would hold it.
+  const takeover = `${lockPath}.takeover`;
+  if (!(await takeLock(takeover, mark, unique))) return false;
   try {
-    if (await isAlive(await readFile(lockPath, 'utf8'))) return false;
-    await rename(lockPath, aside);
+    if (await isStale(lockPath)) await rm(lockPath, { force: true });
+  } finally {
+    await unlink(takeover);
+  }
+  return tryCreate(lockPath, mark, unique);
+}
+
+/** Whether what a lock file says is of no process that lives; one that is gone is stale as well. */
+async function isStale(lockPath: string): Promise<boolean> {
+  try {
+    return !(await isAlive(await readFile(lockPath, 'utf8')));
   } catch (error) {
-    // Somebody released it, or took it away first.
     if (hasErrno(error, 'ENOENT')) return true;
     throw error;
   }
-  // Between reading and moving another may have taken the stale lock away and put its own: that one goes back.
-  const isLiveOne = await isAlive(await readFile(aside, 'utf8'));
-  if (isLiveOne) await link(aside, lockPath);
-  await unlink(aside);
-  return !isLiveOne;
 }
 
 /**
@@ -66,11 +81,7 @@ export async function lockFile(path: string): Promise<() => Promise<void>> {
   try {
     const lockPath = `${await realpath(path)}.lock`;
     const mark = (await processMark(process.pid)) ?? `${process.pid} ?`;
-    const unique = randomUUID();
-    const isOurs =
-      (await tryCreate(lockPath, mark, unique)) ||
-      ((await removeStale(lockPath, unique)) && (await tryCreate(lockPath, mark, unique)));
-    if (isOurs) return () => unlink(lockPath);
+    if (await takeLock(lockPath, mark, randomUUID())) return () => unlink(lockPath);
   } catch (cause) {
     throw new PartitionError('slot-device-unreadable', `cannot lock ${path}: no lock file can be made beside it`, {
       details: { device: path },

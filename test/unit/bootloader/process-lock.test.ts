@@ -37,6 +37,35 @@ describe('the lock of a process', () => {
     expect(await new ProcessLock(path).locked(async () => readFile(path, 'utf8'))).toBe(String(process.pid));
   });
 
+  it('has one holder, where many want that of a process that ended', async () => {
+    const { pid } = spawnSync(process.execPath, ['--version']);
+    for (let round = 0; round < 20; round += 1) {
+      await writeFile(path, String(pid));
+      let holders = 0;
+      const most = await Promise.all(
+        Array.from({ length: 8 }, () =>
+          new ProcessLock(path).locked(async () => {
+            holders += 1;
+            const seen = holders;
+            await readFile(path);
+            holders -= 1;
+            return seen;
+          }),
+        ),
+      );
+      expect(Math.max(...most)).toBe(1);
+    }
+    expect(await readdir(folder)).toEqual([]);
+  });
+
+  it('is taken over where the one who took it over ended in the middle', async () => {
+    const { pid } = spawnSync(process.execPath, ['--version']);
+    await writeFile(path, String(pid));
+    await writeFile(`${path}.takeover`, String(pid));
+    await new ProcessLock(path).locked(async () => undefined);
+    expect(await readdir(folder)).toEqual([]);
+  });
+
   it('never lies there without a pid, so that nobody who is killed leaves one that is held for ever', async () => {
     const reader = new Worker(
       `const { parentPort, workerData } = require('node:worker_threads');

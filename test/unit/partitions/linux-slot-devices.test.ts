@@ -1,7 +1,10 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { PartitionConfig } from '../../../partitions/block-device.ts';
 import { lockFile } from '../../../partitions/file-lock.ts';
 import { LinuxSlotDevices } from '../../../partitions/linux-slot-devices.ts';
@@ -123,11 +126,41 @@ describe('the lock of a file', () => {
     expect((await readdir(folder)).sort()).toEqual(['boot-b', 'root-a', 'root-b']);
   });
 
+  it('is taken over from a process that ended and that nobody has waited for', async () => {
+    // The shell's child ends at once; the shell becomes a program that waits for nobody.
+    const shell = spawn('sh', ['-c', 'true & echo $!; exec sleep 60'], { stdio: ['ignore', 'pipe', 'ignore'] });
+    const [said] = (await once(shell.stdout, 'data')) as [Buffer];
+    const pid = said.toString().trim();
+    const fields = () => readFileSync(`/proc/${pid}/stat`, 'utf8').split(' ');
+    await vi.waitFor(() => expect(fields()[2]).toBe('Z'));
+    const path = join(folder, 'root-b');
+    await writeFile(`${path}.lock`, `${pid} ${fields()[21] ?? ''}`);
+    await (
+      await lockFile(path)
+    )();
+    shell.kill('SIGKILL');
+  });
+
   it('goes to one of many that want a stale one at once', async () => {
     const path = join(folder, 'root-b');
+    for (let round = 0; round < 50; round += 1) {
+      await writeFile(`${path}.lock`, '999999999 5');
+      const tries = await Promise.allSettled(Array.from({ length: 8 }, () => lockFile(path)));
+      const releases = tries.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
+      expect(releases.length).toBe(1);
+      for (const release of releases) await release();
+    }
+    expect((await readdir(folder)).sort()).toEqual(['boot-b', 'root-a', 'root-b']);
+  });
+
+  it('is taken over where the one who took it over died in the middle', async () => {
+    const path = join(folder, 'root-b');
     await writeFile(`${path}.lock`, '999999999 5');
-    const tries = await Promise.allSettled(Array.from({ length: 8 }, () => lockFile(path)));
-    expect(tries.filter(({ status }) => status === 'fulfilled').length).toBe(1);
+    await writeFile(`${path}.lock.takeover`, '999999999 6');
+    await (
+      await lockFile(path)
+    )();
+    expect((await readdir(folder)).sort()).toEqual(['boot-b', 'root-a', 'root-b']);
   });
 
   it('is of the file, not of its name', async () => {
