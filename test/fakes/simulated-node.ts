@@ -1,11 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync } from 'node:fs';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { get } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { isAlive, sendIfAlive } from './processes.ts';
 
 export type NodeSlot = 'a' | 'b';
 
@@ -121,8 +122,12 @@ export class SimulatedNode {
 
   /** Ends the agent, and with SIGKILL its kaon-slotd as well. */
   async endAgent(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
-    if (signal === 'SIGKILL') await this.killSlotd();
+    const killed = signal === 'SIGKILL' ? await this.#children() : [];
+    // Held first: one that sees the other die would act on it, and write that down.
+    if (killed.length > 0) [this.agentPid, ...killed].forEach((pid) => sendIfAlive(pid, 'SIGSTOP'));
+    killed.forEach((pid) => sendIfAlive(pid, 'SIGKILL'));
     await this.#end(signal);
+    await until('the end of what was killed', 10_000, async () => (killed.some(isAlive) ? undefined : true));
   }
 
   /** Kills the agent and leaves its kaon-slotd alone, which may be at work. */
@@ -148,7 +153,7 @@ export class SimulatedNode {
   /** Kills the kaon-slotd that the agent started; resolves to whether there was one. */
   async killSlotd(): Promise<boolean> {
     const pids = await this.#children();
-    pids.forEach(killIfAlive);
+    pids.forEach((pid) => sendIfAlive(pid, 'SIGKILL'));
     return pids.length > 0;
   }
 
@@ -210,9 +215,7 @@ export class SimulatedNode {
       await delay(20);
       const isCut = this.#isCut;
       if (!isCut && !existsSync(asked)) continue;
-      const children = isCut ? await this.#children() : [];
       await this.endAgent(isCut ? 'SIGKILL' : 'SIGTERM');
-      await until('the end of what was killed', 10_000, async () => (children.some(isAlive) ? undefined : true));
       this.#endOrphans();
       await rm(asked, { force: true });
       await this.#boot();
@@ -222,7 +225,7 @@ export class SimulatedNode {
 
   /** No process outlives a boot. */
   #endOrphans(): void {
-    this.#orphans.splice(0).forEach(killIfAlive);
+    this.#orphans.splice(0).forEach((pid) => sendIfAlive(pid, 'SIGKILL'));
   }
 
   async #boot(): Promise<void> {
@@ -269,24 +272,6 @@ export class SimulatedNode {
       { stdio: ['ignore', log, log], env: { ...process.env, ...this.#parts.environment } },
     );
     closeSync(log);
-  }
-}
-
-function killIfAlive(pid: number): void {
-  try {
-    process.kill(pid, 'SIGKILL');
-  } catch (error) {
-    // ESRCH: it ended by itself.
-    if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error;
-  }
-}
-
-/** Whether a process still has its files open; one that nobody waited for has none. */
-function isAlive(pid: number): boolean {
-  try {
-    return !/^\d+ \(.*\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
-  } catch {
-    return false;
   }
 }
 

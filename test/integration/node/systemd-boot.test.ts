@@ -36,9 +36,12 @@ async function updateTo(entries: BootEntries, version: string, seed: number, cut
   const { reference } = await bench.pushIndexed(patternBytes(slotBytes, seed), [role, file]);
   const asked = await bench.kaonctl('update', reference, '--detach', '--json');
   expect(asked.exitCode, asked.stderr).toBe(0);
+  const { updateId } = JSON.parse(asked.stdout) as { readonly updateId: string };
   const isOver = async () => {
     const status = await statusNow();
-    return status?.phase === 'idle' && status.last?.result === 'committed' ? true : undefined;
+    if (status?.phase !== 'idle' || status.last?.updateId !== updateId) return undefined;
+    expect(status.last, await bench.node.log()).toMatchObject({ result: 'committed' });
+    return true;
   };
   for (const isDue of cuts) {
     const reached = await until('the moment of the cut', 60_000, async () =>
