@@ -318,13 +318,14 @@ describe('the trial guard under systemd-boot', () => {
     entries: readonly string[],
     counted: string | undefined,
     isMounted: boolean,
-    { isReadable = true, folder = 'loader/entries' } = {},
+    { isReadable = true, folder = 'loader/entries', selected = '' } = {},
   ) {
     mkdirSync(path('efivars'));
     mkdirSync(path(`esp/${folder}`), { recursive: true });
     for (const name of entries) writeFileSync(path(`esp/${folder}/${name}`), 'linux /kernel\n');
     variable('LoaderInfo', 'systemd-boot 252.39');
     variable('LoaderDevicePartUUID', '6B1D1C2E-0001');
+    if (selected !== '') variable('LoaderEntrySelected', selected);
     if (counted !== undefined) variable('LoaderBootCountPath', `\\${folder}\\${counted}`.replaceAll('/', '\\'));
     script('findmnt', isMounted ? `echo ${path('esp')}` : 'exit 1');
     script(
@@ -365,6 +366,26 @@ describe('the trial guard under systemd-boot', () => {
     rmSync(path('efivars'), { recursive: true });
     const fallback = ['kaon-a.1+0.efi', 'kaon-a.2+0-1.efi', 'kaon-b+0-2.efi'];
     expect(run(fallback, 'kaon-a.2+0-1.efi', true, images)).toMatchObject({ calls: [], status: 0 });
+  });
+
+  it.each([
+    ['reboots a trial that the loader started by a torn name', 'kaon-b~1.efi', ['kaon-a.efi', 'kaon-b+0-1.efi'], true],
+    ['knows a torn name in capitals', 'KAON-B~1.EFI', ['kaon-a.efi', 'kaon-b+0-1.efi'], true],
+    ['knows what is left of the counter', 'os-b_1~1.efi', ['os-a.efi', 'os-b+0-1.efi'], true],
+    ['leaves the image of a torn name alone once it is proven', 'kaon-b~1.efi', ['kaon-a.efi', 'kaon-b.efi'], false],
+    ['leaves a torn name alone that nobody has renamed', 'kaon-b~1.efi', ['kaon-a.efi', 'kaon-b~1.efi'], false],
+    ['does not take the other slot’s name for it', 'kaon-a~1.efi', ['kaon-a.efi', 'kaon-b+0-1.efi'], false],
+    ['does not guess from six letters', 'edge-o~1.efi', ['edge-os-a.efi', 'edge-os-b+0-1.efi'], false],
+    ['leaves a whole name alone', 'kaon-b.efi', ['kaon-a.efi', 'kaon-b+0-1.efi'], false],
+  ])('%s', (_what, selected, images, isRebooted) => {
+    const { calls, status } = run(images, undefined, true, { folder: 'EFI/Linux', selected });
+    expect(calls.includes('reboot')).toBe(isRebooted);
+    expect(status).toBe(0);
+  });
+
+  it('does nothing, and fails, when a torn name was started and the images can not be read', () => {
+    const images = { folder: 'EFI/Linux', selected: 'kaon-b~1.efi', isReadable: false };
+    expect(run(['kaon-b+0-1.efi'], undefined, false, images)).toMatchObject({ calls: [], status: 1 });
   });
 
   it('mounts the partition to look, where nobody has it mounted, and leaves it as it was', () => {
