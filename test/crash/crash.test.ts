@@ -117,7 +117,7 @@ describe('power lost once', () => {
 
   it.each(['systemd-boot', 'systemd-boot-uki'] as const)(
     'while the loader is armed, each name of its files lost or not: the update goes on (%s)',
-    { timeout: 60_000 },
+    { timeout: 180_000 },
     async (loader) => {
       const steps = await stepsOf(loader, 'healthy');
       const [from, to] = [steps.indexOf('record-save b'), steps.lastIndexOf('journal-save')];
@@ -156,7 +156,7 @@ describe('power lost in an update to an image with a block index', () => {
     }
   });
 
-  it('twice in its write, which goes on from what is there', { timeout: 60_000 }, async () => {
+  it('twice in its write, which goes on from what is there', { timeout: 180_000 }, async () => {
     const { steps } = (await runIndexed([], 'lost', 'healthy')).world;
     const from = steps.indexOf('zero boot 0+4096');
     const to = steps.indexOf('record-save b');
@@ -212,7 +212,7 @@ describe('a reboot that is not ours', () => {
 });
 
 describe('power lost twice', () => {
-  it.each(behaviours)('at each pair of durable steps (%s)', { timeout: 120_000 }, async (behaviour) => {
+  it.each(behaviours)('at each pair of durable steps (%s)', { timeout: 300_000 }, async (behaviour) => {
     const { length } = await stepsOf('kaon', behaviour);
     for (let first = 0; first < length; first += 1) {
       for (let second = first + 1; second < length + 4; second += 1) {
@@ -232,7 +232,7 @@ describe('power lost twice at a one-shot loader', () => {
     ['tryboot', 'dies-early'],
     ['efi', 'healthy'],
     ['efi', 'fails-then-no-agent'],
-  ] as const)('at each pair of durable steps (%s, %s)', { timeout: 120_000 }, async (loader, behaviour) => {
+  ] as const)('at each pair of durable steps (%s, %s)', { timeout: 300_000 }, async (loader, behaviour) => {
     const { length } = await stepsOf(loader, behaviour);
     for (let first = 0; first < length; first += 1) {
       for (let second = first + 1; second < length + 4; second += 1) {
@@ -245,7 +245,7 @@ describe('power lost twice at a one-shot loader', () => {
 describe('power lost twice over a slot that was good', () => {
   it.each(['healthy', 'fails-health'] as const)(
     'never boots it half-written (%s)',
-    { timeout: 120_000 },
+    { timeout: 300_000 },
     async (behaviour) => {
       const { length } = await stepsOf('rauc', behaviour);
       for (let first = 0; first < length; first += 1) {

@@ -10,7 +10,7 @@ const demoFolders = async () => (await readdir(tmpdir())).filter((name) => name.
 
 it(
   'the demo runs to its end, every check of it holds, and it leaves nothing behind',
-  { timeout: 180_000 },
+  { timeout: 600_000 },
   async () => {
     const before = await demoFolders();
     const child = spawn(process.execPath, [program], { stdio: ['ignore', 'pipe', 'inherit'] });

@@ -127,12 +127,13 @@ describe('the lock of a file', () => {
   });
 
   it('is taken over from a process that ended and that nobody has waited for', async () => {
-    // The shell's child ends at once; the shell becomes a program that waits for nobody.
-    const shell = spawn('sh', ['-c', 'true & echo $!; exec sleep 60'], { stdio: ['ignore', 'pipe', 'ignore'] });
+    // The child ends once the shell has become a program that waits for nobody.
+    const child = '(until grep -q sleep /proc/$$/comm; do sleep 0.02; done) & echo $!; exec sleep 60';
+    const shell = spawn('sh', ['-c', child], { stdio: ['ignore', 'pipe', 'ignore'] });
     const [said] = (await once(shell.stdout, 'data')) as [Buffer];
     const pid = said.toString().trim();
     const fields = () => readFileSync(`/proc/${pid}/stat`, 'utf8').split(' ');
-    await vi.waitFor(() => expect(fields()[2]).toBe('Z'));
+    await vi.waitFor(() => expect(fields()[2]).toBe('Z'), 10_000);
     const path = join(folder, 'root-b');
     await writeFile(`${path}.lock`, `${pid} ${fields()[21] ?? ''}`);
     await (
