@@ -130,7 +130,7 @@ describe('power lost around a probation', () => {
     }
   });
 
-  it('leaves none worse off whose old slot has an older agent', { timeout: 60_000 }, async () => {
+  it('leaves none worse off whose old slot has an older agent', { timeout: 180_000 }, async () => {
     const { length } = (await run({ loader: 'kaon', cuts: [], fates: 'lost' }, 'fails-probation', 'roll-back', 2)).world
       .steps;
     for (let cut = 0; cut < length; cut += 1) {

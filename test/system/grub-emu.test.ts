@@ -26,21 +26,21 @@ const cases: readonly (readonly [string, Readonly<Record<string, string>>])[] = 
 ];
 
 describe('grub.cfg, run by GRUB itself', () => {
-  it.each(cases)('does with %s what the simulation does', { timeout: 60_000 }, async (_name, values) => {
+  it.each(cases)('does with %s what the simulation does', { timeout: 180_000 }, async (_name, values) => {
     const expected = bootGrub(script, block(values));
     const real = await bootRealGrub(block(values));
     expect(real.started).toBe(expected.started);
     expect(sorted(real.block)).toEqual(sorted(expected.block));
   });
 
-  it('boots by the shadow when the block is unreadable, as the simulation does', { timeout: 60_000 }, async () => {
+  it('boots by the shadow when the block is unreadable, as the simulation does', { timeout: 180_000 }, async () => {
     const shadow = block({ ...sound, ORDER: 'B A', B_OK: '1', B_LEFT: '4' });
     const unreadable = new Uint8Array(1024);
     expect(bootGrub(script, unreadable, shadow).started).toBe('B');
     expect((await bootRealGrub(unreadable, shadow)).started).toBe('B');
   });
 
-  it('boots the first slot when there is nothing to read at all', { timeout: 60_000 }, async () => {
+  it('boots the first slot when there is nothing to read at all', { timeout: 180_000 }, async () => {
     expect((await bootRealGrub(new Uint8Array(1024))).started).toBe('A');
   });
 });

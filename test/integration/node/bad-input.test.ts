@@ -83,7 +83,7 @@ const refusedBefore: readonly (readonly [what: string, code: string, exitCode: n
 ];
 
 describe('refused before the first write: nothing changed, and the next good update works', () => {
-  it.each(refusedBefore)('%s: %s', { timeout: 60_000 }, async (_what, code, exitCode, arrange) => {
+  it.each(refusedBefore)('%s: %s', { timeout: 180_000 }, async (_what, code, exitCode, arrange) => {
     const reference = await arrange();
     const before = await bench.untouched();
     const refused = await bench.kaonctl('update', reference);
@@ -96,7 +96,7 @@ describe('refused before the first write: nothing changed, and the next good upd
     expect(await bench.goodUpdateWorks()).toBe(true);
   });
 
-  it('a registry that is down: registry-unreachable', { timeout: 60_000 }, async () => {
+  it('a registry that is down: registry-unreachable', { timeout: 180_000 }, async () => {
     const before = await bench.untouched();
     // Nothing listens at port 1, and the rule has to name it, or the trust policy would speak first.
     await bench.node.configure(

@@ -103,7 +103,7 @@ async function startedAndGone(file: string): Promise<void> {
   await until(`the end of ${file}`, 20_000, async () => ((await isRunning(file)) !== true ? true : undefined));
 }
 
-describe('kaon-check', { timeout: 60_000 }, () => {
+describe('kaon-check', { timeout: 180_000 }, () => {
   it('runs what is configured, and tells its end and its output, bounded', async () => {
     expect(await attemptOf('well')).toEqual([{ status: 'passed', output: 'all is well' }]);
     expect(await attemptOf('ill')).toEqual([{ status: 'failed', output: 'exit code 3: it is broken' }]);
@@ -150,7 +150,7 @@ describe('kaon-check', { timeout: 60_000 }, () => {
   });
 });
 
-describe('kaond runs a check itself', { timeout: 60_000 }, () => {
+describe('kaond runs a check itself', { timeout: 180_000 }, () => {
   const itself = [{ status: 'failed', output: 'exit code 1: kaond ran it' }];
 
   it('where others than root may write the configuration of kaon-check, or its folder', async () => {

@@ -169,7 +169,7 @@ async function stage(): Promise<{ readonly state: UpdateState; readonly reporter
 
 it(
   'an update over a link that drops again and again finishes, though every attempt fails',
-  { timeout: 60_000 },
+  { timeout: 180_000 },
   async () => {
     await publishBehindCuts();
     const { state, reporter, slotB } = await stage();

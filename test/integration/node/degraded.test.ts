@@ -65,7 +65,7 @@ const brokenConfigs: readonly (readonly [string, string, string, () => string])[
 describe('an agent whose configuration cannot be used', () => {
   it.each(brokenConfigs)(
     '%s: says so, goes on reading the loader, starts nothing',
-    { timeout: 60_000 },
+    { timeout: 180_000 },
     async (_what, code, named, broken) => {
       await bench.powerOn();
       await restartAfter(() => bench.node.configure(broken()));
@@ -84,7 +84,7 @@ describe('an agent whose configuration cannot be used', () => {
     },
   );
 
-  it('ends a trial by a failed check, and the rollback names the reason', { timeout: 60_000 }, async () => {
+  it('ends a trial by a failed check, and the rollback names the reason', { timeout: 180_000 }, async () => {
     await bench.powerOn();
     const image = bench.push();
     expect((await bench.kaonctl('update', image.reference, '--until', 'activated')).exitCode).toBe(0);
@@ -103,7 +103,7 @@ describe('an agent whose configuration cannot be used', () => {
     expect(await bench.loader()).toMatchObject({ ORDER: 'A B', B_OK: '0', kaon_trial: '-' });
   });
 
-  it('stays up without any configuration, and ends in order when it is told to', { timeout: 60_000 }, async () => {
+  it('stays up without any configuration, and ends in order when it is told to', { timeout: 180_000 }, async () => {
     await rm(join(bench.folder, 'etc/kaon.yaml'));
     await bench.node.powerOn();
     await until('the log', 30_000, async () => ((await bench.node.log()).includes('"degraded: ') ? true : undefined));
@@ -113,7 +113,7 @@ describe('an agent whose configuration cannot be used', () => {
 });
 
 describe('an agent whose state cannot be used', () => {
-  it('a journal of a newer agent: degraded, and the file is left as it is', { timeout: 60_000 }, async () => {
+  it('a journal of a newer agent: degraded, and the file is left as it is', { timeout: 180_000 }, async () => {
     await bench.powerOn();
     const file = join(bench.folder, 'state/journal.db');
     const setReader = (version: string) => {
@@ -130,7 +130,7 @@ describe('an agent whose state cannot be used', () => {
     expect(await bench.goodUpdateWorks()).toBe(true);
   });
 
-  it('a damaged journal: made anew from the loader, and said', { timeout: 60_000 }, async () => {
+  it('a damaged journal: made anew from the loader, and said', { timeout: 180_000 }, async () => {
     await bench.powerOn();
     await restartAfter(async () => {
       for (const suffix of ['-wal', '-shm']) await rm(join(bench.folder, `state/journal.db${suffix}`), { force: true });
@@ -142,7 +142,7 @@ describe('an agent whose state cannot be used', () => {
     expect(await bench.goodUpdateWorks()).toBe(true);
   });
 
-  it('security facts that are lost: updates hold until an operator confirms', { timeout: 60_000 }, async () => {
+  it('security facts that are lost: updates hold until an operator confirms', { timeout: 180_000 }, async () => {
     await bench.powerOn();
     // The first write makes the copies.
     expect(await bench.goodUpdateWorks()).toBe(true);
@@ -157,7 +157,7 @@ describe('an agent whose state cannot be used', () => {
     expect(await bench.goodUpdateWorks()).toBe(true);
   });
 
-  it('a state directory that is none: state-dir-invalid', { timeout: 60_000 }, async () => {
+  it('a state directory that is none: state-dir-invalid', { timeout: 180_000 }, async () => {
     const file = join(bench.folder, 'a-file');
     await writeFile(file, '');
     await bench.node.configure(bench.config([[`${bench.folder}/state`, file]]));
@@ -174,7 +174,7 @@ describe('an agent whose state cannot be used', () => {
 describe('a node that is not ready', () => {
   it(
     'a slot’s device that is missing: slot-device-unreadable, the booted slot is still served',
-    { timeout: 60_000 },
+    { timeout: 180_000 },
     async () => {
       await bench.powerOn();
       const device = join(bench.folder, 'slot-b.img');
@@ -191,7 +191,7 @@ describe('a node that is not ready', () => {
     },
   );
 
-  it('a booted slot that is not proven in this boot: booted-slot-unproven', { timeout: 60_000 }, async () => {
+  it('a booted slot that is not proven in this boot: booted-slot-unproven', { timeout: 180_000 }, async () => {
     await bench.powerOn();
     await bench.setLoader('A_LEFT', '3');
     const before = await bench.untouched();

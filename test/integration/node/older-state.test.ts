@@ -18,7 +18,7 @@ afterEach(async () => {
 describe('an agent that an older one updated the node to', () => {
   it.each(['first', 'current'])(
     'commits the trial by the state of the %s format, and keeps its history',
-    { timeout: 60_000 },
+    { timeout: 180_000 },
     async (name) => {
       await cp(join(golden, name), bench.folder, { recursive: true });
       // The keys of that node are gone: with this file the image would be held against the keys of this one.

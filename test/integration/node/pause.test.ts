@@ -72,7 +72,7 @@ async function resumeToTheEnd(content: Buffer): Promise<number> {
   return sent();
 }
 
-describe('an update that is paused while it writes', { timeout: 60_000 }, () => {
+describe('an update that is paused while it writes', { timeout: 180_000 }, () => {
   it('lets go of network and device, keeps what is there, and fetches only the rest when it is resumed', async () => {
     const { content } = await stuckInTheMiddle();
     expect((await bench.kaonctl('pause')).exitCode).toBe(0);

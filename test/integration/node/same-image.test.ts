@@ -16,7 +16,7 @@ afterAll(async () => {
 }, 60_000);
 
 describe('an image that the inactive slot holds already', () => {
-  it('costs its manifest and index, and not a byte of its layer', { timeout: 60_000 }, async () => {
+  it('costs its manifest and index, and not a byte of its layer', { timeout: 180_000 }, async () => {
     const content = patternBytes(slotBytes - 5_000, 21);
     await writeFile(join(bench.folder, 'slot-b.img'), Buffer.concat([content, Buffer.alloc(5_000, 1)]));
     await writeFile(join(bench.folder, 'content.img'), content);

@@ -59,7 +59,7 @@ async function cancel(): Promise<void> {
   });
 }
 
-describe('a node, both halves of it', { timeout: 60_000 }, () => {
+describe('a node, both halves of it', { timeout: 180_000 }, () => {
   it('installs an image that a key signed in a bundle alone', async () => {
     const image = bench.push({ signer: 'nobody', seed: 41 });
     expect((await stageAndCancel(image)).stderr).toContain('signature-missing');

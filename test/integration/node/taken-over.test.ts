@@ -95,7 +95,7 @@ async function messageOf({ reference, digest }: PushedImage, signer: TestSigner,
 
 const write = (image: object, slot = 'b') => ({ method: 'write-slot', slot, image, patches: [] });
 
-describe('who took kaond over', { timeout: 60_000 }, () => {
+describe('who took kaond over', { timeout: 180_000 }, () => {
   it('can not write an image that nobody trusted signed, whatever signature it brings', async () => {
     const [image, other] = [bench.push(), bench.push()];
     const good = await messageOf(image, bench.release);
