@@ -24,6 +24,8 @@ const cutSchema = z.object({
   boots: z.number(),
   /** How the update ended; `none` where the power went before it was asked for. */
   ended: z.string(),
+  /** Why it was rolled back, as its record says: a healthy image has no business there. */
+  reason: z.string().optional(),
   /** The slot that runs in the end. */
   runs: z.string(),
   /** What did not hold. */
@@ -104,13 +106,15 @@ async function playCut(
     if (!ends.includes('cut')) return undefined;
     const result = await readResult({ stage, disk, folder, images: [image], machine, ends });
     const failures = failuresOf({ ...atRest(result, image), ...endedInOrder(result) });
-    if (failures.length === 0) await shell(`rm -rf ${folder}`);
+    const [rollback] = result.rollbacks;
+    if (failures.length === 0 && rollback === undefined) await shell(`rm -rf ${folder}`);
     return {
       ...cut,
       boot: ends.indexOf('cut') + 1,
       lastLine: machine.lineBeforeCut ?? '',
       boots: ends.length,
       ended: outcomeOf(result),
+      ...(rollback === undefined ? {} : { reason: `${rollback.kind ?? 'unknown'}: ${rollback.message}` }),
       runs: result.status.booted,
       failures: [...failures],
     };
@@ -140,9 +144,10 @@ function endedInOrder(result: VmResult): Readonly<Record<string, boolean>> {
   return { [`the update ended in its slot (${ended})`]: result.status.booted === wants };
 }
 
-function describe({ number, atMs, boot, lastLine, ended, runs, failures }: Cut): string {
+function describe({ number, atMs, boot, lastLine, ended, reason, runs, failures }: Cut): string {
   const where = `cut ${number} at ${(atMs / 1000).toFixed(1)} s, boot ${boot}, after "${lastLine.slice(0, 100)}"`;
-  return `${failures.length === 0 ? 'held  ' : 'FAILED'} ${where}: ${ended}, slot ${runs} runs${failures.map((text) => `\n       not true: ${text}`).join('')}`;
+  const end = reason === undefined ? ended : `${ended} (${reason})`;
+  return `${failures.length === 0 ? 'held  ' : 'FAILED'} ${where}: ${end}, slot ${runs} runs${failures.map((text) => `\n       not true: ${text}`).join('')}`;
 }
 
 function summarize({ cuts }: SoakResult): boolean {
