@@ -166,7 +166,7 @@ async function configure(tree: string, console: string): Promise<void> {
   await mkdir(join(tree, 'efi'), { recursive: true });
   await mkdir(join(tree, 'data'), { recursive: true });
   const fstab = [
-    'PARTLABEL=esp /efi vfat umask=0077,sync 0 0',
+    'PARTLABEL=esp /efi vfat umask=0077 0 0',
     'PARTLABEL=data /data ext4 defaults 0 0',
     'tmpfs /tmp tmpfs mode=1777 0 0',
     '/data/kaon /var/lib/kaon none bind,x-systemd.requires-mounts-for=/data 0 0',
