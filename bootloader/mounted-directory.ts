@@ -11,7 +11,7 @@ const maxNames = 1024;
 export class MountedBootDirectory implements BootDirectory {
   readonly #root: string;
   readonly #lock: ProcessLock;
-  /** Files whose contents this process wrote and did not sync yet. */
+  /** Files that this process wrote or renamed, and did not sync yet. */
   readonly #unsynced = new Set<string>();
 
   /** `lockPath` is where processes of ours keep each other out; it need not survive a boot. */
@@ -116,7 +116,10 @@ export class MountedBootDirectory implements BootDirectory {
   async #move(full: string, to: string): Promise<void> {
     const target = this.#path(to);
     await rename(full, target);
-    if (this.#unsynced.delete(full)) this.#unsynced.add(target);
+    this.#unsynced.delete(full);
+    // Linux gives the new name of a file on FAT no cluster and no length until the file itself is synced once more: power
+    // lost after a sync of the folder alone leaves a file that is empty.
+    this.#unsynced.add(target);
   }
 
   #path(path: string): string {

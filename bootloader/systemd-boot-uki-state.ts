@@ -91,13 +91,13 @@ function isLive(entry: MenuEntry | undefined): boolean {
   return entry !== undefined && entry.name.counter?.left !== 0;
 }
 
-/** Whether a slot has the one name that it is to be armed by, and the other slot those that are to be beside it. */
+/** Whether a slot has the one name that it is to be armed by, with an image that the loader lists, and the other slot those that are to be beside it. */
 export function isArmed(menu: Menu, armed: MenuEntry, beside: MenuEntry): boolean {
-  const files = menu.entries.filter(({ slot }) => slot === armed.slot).map(({ file }) => file);
+  const [only, ...more] = menu.entries.filter(({ slot }) => slot === armed.slot);
   const isBeside = entriesOf(menu, beside.slot).every(
     ({ isBehind }) => (isBehind === true) === (beside.isBehind === true),
   );
-  return files.length === 1 && files[0] === armed.file && isBeside;
+  return only?.isListed === true && only.file === armed.file && more.length === 0 && isBeside;
 }
 
 /** What is to become of a slot's files: which of them go, and whether what is left has to be given its own name. */

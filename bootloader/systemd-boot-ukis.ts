@@ -112,7 +112,7 @@ export class SystemdBootUkis implements StagingBootloader {
     const [first, ...more] = entriesOf(menu, slot);
     // Power lost in any step but the last: the other slot boots, by its own name or by that of a copy.
     await this.#makePlain(other);
-    const isListed = first?.file === armed.file && more.length === 0;
+    const isListed = first?.isListed === true && first.file === armed.file && more.length === 0;
     if (!isListed && first !== undefined) {
       await this.#files.remove(more.map(({ file }) => file));
       if (first.isListed) await this.#files.stageListed(slot, first.file);

@@ -80,6 +80,9 @@ export class MountedPayloadDirectory implements PayloadDirectory {
       // Node has no rename that refuses; whoever else writes here is kept out by the caller.
       if (await isThere(target)) throw new Error(`${to} is there already`);
       await rename(full, target);
+      // Linux gives the new name of a file on FAT no cluster and no length until the file itself is synced once more:
+      // power lost after a sync of the folder alone leaves a file that is empty.
+      await syncPath(target);
     });
   }
 

@@ -20,7 +20,7 @@ export interface PayloadDirectory {
   write(path: string, content: AsyncIterable<Uint8Array>): Promise<void>;
   /** A file's bytes, from the device itself where that is possible. */
   content(path: string): AsyncIterable<Uint8Array>;
-  /** Gives a file a name that is not there yet. */
+  /** Gives a file a name that is not there yet. Its contents are durable under the new name once that is. */
   rename(from: string, to: string): Promise<void>;
   /** Removes a file, or nothing when there is none. */
   remove(path: string): Promise<void>;

@@ -12,13 +12,16 @@ type Names = Map<string, StoredFile>;
 /**
  * A FAT directory tree in memory that outlives the agents that use it. Each name that was written, renamed or removed
  * and not synced meets its own fate when the power goes, so that a rename may leave the old name, the new one, both or
- * neither; contents that were not synced come back whole, torn or empty. `beforeStep` is called before each change and
+ * neither; contents that were not synced come back whole, torn or empty, and what was renamed and not synced since whole
+ * or empty. `beforeStep` is called before each change and
  * sync and may throw to cut the power there.
  */
 export class PowerLossDirectory implements BootDirectory {
   readonly #beforeStep: (name: string) => void;
   #disk: Names = new Map();
   #cache: Names = new Map();
+  /** What was renamed: Linux writes where its contents are, and how long, apart from its new name. */
+  readonly #renamed = new Set<StoredFile>();
   #turn: Promise<unknown> = Promise.resolve();
 
   constructor(files: Readonly<Record<string, string>>, beforeStep: (name: string) => void = () => undefined) {
@@ -60,9 +63,12 @@ export class PowerLossDirectory implements BootDirectory {
     for (const path of new Set([...this.#disk.keys(), ...this.#cache.keys()])) {
       const [before, after] = [this.#disk.get(path), this.#cache.get(path)];
       const file = before === after || fateOf() === 'lost' ? before : after;
-      if (file !== undefined)
-        survived.set(path, file.isSynced ? file : { bytes: torn(file.bytes, fateOf), isSynced: true });
+      if (file === undefined) continue;
+      const isEmptied = file !== before && this.#renamed.has(file) && fateOf() === 'lost';
+      const bytes = isEmptied ? new Uint8Array() : file.isSynced ? file.bytes : torn(file.bytes, fateOf);
+      survived.set(path, bytes === file.bytes && file.isSynced ? file : { bytes, isSynced: true });
     }
+    this.#renamed.clear();
     this.#disk = survived;
     this.#cache = new Map(survived);
     this.#turn = Promise.resolve();
@@ -122,8 +128,10 @@ export class PowerLossDirectory implements BootDirectory {
 
   async replaceByRename(from: string, to: string): Promise<void> {
     this.#beforeStep('rename');
-    this.#cache.set(to, this.#file(from, 'boot-env-write-failed'));
+    const file = this.#file(from, 'boot-env-write-failed');
+    this.#cache.set(to, file);
     this.#cache.delete(from);
+    this.#renamed.add(file);
   }
 
   async remove(path: string): Promise<void> {
@@ -138,7 +146,9 @@ export class PowerLossDirectory implements BootDirectory {
       const file = this.#cache.get(known);
       if (file === undefined) this.#disk.delete(known);
       else this.#disk.set(known, file);
-      if (file !== undefined) file.isSynced = true;
+      if (file === undefined) continue;
+      file.isSynced = true;
+      this.#renamed.delete(file);
     }
   }
 
