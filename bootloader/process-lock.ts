@@ -54,23 +54,25 @@ export class ProcessLock {
     }
   }
 
-  /** A process that was killed leaves its lock behind. */
+  /** A process that was killed leaves its lock behind. Resolves to whether there is none in the way any more. */
   async #removeStaleLock(): Promise<boolean> {
-    if (!(await this.#isStale())) return false;
-    // Only who holds this second lock takes stale ones away: whoever read the dead pid earlier would take away the lock
+    const holder = await this.#holder();
+    if (holder !== 'dead') return holder === 'none';
+    // Only who holds this second lock takes dead ones away: whoever read the dead pid earlier would take away the lock
     // of the one who has replaced it since, and two would change the loader's state at once.
     await new ProcessLock(`${this.#path}.takeover`).locked(async () => {
-      if (await this.#isStale()) await rm(this.#path, { force: true });
+      // Where there is none any more, a new one may come at any moment, and must stay.
+      if ((await this.#holder()) === 'dead') await rm(this.#path);
     });
     return true;
   }
 
-  /** Who holds a lock is told by its pid; a lock that is gone is stale as well. */
-  async #isStale(): Promise<boolean> {
+  /** Whether the process that the lock names lives; `none` where it can't be read. */
+  async #holder(): Promise<'alive' | 'dead' | 'none'> {
     const text = await readFile(this.#path, 'utf8').catch(() => undefined);
-    if (text === undefined) return true;
+    if (text === undefined) return 'none';
     const pid = Number(text);
-    return text !== '' && Number.isInteger(pid) && pid !== process.pid && !isAlive(pid);
+    return text !== '' && Number.isInteger(pid) && pid !== process.pid && !isAlive(pid) ? 'dead' : 'alive';
   }
 }
 

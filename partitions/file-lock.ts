@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { link, readdir, readFile, realpath, rm, unlink, writeFile } from 'node:fs/promises';
+import { link, readdir, readFile, realpath, unlink, writeFile } from 'node:fs/promises';
 import { PartitionError } from './errors.ts';
 
 function hasErrno(error: unknown, errno: string): boolean {
@@ -50,25 +50,26 @@ async function tryCreate(lockPath: string, mark: string, unique: string): Promis
 /** Makes the lock file, or takes that of a dead process away first. Gives `false` when a process that lives has it. */
 async function takeLock(lockPath: string, mark: string, unique: string): Promise<boolean> {
   if (await tryCreate(lockPath, mark, unique)) return true;
-  if (!(await isStale(lockPath))) return false;
-  // Only who holds this second lock takes stale ones away: whoever read the dead mark earlier would take away the lock
-  // of the one who has replaced it since, and two would hold it.
+  if ((await holderOf(lockPath)) === 'alive') return false;
+  // Only who holds this second lock takes dead ones away: whoever read the dead mark earlier would take away the lock of
+  // the one who has replaced it since, and two would hold it.
   const takeover = `${lockPath}.takeover`;
   if (!(await takeLock(takeover, mark, unique))) return false;
   try {
-    if (await isStale(lockPath)) await rm(lockPath, { force: true });
+    // Where there is none any more, a new one may come at any moment, and must stay.
+    if ((await holderOf(lockPath)) === 'dead') await unlink(lockPath);
   } finally {
     await unlink(takeover);
   }
   return tryCreate(lockPath, mark, unique);
 }
 
-/** Whether what a lock file says is of no process that lives; one that is gone is stale as well. */
-async function isStale(lockPath: string): Promise<boolean> {
+/** Whether the process that a lock file names lives; `none` where there is no such file. */
+async function holderOf(lockPath: string): Promise<'alive' | 'dead' | 'none'> {
   try {
-    return !(await isAlive(await readFile(lockPath, 'utf8')));
+    return (await isAlive(await readFile(lockPath, 'utf8'))) ? 'alive' : 'dead';
   } catch (error) {
-    if (hasErrno(error, 'ENOENT')) return true;
+    if (hasErrno(error, 'ENOENT')) return 'none';
     throw error;
   }
 }
