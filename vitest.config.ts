@@ -6,6 +6,7 @@ export default defineConfig({
     maxWorkers: 2,
     // A test that hangs has to end; how fast the machine is must decide nothing.
     testTimeout: 90_000,
+    hookTimeout: 90_000,
     projects: ['unit', 'contract', 'crash', 'integration', 'demo', 'system'].map((name) => ({
       extends: true,
       test: { name, include: [`test/${name}/**/*.test.ts`] },

@@ -57,7 +57,7 @@ export class Scenario {
 
   /** Waits until the agent answers. */
   async agentUp(): Promise<void> {
-    await until('the agent', 20_000, () => this.#node.node.read('/healthz'));
+    await until('the agent', 60_000, () => this.#node.node.read('/healthz'));
   }
 
   /** Whether each partition of the slot holds exactly the system, and nothing behind it. */

@@ -115,7 +115,7 @@ export class SimulatedNode {
   async cutPower(): Promise<void> {
     const { length } = this.boots;
     this.#isCut = true;
-    await until('the boot after the cut', 30_000, async () =>
+    await until('the boot after the cut', 60_000, async () =>
       !this.#isCut && this.boots.length > length ? true : undefined,
     );
   }
@@ -127,7 +127,7 @@ export class SimulatedNode {
     if (killed.length > 0) [this.agentPid, ...killed].forEach((pid) => sendIfAlive(pid, 'SIGSTOP'));
     killed.forEach((pid) => sendIfAlive(pid, 'SIGKILL'));
     await this.#end(signal);
-    await until('the end of what was killed', 10_000, async () => (killed.some(isAlive) ? undefined : true));
+    await until('the end of what was killed', 60_000, async () => (killed.some(isAlive) ? undefined : true));
   }
 
   /** Kills the agent and leaves its kaon-slotd alone, which may be at work. */

@@ -58,7 +58,7 @@ interface Hold {
 /** kaon-slotd can't change the loader while somebody holds its lock; a live process holds it. */
 async function holdLoader(): Promise<() => Promise<void>> {
   const lock = join(loop.folder, 'run/environment.lock');
-  await until('the lock', 10_000, async () =>
+  await until('the lock', 60_000, async () =>
     writeFile(lock, String(process.pid), { flag: 'wx' }).then(
       () => true,
       () => undefined,

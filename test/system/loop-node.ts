@@ -113,7 +113,7 @@ ${changes}`);
   }
 
   async agentUp(): Promise<void> {
-    await until('the agent', 30_000, () => this.node.read('/healthz'));
+    await until('the agent', 60_000, () => this.node.read('/healthz'));
   }
 
   /** Ends the node, and detaches and removes everything it was made of. */

@@ -71,7 +71,7 @@ beforeEach(async () => {
     ['agent/kaon-check.ts', '--config', join(folder, 'etc/kaon.yaml'), '--listen', socket, '--idle', '600'],
     { stdio: ['ignore', 'inherit', 'inherit'] },
   );
-  await until('kaon-check', 20_000, () =>
+  await until('kaon-check', 60_000, () =>
     checkConnector(socket)().then(
       (stream) => stream.destroy(),
       () => undefined,
@@ -100,7 +100,7 @@ async function isRunning(file: string): Promise<boolean | undefined> {
 }
 
 async function startedAndGone(file: string): Promise<void> {
-  await until(`the end of ${file}`, 20_000, async () => ((await isRunning(file)) !== true ? true : undefined));
+  await until(`the end of ${file}`, 60_000, async () => ((await isRunning(file)) !== true ? true : undefined));
 }
 
 describe('kaon-check', { timeout: 180_000 }, () => {
@@ -135,7 +135,7 @@ describe('kaon-check', { timeout: 180_000 }, () => {
   it('kills a check with all that it started, when who asked is gone', async () => {
     const attempt = new AbortController();
     const running = attemptOf('endless', attempt.signal).catch(() => 'given up');
-    await until('the check', 20_000, async () => (await isRunning('endless.pid')) ?? undefined);
+    await until('the check', 60_000, async () => (await isRunning('endless.pid')) ?? undefined);
     attempt.abort();
     expect(await running).toBe('given up');
     await startedAndGone('endless.pid');
@@ -143,7 +143,7 @@ describe('kaon-check', { timeout: 180_000 }, () => {
 
   it('ends when it is told to, and what it runs with it', async () => {
     const running = attemptOf('endless');
-    await until('the check', 20_000, async () => (await isRunning('endless.pid')) ?? undefined);
+    await until('the check', 60_000, async () => (await isRunning('endless.pid')) ?? undefined);
     expect(await end()).toBe(0);
     await startedAndGone('endless.pid');
     expect(await running).toEqual([{ status: 'failed', output: 'exit code 1: kaond ran it' }]);

@@ -90,7 +90,7 @@ describe('an agent whose configuration cannot be used', () => {
     expect((await bench.kaonctl('update', image.reference, '--until', 'activated')).exitCode).toBe(0);
     await bench.node.configure(bench.config([['update:', 'updates:']]));
     await bench.kaonctl('reboot');
-    const rollbacks = await until('the rollback', 30_000, async () => {
+    const rollbacks = await until('the rollback', 60_000, async () => {
       const found = (await bench.node.read('/v1/rollbacks')) as
         readonly { message: string; reason: string }[] | undefined;
       return bench.node.booted === 'a' && found?.length === 1 ? found : undefined;
@@ -106,7 +106,7 @@ describe('an agent whose configuration cannot be used', () => {
   it('stays up without any configuration, and ends in order when it is told to', { timeout: 180_000 }, async () => {
     await rm(join(bench.folder, 'etc/kaon.yaml'));
     await bench.node.powerOn();
-    await until('the log', 30_000, async () => ((await bench.node.log()).includes('"degraded: ') ? true : undefined));
+    await until('the log', 60_000, async () => ((await bench.node.log()).includes('"degraded: ') ? true : undefined));
     await bench.node.endAgent('SIGTERM');
     expect(await bench.node.log()).not.toContain('"level":60');
   });

@@ -46,7 +46,7 @@ async function stage(repository: string, ...signers: readonly TestSigner[]): Pro
   const { exitCode, stderr } = await bench.kaonctl('stage', image.reference);
   if (exitCode !== 0) return stderr;
   await bench.kaonctl('cancel');
-  await until('the end of the update', 20_000, async () => {
+  await until('the end of the update', 60_000, async () => {
     const status = (await bench.node.read('/v1/status')) as { readonly phase: string } | undefined;
     return status?.phase === 'idle' ? true : undefined;
   });

@@ -61,7 +61,7 @@ describe('a node whose health is compared with what it was before', () => {
     const node = await nodeWith('{ name: registry, kind: registry-reachable, timeout: 300ms, interval: 100ms }');
     await node.kaonctl('stage', node.push().reference);
     await node.kaonctl('activate');
-    const id = await until('the armed loader', 30_000, async () => {
+    const id = await until('the armed loader', 60_000, async () => {
       const { current } = (await node.node.read('/v1/status')) as {
         current?: { phase: string; request: { id: string } };
       };

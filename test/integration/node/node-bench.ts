@@ -178,7 +178,7 @@ api: { socket: ${this.folder}/run/kaon.sock }
   }
 
   async agentUp(): Promise<void> {
-    await until('the agent', 20_000, () => this.node.read('/healthz'));
+    await until('the agent', 60_000, () => this.node.read('/healthz'));
   }
 
   async close(): Promise<void> {
@@ -311,7 +311,7 @@ api: { socket: ${this.folder}/run/kaon.sock }
     const staged = await this.kaonctl('stage', image.reference);
     const isWritten = (await this.slot('b')).subarray(0, image.content.byteLength).equals(image.content);
     const cancelled = await this.kaonctl('cancel');
-    await until('the end of the update', 10_000, async () => {
+    await until('the end of the update', 60_000, async () => {
       const status = (await this.node.read('/v1/status')) as { readonly phase: string } | undefined;
       return status?.phase === 'idle' ? true : undefined;
     });

@@ -31,7 +31,7 @@ describe('an agent that an older one updated the node to', () => {
         ]),
       );
       await bench.powerOn();
-      const { degraded, slots } = await until('the commit', 30_000, async () => {
+      const { degraded, slots } = await until('the commit', 60_000, async () => {
         const status = (await bench.node.read('/v1/status')) as Status | undefined;
         return status?.booted === 'b' && status.phase === 'idle' ? status : undefined;
       });

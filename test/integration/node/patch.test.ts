@@ -54,7 +54,7 @@ async function stage(reference: string): Promise<number> {
 /** Takes the staged update back, and puts other bytes where it was. */
 async function takeBack(): Promise<void> {
   await kaonctl('cancel');
-  await until('the end of the update', 10_000, async () => {
+  await until('the end of the update', 60_000, async () => {
     const status = (await bench.node.read('/v1/status')) as { readonly phase: string } | undefined;
     return status?.phase === 'idle' ? true : undefined;
   });
@@ -67,7 +67,7 @@ async function runningBefore(): Promise<string> {
   await bench.powerOn();
   for (const reference of [first, older]) {
     await kaonctl('update', reference);
-    await until('the commit', 20_000, async () => {
+    await until('the commit', 60_000, async () => {
       const status = (await bench.node.read('/v1/status')) as { readonly phase: string } | undefined;
       return status?.phase === 'idle' ? true : undefined;
     });

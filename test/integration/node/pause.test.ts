@@ -51,7 +51,7 @@ async function stuckInTheMiddle(): Promise<{ readonly content: Buffer; readonly 
   const started = await bench.kaonctl('stage', reference, '--detach');
   expect(started.exitCode).toBe(0);
   const end = 3_000_000;
-  await until('most of the image on the device', 20_000, async () =>
+  await until('most of the image on the device', 60_000, async () =>
     (await bench.slot('b')).subarray(4096, end).equals(content.subarray(4096, end)) ? true : undefined,
   );
   return { content, reference };
@@ -79,7 +79,7 @@ describe('an update that is paused while it writes', { timeout: 180_000 }, () =>
     expect((await bench.kaonctl('pause')).exitCode).toBe(0);
     expect((await statusNow())?.waitingFor).toMatchObject([{ code: 'resume-needed' }]);
     const lock = join(bench.folder, 'slot-b.img.lock');
-    await until('the device to be let go', 10_000, () =>
+    await until('the device to be let go', 60_000, () =>
       readFile(lock).then(
         () => undefined,
         () => true,

@@ -53,7 +53,7 @@ async function stageAndCancel(image: PushedImage): Promise<{ readonly exitCode: 
 /** Cancels what is staged; an update that ends is still in the way of the next one. */
 async function cancel(): Promise<void> {
   await bench.kaonctl('cancel');
-  await until('the end of the update', 20_000, async () => {
+  await until('the end of the update', 60_000, async () => {
     const status = (await bench.node.read('/v1/status')) as { readonly phase: string } | undefined;
     return status?.phase === 'idle' ? true : undefined;
   });

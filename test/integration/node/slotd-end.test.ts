@@ -28,7 +28,7 @@ it('a kaon-slotd that the reboot ends still says that the reboot was accepted', 
   const child = spawn(process.execPath, command, { stdio: 'ignore' });
   const ended = once(child, 'exit');
   const client = new SlotdClient(socketConnector(socket));
-  await until('kaon-slotd', 20_000, () => client.readNode().catch(() => undefined));
+  await until('kaon-slotd', 60_000, () => client.readNode().catch(() => undefined));
   await client.reboot();
   expect(await ended).toEqual([0, null]);
 });

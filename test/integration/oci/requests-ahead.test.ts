@@ -31,7 +31,7 @@ class HeldAnswers {
 
   /** Resolves when the `index`-th request is there. */
   async arrived(index: number): Promise<void> {
-    await until(`request ${index}`, 10_000, async () => (this.held.length > index ? true : undefined));
+    await until(`request ${index}`, 60_000, async () => (this.held.length > index ? true : undefined));
   }
 
   async letGo(index: number): Promise<void> {
@@ -159,7 +159,7 @@ describe('ranges over a link with latency', () => {
         })(),
       ).rejects.toThrow(RangeError);
     }
-    await until('the end of all connections', 10_000, async () =>
+    await until('the end of all connections', 60_000, async () =>
       (await registry.openConnections()) === 0 ? true : undefined,
     );
     expect(askedRanges(registry)).toHaveLength(4);
