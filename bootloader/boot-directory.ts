@@ -5,10 +5,10 @@
  * FAT has no journal. A new name, a removed name and a file's contents reach the disk apart and in any order until they
  * are synced: a rename that power cuts may leave the old name, the new one, both or neither, and the file empty under its
  * new name, whose first cluster and length Linux writes apart from it (`vfat_rename` in fs/fat/namei_vfat.c); a file that
- * was not synced may come back empty or torn. Hence the last copy of anything is never renamed: its successor is written beside it,
- * synced, renamed into place and synced again, and only then is the old name removed. Names that share clusters after a
- * cut are the matter of `fsck.vfat`, which has to run before the file system is mounted. What rejects with
- * `boot-env-write-failed` does so with `boot-partition-read-only` where the file system is.
+ * was not synced may come back empty or torn. Hence the last copy of anything is never renamed: its successor is written
+ * beside it, synced, renamed into place and synced again, and only then is the old name removed. Names that share
+ * clusters after a cut are the matter of `fsck.vfat`, which has to run before the file system is mounted. What rejects
+ * with `boot-env-write-failed` does so with `boot-partition-read-only` where the file system is.
  */
 export interface BootDirectory {
   /** The names of the files in a folder; none when there is no such folder. Rejects with `boot-env-unreadable`. */
@@ -28,11 +28,14 @@ export interface BootDirectory {
   writeNew(path: string, bytes: Uint8Array): Promise<void>;
   /** Rejects with `boot-env-write-failed`, also when there is a file of the new name. */
   rename(from: string, to: string): Promise<void>;
-  /** Renames over whatever has the new name. Rejects with `boot-env-write-failed`. */
+  /** Renames over whatever has the new name; see above for what that is until a sync. Rejects with `boot-env-write-failed`. */
   replaceByRename(from: string, to: string): Promise<void>;
   /** Removes a file, or nothing when there is none. Rejects with `boot-env-write-failed`. */
   remove(path: string): Promise<void>;
-  /** Makes durable what was written, renamed and removed in a folder, renamed files themselves included. Rejects with `boot-env-write-failed`. */
+  /**
+   * Makes durable what was written, renamed and removed in a folder: each such file itself, and then the names. One that
+   * somebody else has taken away since is no failure. Rejects with `boot-env-write-failed`.
+   */
   sync(path: string): Promise<void>;
   /** Runs `change` while no other process of ours can change the entries. */
   locked<T>(change: () => Promise<T>): Promise<T>;

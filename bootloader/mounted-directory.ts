@@ -102,7 +102,7 @@ export class MountedBootDirectory implements BootDirectory {
   async sync(path: string): Promise<void> {
     await this.#attempt('boot-env-write-failed', 'flush', path, async (full) => {
       for (const file of [...this.#unsynced].filter((name) => name.startsWith(`${full}/`))) {
-        await withFile(file, 'r+', (handle) => handle.sync());
+        await syncIfThere(file);
         this.#unsynced.delete(file);
       }
       await withFile(full, 'r', (handle) => handle.sync());
@@ -157,6 +157,15 @@ async function withFile<T>(path: string, flags: string, use: (handle: FileHandle
     return await use(handle);
   } finally {
     await handle.close();
+  }
+}
+
+/** A file may be gone by another process since an earlier sync failed: it must not keep every later one from its end. */
+async function syncIfThere(path: string): Promise<void> {
+  try {
+    await withFile(path, 'r+', (handle) => handle.sync());
+  } catch (error) {
+    if (!isCode(error, 'ENOENT')) throw error;
   }
 }
 

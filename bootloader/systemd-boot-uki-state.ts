@@ -91,7 +91,10 @@ function isLive(entry: MenuEntry | undefined): boolean {
   return entry !== undefined && entry.name.counter?.left !== 0;
 }
 
-/** Whether a slot has the one name that it is to be armed by, with an image that the loader lists, and the other slot those that are to be beside it. */
+/**
+ * Whether a slot has the one name that it is to be armed by, with an image that the loader lists, and the other slot
+ * those that are to be beside it.
+ */
 export function isArmed(menu: Menu, armed: MenuEntry, beside: MenuEntry): boolean {
   const [only, ...more] = menu.entries.filter(({ slot }) => slot === armed.slot);
   const isBeside = entriesOf(menu, beside.slot).every(

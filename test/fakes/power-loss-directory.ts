@@ -13,8 +13,7 @@ type Names = Map<string, StoredFile>;
  * A FAT directory tree in memory that outlives the agents that use it. Each name that was written, renamed or removed
  * and not synced meets its own fate when the power goes, so that a rename may leave the old name, the new one, both or
  * neither; contents that were not synced come back whole, torn or empty, and what was renamed and not synced since whole
- * or empty. `beforeStep` is called before each change and
- * sync and may throw to cut the power there.
+ * or empty. `beforeStep` is called before each change and sync and may throw to cut the power there.
  */
 export class PowerLossDirectory implements BootDirectory {
   readonly #beforeStep: (name: string) => void;

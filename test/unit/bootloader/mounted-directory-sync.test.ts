@@ -43,6 +43,15 @@ describe('a file that gets another name on the boot partition', () => {
     expect(synced).toEqual(['loader']);
   });
 
+  it('may be taken away by another process before it was synced: its folder is', async () => {
+    const directory = new MountedBootDirectory(join(folder, 'esp'), join(folder, 'lock'));
+    await directory.writeNew('loader/b.tmp', Buffer.from('linux /kernel'));
+    await directory.rename('loader/b.tmp', 'loader/b+2.conf');
+    await rm(join(folder, 'esp/loader/b+2.conf'));
+    await directory.sync('loader');
+    expect(synced).toEqual(['loader']);
+  });
+
   it('is synced under it, and then its folder (a kernel or an initrd)', async () => {
     const directory = new MountedPayloadDirectory(join(folder, 'esp'));
     await directory.write('loader/kernel.part', one());

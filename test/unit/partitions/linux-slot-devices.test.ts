@@ -130,16 +130,19 @@ describe('the lock of a file', () => {
     // The child ends once the shell has become a program that waits for nobody.
     const child = '(until grep -q sleep /proc/$$/comm; do sleep 0.02; done) & echo $!; exec sleep 60';
     const shell = spawn('sh', ['-c', child], { stdio: ['ignore', 'pipe', 'ignore'] });
-    const [said] = (await once(shell.stdout, 'data')) as [Buffer];
-    const pid = said.toString().trim();
-    const fields = () => readFileSync(`/proc/${pid}/stat`, 'utf8').split(' ');
-    await vi.waitFor(() => expect(fields()[2]).toBe('Z'), 10_000);
-    const path = join(folder, 'root-b');
-    await writeFile(`${path}.lock`, `${pid} ${fields()[21] ?? ''}`);
-    await (
-      await lockFile(path)
-    )();
-    shell.kill('SIGKILL');
+    try {
+      const [said] = (await once(shell.stdout, 'data')) as [Buffer];
+      const pid = said.toString().trim();
+      const fields = () => readFileSync(`/proc/${pid}/stat`, 'utf8').split(' ');
+      await vi.waitFor(() => expect(fields()[2]).toBe('Z'), 60_000);
+      const path = join(folder, 'root-b');
+      await writeFile(`${path}.lock`, `${pid} ${fields()[21] ?? ''}`);
+      await (
+        await lockFile(path)
+      )();
+    } finally {
+      shell.kill('SIGKILL');
+    }
   });
 
   it('goes to one of many that want a stale one at once', async () => {
