@@ -1,5 +1,6 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { EmulatorFault } from './emulator-fault.ts';
 import type { VmMachine } from './machines.ts';
 import { patience } from './patience.ts';
 import type { Played, Scenario } from './scenario.ts';
@@ -23,6 +24,8 @@ export interface Cell {
 /** How a cell ended. */
 export interface PlayedCell extends Cell, Played {
   readonly seconds: number;
+  /** What the emulator failed with where the cell had to be played twice. */
+  readonly fault?: string;
 }
 
 /** Plays cells, `jobs` at a time, in their order; `onEnd` hears of each. Rejects only once `signal` is aborted. */
@@ -48,10 +51,15 @@ export async function playCells(
 async function playCell(stages: StageSource, cell: Cell, signal: AbortSignal): Promise<PlayedCell> {
   const startedAtMs = performance.now();
   const limit = AbortSignal.any([signal, AbortSignal.timeout(cellLimitMs)]);
-  const played = await attempt(stages, cell, limit);
+  const played = await attempt(stages, cell, limit).catch(async (fault: unknown) => {
+    // What the emulator does wrong by itself is no verdict on kaon; twice in one cell would be something else.
+    const again = await attempt(stages, cell, limit).catch((error: unknown) => ({ failures: [textOf(error)] }));
+    return { ...again, fault: textOf(fault) };
+  });
   return { ...cell, ...played, seconds: Math.round((performance.now() - startedAtMs) / 1000) };
 }
 
+/** Rejects with an `EmulatorFault` alone. */
 async function attempt(stages: StageSource, { machine, scenario }: Cell, signal: AbortSignal): Promise<Played> {
   try {
     const stage = await stages.of(machine);
@@ -62,6 +70,11 @@ async function attempt(stages: StageSource, { machine, scenario }: Cell, signal:
     if (played.failures.length === 0) await shell(`rm -f ${folder}/*.img`);
     return played;
   } catch (error) {
-    return { failures: [error instanceof Error ? error.message : String(error)] };
+    if (error instanceof EmulatorFault) throw error;
+    return { failures: [textOf(error)] };
   }
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { createWriteStream, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { EmulatorFault, tellsOfLostDisk } from './emulator-fault.ts';
 import type { Firmware } from './firmware.ts';
 
 const escapeSequence = new RegExp(`${String.fromCharCode(27)}\\[[0-9;=?]*[A-Za-z]`, 'g');
@@ -52,7 +53,7 @@ export class Machine {
 
   /**
    * Boots once; resolves when the guest powers off, resets, is cut off, or its time is over. Rejects where the emulator
-   * does not run.
+   * does not run, and with an `EmulatorFault` where it loses the guest's disk.
    */
   async boot(plan: BootPlan): Promise<BootEnd> {
     plan.signal.throwIfAborted();
@@ -84,6 +85,7 @@ export class Machine {
     log.end(`===== ${end}\n`);
     if (end === 'cut') this.lineBeforeCut = this.lines.at(-1) ?? '';
     plan.signal.throwIfAborted();
+    if (watch.lostDisk !== undefined) throw new EmulatorFault(`the emulator lost its disk: ${watch.lostDisk}`);
     if (code !== null && code !== 0) {
       throw new Error(`${this.#firmware.program} ended with ${code}: ${this.lines.slice(-3).join(' / ')}`);
     }
@@ -121,6 +123,8 @@ class BootWatch {
   readonly #kill: () => void;
   readonly #timers: NodeJS.Timeout[] = [];
   #end: BootEnd | undefined;
+  /** What the guest said of its disk, which does not answer any more. */
+  lostDisk: string | undefined;
 
   constructor(plan: BootPlan, kill: () => void) {
     this.#plan = plan;
@@ -132,6 +136,10 @@ class BootWatch {
 
   see(line: string): void {
     if (line.includes('reboot: Power down')) this.#end ??= 'power-off';
+    if (tellsOfLostDisk(line)) {
+      this.lostDisk ??= line;
+      this.#kill();
+    }
     const { cutAt } = this.#plan;
     if (cutAt?.line?.test(line) === true) this.#cutAfter(cutAt.afterMs);
   }

@@ -61,6 +61,7 @@ function tell(cell: PlayedCell): void {
   console.log(`${wordOf(cell)} ${cell.machine.name}: ${cell.scenario.name}, ${cell.seconds} s`);
   const times = timesOf(cell);
   if (times !== '') console.log(`       back: ${times}`);
+  if (cell.fault !== undefined) console.log(`       played twice: ${cell.fault}`);
   for (const failure of cell.failures) console.log(`       not true: ${failure}`);
 }
 

@@ -2,6 +2,7 @@ import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { SeededRandom } from '../fakes/seeded-random.ts';
+import { EmulatorFault } from './emulator-fault.ts';
 import type { VmImage } from './images.ts';
 import { bootToRest, failuresOf, newDisk, readResult } from './life.ts';
 import { atRest } from './lost-flushes.ts';
@@ -90,7 +91,7 @@ async function begin(stage: Stage, image: VmImage, seed: number | undefined, sig
   };
 }
 
-/** Resolves to `undefined` where the node came to rest before its power was cut. */
+/** Resolves to `undefined` where the node came to rest before its power was cut, or the emulator failed. */
 async function playCut(
   stage: Stage,
   image: VmImage,
@@ -119,6 +120,7 @@ async function playCut(
       failures: [...failures],
     };
   } catch (error) {
+    if (error instanceof EmulatorFault) return undefined;
     return { ...cut, failures: [error instanceof Error ? error.message : String(error)] };
   }
 }

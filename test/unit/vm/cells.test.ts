@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type PlayedCell, playCells, type StageSource } from '../../vm/cells.ts';
 import { machines, type VmMachine } from '../../vm/machines.ts';
+import { EmulatorFault, tellsOfLostDisk } from '../../vm/emulator-fault.ts';
 import type { Scenario } from '../../vm/scenario.ts';
 import type { Stage } from '../../vm/stage.ts';
 
@@ -42,6 +43,35 @@ describe('cells of the matrix', () => {
       { name: 'lost', play: () => Promise.reject(new Error('no rest in 14 boots')) },
     );
     expect(played.map(({ failures }) => failures)).toEqual([[], ['slot b runs'], ['no rest in 14 boots']]);
+  });
+
+  it('are played once more where the emulator failed, and then count', async () => {
+    const scenario = (name: string, ...ends: readonly (Error | readonly string[])[]): Scenario => {
+      const left = [...ends];
+      return {
+        name,
+        play: async () => {
+          const end = left.shift() ?? ['was played too often'];
+          if (end instanceof Error) throw end;
+          return { failures: end };
+        },
+      };
+    };
+    const fault = new EmulatorFault('the emulator lost its disk');
+    const played = await play(
+      1,
+      never,
+      scenario('good', fault, []),
+      scenario('bad', fault, ['slot b runs']),
+      scenario('faulty', fault, fault),
+      scenario('lost', new Error('no rest in 14 boots'), []),
+    );
+    expect(played.map((cell) => [cell.failures, cell.fault])).toEqual([
+      [[], fault.message],
+      [['slot b runs'], fault.message],
+      [[fault.message], fault.message],
+      [['no rest in 14 boots'], undefined],
+    ]);
   });
 
   it('run as many at once as there are jobs, each in a folder of its own', async () => {
@@ -89,4 +119,12 @@ describe('cells of the matrix', () => {
     await expect(play(1, told.signal, scenario('one'), scenario('two'))).rejects.toThrow('the run was ended');
     expect(began).toEqual(['one']);
   });
+});
+
+it.each([
+  ['nvme0n1: I/O Cmd(0x2) @ LBA 435494, 8 blocks, I/O Error (sct 0x3 / sc 0x71) ', true],
+  ['nvme0n1: I/O Cmd(0x1) @ LBA 8, 8 blocks, I/O Error (sct 0x2 / sc 0x81) MORE', false],
+  ['I/O error, dev nvme0n1, sector 435494 op 0x0:(READ) flags 0x80700 phys_seg 1 prio class 2', false],
+])('only a command that was never answered is the emulator’s: %s', (text, isLost) => {
+  expect(tellsOfLostDisk(`[   68.767152] ${text}`)).toBe(isLost);
 });
