@@ -8,7 +8,7 @@ import { shell } from './shell.ts';
 import { fileName, type Stage } from './stage.ts';
 
 /** Longest time of one cell; what takes longer has lost its way. */
-const cellLimitMs = 20 * 60_000 * patience;
+const cellLimitMs = 30 * 60_000 * patience;
 
 /** Where cells find what they begin from. */
 export interface StageSource {

@@ -13,22 +13,32 @@ export const tries = 2;
 /** Where the guest finds what listens on the host's loopback. */
 export const hostForGuest = '10.0.2.2';
 
+/** For trials in which no agent ever runs: the half of an image need not be written. */
+const withoutNode = 'rm usr/lib/kaon/node';
+
+/** Leaves nothing but what a kernel and its loader need. */
+const kernelAlone = 'rm -rf usr/[!l]* usr/lib/[!lmo]*';
+
 /** How an image behaves once it is booted. */
 export const behaviours = {
   healthy: '',
-  /** no init at all: the kernel panics */
-  panic:
-    'rm -f usr/sbin/init sbin/init usr/bin/init usr/lib/systemd/systemd; rm -f bin/sh usr/bin/sh usr/bin/dash usr/bin/bash',
+  /** neither an init nor a shell: the kernel panics */
+  panic: kernelAlone,
   /** init is a program that ends at once, before any of its services */
-  'dies-early': 'ln -sf /bin/false usr/sbin/init',
+  'dies-early': `mkdir kept
+    cp -a --parents usr/bin/false usr/lib/*-linux-gnu/{libc.so.6,ld-linux-*} kept
+    ${kernelAlone}
+    cp -a kept/usr . && rm -r kept
+    mkdir usr/sbin && ln -s /bin/false usr/sbin/init`,
   /** a service in front of everything never ends, so that the agent never comes */
-  hangs: `printf '[Unit]\\nDefaultDependencies=no\\nBefore=kaond.service\\n[Service]\\nType=oneshot\\nExecStart=/bin/sleep infinity\\nTimeoutStartSec=infinity\\n' > etc/systemd/system/hang.service
+  hangs: `${withoutNode}
+    printf '[Unit]\\nDefaultDependencies=no\\nBefore=kaond.service\\n[Service]\\nType=oneshot\\nExecStart=/bin/sleep infinity\\nTimeoutStartSec=infinity\\n' > etc/systemd/system/hang.service
     mkdir -p etc/systemd/system/multi-user.target.requires
     ln -sf ../hang.service etc/systemd/system/multi-user.target.requires/hang.service
     mkdir -p etc/systemd/system/kaond.service.d
     printf '[Unit]\\nAfter=hang.service\\nRequires=hang.service\\n' > etc/systemd/system/kaond.service.d/hang.conf`,
-  'no-agent': 'rm usr/lib/kaon/bin/kaond',
-  'agent-crashes': "printf '#!/bin/sh\\nexit 1\\n' > usr/lib/kaon/bin/kaond",
+  'no-agent': `rm usr/lib/kaon/bin/kaond; ${withoutNode}`,
+  'agent-crashes': `printf '#!/bin/sh\\nexit 1\\n' > usr/lib/kaon/bin/kaond; ${withoutNode}`,
   'config-refused': "printf 'noSuchKey: 1\\n' >> etc/kaon/kaon.yaml",
   unhealthy: 'touch etc/kaon-is-unhealthy',
   /** a unit that runs in every other version fails */
@@ -47,7 +57,8 @@ export const behaviours = {
   /** well, but for the unit that runs its checks */
   'no-check-unit': `for unit in kaon-check.socket kaon-check.service; do ln -sf /dev/null etc/systemd/system/$unit; done`,
   /** PID 1 stands still once it feeds the watchdog, which then has the kernel panic: a handler of its own stops it at this signal */
-  'init-freezes': `echo softdog > etc/modules-load.d/softdog.conf
+  'init-freezes': `${withoutNode}
+    echo softdog > etc/modules-load.d/softdog.conf
     echo 'options softdog soft_panic=1 nowayout=1' > etc/modprobe.d/softdog.conf
     printf '[Manager]\\nRuntimeWatchdogSec=20s\\n' > etc/systemd/system.conf.d/vm-watchdog.conf
     printf 'until [ "$(cat /sys/class/watchdog/watchdog0/state)" = active ]; do sleep 1; done\\necho the watchdog is fed\\nkill -SEGV 1\\nsleep infinity\\n' > usr/lib/freeze-init
@@ -120,7 +131,7 @@ export class ImageShop {
     const file = join(this.#folder, `${name}.img`);
     const layout = join(this.#folder, `layout-${name}`);
     await makeVersion(this.#tree, tree, version, behaviour);
-    await makeFileSystem(tree, file, partitions['slot-a'].sizeMiB, 'read-only');
+    await makeFileSystem(tree, file, await sizeForTree(tree), 'read-only');
     await mkdir(layout, { recursive: true });
     await kaonctl(
       this.#tree,
@@ -136,6 +147,12 @@ export class ImageShop {
     await shell(`rm -rf ${layout} ${tree}`);
     return { version: name, reference: `${seenByGuest(this.#registry)}/${path}`, file };
   }
+}
+
+/** MiB of a file system that a tree just fits into: what is behind it in a slot is zeroed, and not hashed. */
+async function sizeForTree(tree: string): Promise<number> {
+  const used = Number((await shell(`du -s -m ${tree} | cut -f 1`)).trim());
+  return Math.min(used + 9, partitions['slot-a'].sizeMiB);
 }
 
 /** A copy of `tree` that says which version it is, and behaves so. */

@@ -10,14 +10,19 @@ export function cellsToPlay(asked: readonly Cell[]): readonly Cell[] {
 }
 
 /**
- * The cells in an order in which those that mostly wait are spread among the others: beside each other they would leave
- * the processors idle.
+ * The cells in the order in which they are begun: the longest first, as a long one at the end would have a processor to
+ * itself; and those that mostly wait spread among the others, as beside each other they would leave the processors idle.
  */
 export function spread(cells: readonly Cell[]): readonly Cell[] {
-  const waiting = cells.filter(({ scenario }) => scenario.isMostlyWaiting === true);
-  const busy = cells.filter((cell) => !waiting.includes(cell));
+  const longestFirst = cells.toSorted((one, other) => bootsOf(other) - bootsOf(one));
+  const waiting = longestFirst.filter(({ scenario }) => scenario.isMostlyWaiting === true);
+  const busy = longestFirst.filter((cell) => !waiting.includes(cell));
   const place = (list: readonly Cell[]) => list.map((cell, index) => ({ cell, at: (index + 0.5) / list.length }));
   return [...place(waiting), ...place(busy)].toSorted((one, other) => one.at - other.at).map(({ cell }) => cell);
+}
+
+function bootsOf({ scenario: { boots = 3 } }: Cell): number {
+  return boots;
 }
 
 /** A row of one machine: the cell that shows whether it held, its own or one that it is part of. */

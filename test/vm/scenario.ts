@@ -20,6 +20,8 @@ export interface Scenario {
   readonly covers?: readonly string[];
   /** Whether the guest is idle for most of its time, until a guard ends the boot. */
   readonly isMostlyWaiting?: boolean;
+  /** About how many boots it takes, where that is more than three. */
+  readonly boots?: number;
   /**
    * Plays it in `folder`, which is its own; rejects where it came to no end, and at the latest
    * soon after `signal` was aborted.
@@ -33,6 +35,8 @@ export interface Life {
   readonly covers?: readonly string[];
   /** See `Scenario`. */
   readonly isMostlyWaiting?: boolean;
+  /** See `Scenario`. */
+  readonly boots?: number;
   /** The images that the node is told to install, in order. */
   readonly images: (shop: ImageShop) => Promise<readonly VmImage[]>;
   readonly plainReboots?: number;

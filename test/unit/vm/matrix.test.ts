@@ -30,6 +30,12 @@ describe('the matrix', () => {
     expect(order.filter((played) => busy.includes(played))).toEqual(busy);
   });
 
+  it('begins the longest first', () => {
+    const cells = [scenario('upgrade'), { ...scenario('cuts'), boots: 6 }, { ...scenario('services'), boots: 12 }];
+    const order = spread(cells.map((of) => cell(one, of)));
+    expect(order.map(({ scenario: { name } }) => name)).toEqual(['services', 'cuts', 'upgrade']);
+  });
+
   it('shows such a row by the cell that it is part of', () => {
     const played = { ...cell(one, reboots), failures: ['slot b runs'], seconds: 9 };
     const rows = rowsOf(one, [upgrade, reboots, scenario('panic')], [played]);
