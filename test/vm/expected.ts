@@ -64,16 +64,8 @@ export function refusedAfterRollback(result: VmResult): Held {
   };
 }
 
-/** What holds of a node whose trial had a PID 1 that stood still. */
-export function frozen(result: VmResult): Held {
-  return {
-    'systemd fed the watchdog in each try': count(result, 'the watchdog is fed') === 2,
-    'the watchdog ended each try': count(result, 'Software Watchdog Timer expired') >= 2,
-  };
-}
-
-/** What holds of a node whose state a newer kaon had, in an image that failed. */
-export function readByOlder(result: VmResult): Held {
+/** What holds once a newer kaon stored its state in an image that failed, and a good image without kaon-check followed. */
+export function newerThenWithoutCheck(result: VmResult): Held {
   return {
     'without kaon-check, kaond ran the checks': count(result, 'kaond runs health checks itself') > 0,
     'the newer agent ran': result.console.some((line) => line.includes(`kaond ${newerVersion} started`)),

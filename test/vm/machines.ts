@@ -20,14 +20,8 @@ const short = ['upgrade', 'panic', 'failed health', 'good after bad'];
 const full = [
   ...['upgrade', 'panic', 'dies early', 'hangs', 'no agent', 'agent crashes', 'config refused', 'failed health'],
   ...['broken systems', 'broken agents', 'unsigned', 'cut in the write', 'cut in the trial', 'cut in every trial'],
-  ...[
-    'cut before the reboot',
-    'cut again and again',
-    'after a rollback',
-    'plain reboots',
-    'newer agent',
-    'a long life',
-  ],
+  ...['cut before the reboot', 'cut again and again', 'after a rollback', 'plain reboots', 'newer agent'],
+  'a long life',
 ];
 
 /** What systemd and the agent alone decide, which is the same on every loader. */

@@ -1,9 +1,8 @@
 import {
   committed,
   count,
-  frozen,
+  newerThenWithoutCheck,
   outcome,
-  readByOlder,
   refusedAfterRollback,
   rolledBack,
   rolledBackInTurn,
@@ -116,7 +115,7 @@ export const scenarios: readonly Scenario[] = [
     }),
   }),
   life('broken services', {
-    boots: 10,
+    boots: 9,
     images: async (shop) => [
       await shop.push('v2', 'unit-fails'),
       await shop.push('v3', 'greenboot-fails'),
@@ -147,7 +146,8 @@ export const scenarios: readonly Scenario[] = [
     rollbacks: [rollbackOf['init-freezes']],
     expect: (result) => ({
       ...rolledBack(result, 'rolled-back: boot-tries-exhausted'),
-      ...frozen(result),
+      'systemd fed the watchdog in each try': count(result, 'the watchdog is fed') === 2,
+      'the watchdog ended each try': count(result, 'Software Watchdog Timer expired') >= 2,
     }),
   }),
   life('good after bad', {
@@ -245,12 +245,12 @@ export const scenarios: readonly Scenario[] = [
     rollbacks: [rollbackOf['newer-unhealthy']],
     expect: (result) => ({
       ...committed(result, 'v2-no-check-unit-release'),
-      ...readByOlder(result),
+      ...newerThenWithoutCheck(result),
       'it read that the update ended': outcome(result, 1) === 'rolled-back: health-failed',
     }),
   }),
   life('a long life', {
-    boots: 8,
+    boots: 7,
     covers: ['upgrade', 'failed health', 'after a rollback', 'plain reboots', 'newer agent'],
     images: async (shop) => {
       const bad = await shop.push('v2', 'newer-unhealthy');
@@ -261,7 +261,7 @@ export const scenarios: readonly Scenario[] = [
     expect: (result) => ({
       ...committed(result, 'v2-no-check-unit-release'),
       ...refusedAfterRollback(result),
-      ...readByOlder(result),
+      ...newerThenWithoutCheck(result),
       'every boot from the last trial on was of slot b': /A v1(,B v2){4}$/.test(result.history.join()),
     }),
   }),

@@ -24,6 +24,17 @@ it.each(machines)('$name is booted by every run with an upgrade, a panic and a f
   expect(known).toEqual(expect.arrayContaining([...usual]));
 });
 
+/** Every way in which an update can go on from its write. */
+const fullList = [
+  ...['upgrade', 'panic', 'dies early', 'hangs', 'no agent', 'agent crashes', 'config refused', 'failed health'],
+  ...['cut in the write', 'cut in every trial', 'cut before the reboot', 'unsigned', 'after a rollback', 'newer agent'],
+  'plain reboots',
+];
+
+it.each(['GRUB on UEFI', 'systemd-boot with kernels'])('every run plays the full list on %s', (name) => {
+  expect(machines.find((one) => one.name === name)?.usual).toEqual(expect.arrayContaining(fullList));
+});
+
 it('what is part of a scenario is one itself', () => {
   const known = scenarios.map(({ name }) => name);
   expect(known).toEqual(expect.arrayContaining(scenarios.flatMap(({ covers = [] }) => covers)));
