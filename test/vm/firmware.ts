@@ -14,7 +14,8 @@ export interface Firmware {
 }
 
 // One processor: QEMU then translates atomic instructions as plain ones, and cells beside each other use the other cores.
-const pc = ['-machine', 'q35,smm=off', '-accel', 'tcg,thread=multi', '-cpu', 'qemu64', '-smp', '1', '-m', '1024'];
+const guest = ['-accel', 'tcg,thread=multi', '-smp', '1', '-m', '1024'];
+const pc = ['-machine', 'q35,smm=off', '-cpu', 'qemu64', ...guest];
 
 /** SeaBIOS, which QEMU brings along. */
 export const seaBios: Firmware = {
@@ -43,7 +44,7 @@ export const ubootOnArm64: Firmware = {
   architecture: 'arm64',
   program: 'qemu-system-aarch64',
   arguments: async () => [
-    ...['-machine', 'virt', '-accel', 'tcg,thread=multi', '-cpu', 'cortex-a57', '-smp', '2', '-m', '1024'],
+    ...['-machine', 'virt', '-cpu', 'cortex-a57', ...guest],
     ...['-bios', '/usr/lib/u-boot/qemu_arm64/u-boot.bin'],
   ],
 };

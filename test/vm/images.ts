@@ -49,7 +49,7 @@ export const behaviours = {
     echo '    - { name: greenboot, kind: greenboot, retries: 0 }' >> etc/kaon/kaon.yaml`,
   /** passes its trial and is committed; then the scenario's script breaks what a check looks at */
   'breaks-later': `touch etc/kaon-breaks-later
-    echo '    - { name: late, kind: command, command: [/usr/bin/test, "!", -e, /run/kaon-vm-broken], timeout: 10s }' >> etc/kaon/kaon.yaml
+    echo '    - { name: late, kind: command, command: [/usr/bin/test, "!", -e, /run/kaon-vm-broken], timeout: 30s }' >> etc/kaon/kaon.yaml
     echo '  probation: { for: 1h, interval: 10s, onFailure: roll-back }' >> etc/kaon/kaon.yaml`,
   /** its checks go on until the deadline, and the scenario's script cancels the trial meanwhile */
   cancelled: `touch etc/kaon-is-cancelled
@@ -182,9 +182,9 @@ registries: { "${registry}": { insecureHttp: true } }
 health:
   deadline: ${60 * patience}s
   checks:
-    - { name: well, kind: command, command: [/usr/bin/test, "!", -e, /etc/kaon-is-unhealthy], timeout: 10s, retries: 0 }
+    - { name: well, kind: command, command: [/usr/bin/test, "!", -e, /etc/kaon-is-unhealthy], timeout: 30s, retries: 0 }
     - { name: edge, kind: systemd-unit, unit: edge.service, timeout: 20s, interval: 2s, retries: 3 }
-    - { name: own-unit, kind: command, command: [/usr/bin/grep, -q, kaon-check.service, /proc/self/cgroup], timeout: 10s, required: false }
+    - { name: own-unit, kind: command, command: [/usr/bin/grep, -q, kaon-check.service, /proc/self/cgroup], timeout: 30s, required: false }
     - { name: network, kind: systemd-unit, unit: systemd-networkd.service, timeout: 20s, required: false }
 `;
   const files = { 'etc/kaon/kaon.yaml': configuration, ...loader.nodeFiles };

@@ -11,7 +11,7 @@ import type { Stage } from './stage.ts';
 import { waysBack } from './ways-back.ts';
 
 /** A guest that hangs is cut off by then, as a watchdog in hardware or somebody's hand would. */
-const bootLimitMs = 240_000 * patience;
+const bootLimitMs = 300_000 * patience;
 const mostBoots = 14;
 
 /** Plays a life on a disk of its own in `folder`; resolves to what did not hold in the end, and how long each way back took. */
