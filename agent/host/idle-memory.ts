@@ -1,7 +1,10 @@
 import type { Clock, Reporter } from '../core/ports.ts';
 
-/** Nothing happened for so long: the memory of what did is not needed soon. */
-const quietMs = 10_000;
+/**
+ * Nothing happened for so long: the memory of what did is not needed soon. The first minute after a boot belongs to what
+ * the node is there for: a slow processor needs four seconds for all passes.
+ */
+const quietMs = 60_000;
 const passPauseMs = 100;
 
 /**
@@ -11,7 +14,7 @@ const passPauseMs = 100;
 const passes = 8;
 
 /**
- * Gives memory back to the system once the agent was quiet for ten seconds: what its start or an update left in the heap,
+ * Gives memory back to the system once the agent was quiet for a minute: what its start or an update left in the heap,
  * which V8 would keep until it needs the room. `collect` is one full collection, of some 40 ms; without it nothing is
  * done. Each event begins the wait anew. Nothing goes on once `signal` is aborted.
  */

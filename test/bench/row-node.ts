@@ -15,7 +15,7 @@ const sampleEveryMs = 50;
 const requestEveryMs = 10;
 
 /** How long a node is left alone after its start, and then watched; how often its memory is looked at meanwhile. */
-const idle = { settleMs: 30_000, watchMs: 600_000, lookEveryMs: 30_000 } as const;
+const idle = { settleMs: 90_000, watchMs: 600_000, lookEveryMs: 30_000 } as const;
 const quickIdle = { settleMs: 1000, watchMs: 2000, lookEveryMs: 1000 } as const;
 
 /** Makes the images whose memory is looked at, and keeps them. */
