@@ -57,7 +57,7 @@ export async function runAgent(around: AgentSurroundings, signal: AbortSignal): 
   if (isOver(signal)) return 'stopped';
   const ended = new AbortController();
   const all = AbortSignal.any([signal, ended.signal]);
-  const { agent, state, socket } = await prepare(around, new IdleMemory(clock, fullCollection(), all));
+  const { agent, state, socket } = await prepare(around, new IdleMemory(clock, fullCollection(), all), all);
   try {
     await listen(around, agent, socket);
     for (const { code, message } of agent.faults) log.error({ code }, `degraded: ${message}`);
@@ -99,6 +99,7 @@ function isOver(signal: AbortSignal): boolean {
 async function prepare(
   around: AgentSurroundings,
   reporter: Reporter,
+  signal: AbortSignal,
 ): Promise<{ readonly agent: Agent; readonly state: OpenedState; readonly socket: string }> {
   const { options, clock, log, agentVersion } = around;
   const faults: ErrorReport[] = [];
@@ -129,7 +130,7 @@ async function prepare(
       return Promise.all([then, time].map((one) => loadTrustPolicy(config.trust, one)));
     },
     triggerKeys: await orFault(loadTriggerKeys(config.triggers), () => [], faults),
-    nodeFacts: nodeFactsOf(around, config.stateDir),
+    nodeFacts: nodeFactsOf(around, config.stateDir, signal),
     readingsWorker: around.readingsWorker,
     checkSocket: options.checkSocket,
     clock,
@@ -147,13 +148,17 @@ async function prepare(
   return { agent, state, socket: config.api.socket };
 }
 
-function nodeFactsOf({ factsWorker, log }: AgentSurroundings, stateDir: string): NodeFactsReader {
+function nodeFactsOf(
+  { factsWorker, log, clock }: AgentSurroundings,
+  stateDir: string,
+  signal: AbortSignal,
+): NodeFactsReader {
   const facts = new NodeFactsReader(
     stateDir,
     () => readSystemFacts(factsWorker, factsLimitMs),
     (error) => log.warn({ err: error }, 'cannot read facts of the host'),
   );
-  void facts.start();
+  void facts.start(clock, signal);
   return facts;
 }
 

@@ -1,5 +1,6 @@
 import { statfs } from 'node:fs/promises';
 import { arch, freemem, hostname, totalmem, uptime } from 'node:os';
+import type { Clock } from '../core/ports.ts';
 import type { SystemFacts } from './system-facts.ts';
 
 /** The node as the status shows it. `undefined` for what is not known, or not yet. */
@@ -13,6 +14,9 @@ export interface NodeFacts {
   readonly stateDirAvailableBytes: number | undefined;
   readonly system: SystemFacts | undefined;
 }
+
+/** The first seconds belong to the verdict on a trial: a dozen programs are started for what only the status shows. */
+const systemAfterMs = 30_000;
 
 interface Disk {
   readonly totalBytes: number;
@@ -37,12 +41,12 @@ export class NodeFactsReader {
     this.#onProblem = onProblem;
   }
 
-  /** Fetches what stays the same, once. Never rejects. */
-  async start(): Promise<void> {
-    await Promise.all([
-      this.#refreshDisk(),
-      this.#readSystem().then((system) => (this.#system = system), this.#onProblem),
-    ]);
+  /**
+   * Fetches the room in the state directory, and after half a minute what stays the same, once; the latter not at all
+   * once `signal` is aborted. Never rejects.
+   */
+  async start(clock: Clock, signal: AbortSignal): Promise<void> {
+    await Promise.all([this.#refreshDisk(), this.#readSystemLater(clock, signal)]);
   }
 
   /** What is known now; the room in the state directory is as of the read before. */
@@ -58,6 +62,13 @@ export class NodeFactsReader {
       stateDirAvailableBytes: this.#disk?.availableBytes,
       system: this.#system,
     };
+  }
+
+  async #readSystemLater(clock: Clock, signal: AbortSignal): Promise<void> {
+    // A sleep rejects when it is aborted, and for nothing else.
+    await clock.sleep(systemAfterMs, signal).catch(() => undefined);
+    if (signal.aborted) return;
+    await this.#readSystem().then((system) => (this.#system = system), this.#onProblem);
   }
 
   async #refreshDisk(): Promise<void> {

@@ -9,6 +9,7 @@ import { SystemClock } from '../../../agent/host/system-clock.ts';
 import { PstoreMessages } from '../../../agent/host/persistent-messages.ts';
 import { readSystemFacts } from '../../../agent/host/system-facts.ts';
 import { SystemRandom } from '../../../agent/host/system-random.ts';
+import { ManualClock } from '../../fakes/manual-clock.ts';
 
 let directory: string;
 beforeEach(() => {
@@ -88,6 +89,7 @@ describe('the ids of the machine', () => {
 });
 
 describe('the facts about the node', () => {
+  const clock = new ManualClock();
   const worker = new URL('../../../agent/host/system-facts-worker.ts', import.meta.url);
 
   it('come from systeminformation in a worker that ends', async () => {
@@ -110,8 +112,9 @@ describe('the facts about the node', () => {
       () => new Promise((resolve) => (answer = resolve)),
       (problem) => problems.push(problem),
     );
-    const started = reader.start();
+    const started = reader.start(clock, never);
     expect(reader.read()).toMatchObject({ system: undefined, stateDirTotalBytes: undefined });
+    await clock.advance(30_000);
     answer({ osName: 'Acme', osVersion: '1', kernel: '6.1', cpu: undefined, virtualization: undefined });
     await started;
     const facts = reader.read();
@@ -121,6 +124,24 @@ describe('the facts about the node', () => {
     expect(problems).toEqual([]);
   });
 
+  it('start no program for half a minute, and none once the agent ends', async () => {
+    let asked = 0;
+    const read = async () => {
+      asked += 1;
+      throw new Error('no worker');
+    };
+    void new NodeFactsReader(directory, read, () => undefined).start(clock, never);
+    await clock.advance(29_999);
+    expect(asked).toBe(0);
+    await clock.advance(1);
+    expect(asked).toBe(1);
+    const ended = new AbortController();
+    const started = new NodeFactsReader(directory, read, () => undefined).start(clock, ended.signal);
+    ended.abort(new Error('over'));
+    await started;
+    expect(asked).toBe(1);
+  });
+
   it('tell a problem instead of failing', async () => {
     const problems: unknown[] = [];
     const reader = new NodeFactsReader(
@@ -128,7 +149,9 @@ describe('the facts about the node', () => {
       () => Promise.reject(new Error('no worker')),
       (problem) => problems.push(problem),
     );
-    await reader.start();
+    const started = reader.start(clock, never);
+    await clock.advance(30_000);
+    await started;
     expect(problems).toHaveLength(2);
     expect(reader.read().stateDirTotalBytes).toBeUndefined();
   });
