@@ -60,7 +60,14 @@ export function refusedAfterRollback(result: VmResult): Held {
     'the image that rolled back was refused': outcome(result, 1) === 'failed: known-bad',
     'it rolled back first': outcome(result, 2) === 'rolled-back: health-failed',
     'that image alone is known bad': result.status.knownBad.length === 1,
-    'slot a ran in between': result.history.filter((line) => line.startsWith('A ')).length === 2,
+  };
+}
+
+/** What holds where PID 1 stood still in both tries of a trial. */
+export function initFroze(result: VmResult): Held {
+  return {
+    'systemd fed the watchdog in each try': count(result, 'the watchdog is fed') === 2,
+    'the watchdog ended each try': count(result, 'Software Watchdog Timer expired') >= 2,
   };
 }
 

@@ -13,8 +13,9 @@ export const tries = 2;
 /** Where the guest finds what listens on the host's loopback. */
 export const hostForGuest = '10.0.2.2';
 
-/** For trials in which no agent ever runs: the half of an image need not be written. */
-const withoutNode = 'rm usr/lib/kaon/node';
+/** For trials in which no agent ever runs: the half of an image need not be written, and the guard has nobody to wait for. */
+const withoutAgent = `rm usr/lib/kaon/node
+    printf '[Timer]\\nOnBootSec=\\nOnBootSec=${45 * patience}s\\n' > etc/systemd/system/kaon-trial-guard.timer.d/vm.conf`;
 
 /** Leaves nothing but what a kernel and its loader need. */
 const kernelAlone = 'rm -rf usr/[!l]* usr/lib/[!lmo]*';
@@ -31,14 +32,14 @@ export const behaviours = {
     cp -a kept/usr . && rm -r kept
     mkdir usr/sbin && ln -s /bin/false usr/sbin/init`,
   /** a service in front of everything never ends, so that the agent never comes */
-  hangs: `${withoutNode}
+  hangs: `${withoutAgent}
     printf '[Unit]\\nDefaultDependencies=no\\nBefore=kaond.service\\n[Service]\\nType=oneshot\\nExecStart=/bin/sleep infinity\\nTimeoutStartSec=infinity\\n' > etc/systemd/system/hang.service
     mkdir -p etc/systemd/system/multi-user.target.requires
     ln -sf ../hang.service etc/systemd/system/multi-user.target.requires/hang.service
     mkdir -p etc/systemd/system/kaond.service.d
     printf '[Unit]\\nAfter=hang.service\\nRequires=hang.service\\n' > etc/systemd/system/kaond.service.d/hang.conf`,
-  'no-agent': `rm usr/lib/kaon/bin/kaond; ${withoutNode}`,
-  'agent-crashes': `printf '#!/bin/sh\\nexit 1\\n' > usr/lib/kaon/bin/kaond; ${withoutNode}`,
+  'no-agent': `rm usr/lib/kaon/bin/kaond; ${withoutAgent}`,
+  'agent-crashes': `printf '#!/bin/sh\\nexit 1\\n' > usr/lib/kaon/bin/kaond; ${withoutAgent}`,
   'config-refused': "printf 'noSuchKey: 1\\n' >> etc/kaon/kaon.yaml",
   unhealthy: 'touch etc/kaon-is-unhealthy',
   /** a unit that runs in every other version fails */
@@ -57,7 +58,7 @@ export const behaviours = {
   /** well, but for the unit that runs its checks */
   'no-check-unit': `for unit in kaon-check.socket kaon-check.service; do ln -sf /dev/null etc/systemd/system/$unit; done`,
   /** PID 1 stands still once it feeds the watchdog, which then has the kernel panic: a handler of its own stops it at this signal */
-  'init-freezes': `${withoutNode}
+  'init-freezes': `rm usr/lib/kaon/node
     echo softdog > etc/modules-load.d/softdog.conf
     echo 'options softdog soft_panic=1 nowayout=1' > etc/modprobe.d/softdog.conf
     printf '[Manager]\\nRuntimeWatchdogSec=20s\\n' > etc/systemd/system.conf.d/vm-watchdog.conf

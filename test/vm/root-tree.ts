@@ -21,17 +21,14 @@ const masked = [
   ...['apt-daily.timer', 'apt-daily-upgrade.timer', 'dpkg-db-backup.timer', 'fstrim.timer', 'e2scrub_all.timer'],
   ...['e2scrub_reap.service', 'dev-hugepages.mount', 'dev-mqueue.mount', 'sys-kernel-debug.mount'],
   ...['sys-kernel-tracing.mount', 'proc-sys-fs-binfmt_misc.automount', 'systemd-binfmt.service'],
+  ...['sys-fs-fuse-connections.mount', 'sys-kernel-config.mount', 'kmod-static-nodes.service'],
+  ...['systemd-tmpfiles-setup-dev.service', 'systemd-journal-flush.service', 'systemd-random-seed.service'],
 ];
 
 /** Generators of units that no node of this kind has; each is a program more in each boot. */
 const maskedGenerators = [
-  'cryptsetup',
-  'integritysetup',
-  'veritysetup',
-  'hibernate-resume',
-  'rc-local',
-  'sysv',
-  'gpt-auto',
+  ...['cryptsetup', 'integritysetup', 'veritysetup', 'hibernate-resume', 'rc-local', 'sysv', 'gpt-auto'],
+  ...['debug', 'getty', 'run', 'system-update'],
 ];
 
 /** What no node needs. Every byte of a slot is written, hashed and read back by an emulated processor. */
@@ -190,7 +187,8 @@ async function configure(tree: string, console: string): Promise<void> {
     'etc/fstab': `${fstab.join('\n')}\n`,
     'etc/hostname': 'edge\n',
     'etc/machine-id': '',
-    'etc/systemd/network/80-dhcp.network': '[Match]\nName=e*\n[Network]\nDHCP=yes\n',
+    'etc/systemd/network/80-dhcp.network':
+      '[Match]\nName=e*\n[Network]\nDHCP=ipv4\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n',
     'etc/modules-load.d/vm.conf': 'virtio_net\nvfat\n',
     // Each character that reaches the console is a trap into the emulator: of systemd's own words those that warn.
     'etc/systemd/system.conf.d/vm.conf': `[Manager]\nDefaultTimeoutStopSec=15s\nShowStatus=no\nLogLevel=notice\n${plainSha256}`,

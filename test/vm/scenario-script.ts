@@ -19,10 +19,10 @@ echo "$slot $VERSION" >> history
 sync
 say "boot $boots, slot $slot, $VERSION"
 ask() { curl --silent --fail --unix-socket /run/kaon/kaon.sock "http://kaon$1" "\${@:2}"; }
-# Each start of a program costs an emulated processor dearly, hence few, and none to look at the answer.
+# Each start of a program and each answer cost an emulated processor dearly, hence few, and none to look at the answer.
 until_in() {
   local pattern='"phase":"([a-z-]+)"'
-  until [[ $(ask /v1/status) =~ $pattern && \${BASH_REMATCH[1]} = "$1" ]]; do sleep 4; done
+  until [[ $(ask /v1/status) =~ $pattern && \${BASH_REMATCH[1]} = "$1" ]]; do sleep 10; done
 }
 if [ -e /etc/kaon-is-cancelled ]; then
   until_in trial

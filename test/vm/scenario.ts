@@ -20,7 +20,7 @@ export interface Scenario {
   readonly covers?: readonly string[];
   /** Whether the guest is idle for most of its time, until a guard ends the boot. */
   readonly isMostlyWaiting?: boolean;
-  /** About how many boots it takes, where that is more than three. */
+  /** About how long it takes, in boots of a PC, where that is more than three. */
   readonly boots?: number;
   /**
    * Plays it in `folder`, which is its own; rejects where it came to no end, and at the latest
