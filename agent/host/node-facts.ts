@@ -15,7 +15,7 @@ export interface NodeFacts {
   readonly system: SystemFacts | undefined;
 }
 
-/** The first seconds belong to the verdict on a trial: a dozen programs are started for what only the status shows. */
+/** The first seconds belong to the verdict on a trial: dozens of programs are started for what only the status shows. */
 const systemAfterMs = 30_000;
 
 interface Disk {
