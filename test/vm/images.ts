@@ -13,8 +13,11 @@ export const tries = 2;
 /** Where the guest finds what listens on the host's loopback. */
 export const hostForGuest = '10.0.2.2';
 
-/** For trials in which no agent ever runs: the half of an image need not be written, and the guard has nobody to wait for. */
-const withoutAgent = `rm usr/lib/kaon/node
+/** For trials in which no agent ever runs: the half of an image need not be written. */
+const withoutNode = 'rm usr/lib/kaon/node';
+
+/** For those that the guard ends: it has nobody to wait for. */
+const withoutAgent = `${withoutNode}
     printf '[Timer]\\nOnBootSec=\\nOnBootSec=${45 * patience}s\\n' > etc/systemd/system/kaon-trial-guard.timer.d/vm.conf`;
 
 /** Leaves nothing but what a kernel and its loader need. */
@@ -58,7 +61,7 @@ export const behaviours = {
   /** well, but for the unit that runs its checks */
   'no-check-unit': `for unit in kaon-check.socket kaon-check.service; do ln -sf /dev/null etc/systemd/system/$unit; done`,
   /** PID 1 stands still once it feeds the watchdog, which then has the kernel panic: a handler of its own stops it at this signal */
-  'init-freezes': `rm usr/lib/kaon/node
+  'init-freezes': `${withoutNode}
     echo softdog > etc/modules-load.d/softdog.conf
     echo 'options softdog soft_panic=1 nowayout=1' > etc/modprobe.d/softdog.conf
     printf '[Manager]\\nRuntimeWatchdogSec=20s\\n' > etc/systemd/system.conf.d/vm-watchdog.conf

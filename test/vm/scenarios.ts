@@ -41,7 +41,7 @@ function life(name: string, one: Life): Scenario {
 }
 
 /** What every loader shows: an image that panics, one whose check fails as `bad` says, and a good one. */
-function goodAfter(name: string, bad: Behaviour & keyof typeof rollbackOf, boots = 7): Scenario {
+function goodAfter(name: string, bad: keyof typeof rollbackOf, boots = 7): Scenario {
   return life(name, {
     boots,
     covers: ['upgrade', 'panic', 'failed health'],
@@ -275,7 +275,8 @@ export const scenarios: readonly Scenario[] = [
       ...committed(result, 'v2-no-check-unit-release'),
       ...refusedAfterRollback(result),
       ...newerThenWithoutCheck(result),
-      'slot a ran after each cut, and from the commit on slot b': /^A v1,B v2,A v1,A v1,A v1(,B v2){4,}$/.test(
+      // The guard of a busy machine may end one trial more.
+      'slot a ran after each cut, and from the commit on slot b': /^A v1,B v2,A v1,A v1,A v1(,B v2){4,5}$/.test(
         result.history.join(),
       ),
       'the loader was armed once more': count(result, '"event":"armed"') === 3,

@@ -35,6 +35,11 @@ it.each(['GRUB on UEFI', 'systemd-boot with kernels'])('every run plays the full
   expect(machines.find((one) => one.name === name)?.usual).toEqual(expect.arrayContaining(fullList));
 });
 
+it('each scenario is played in every run, on one machine at least, but for the hours of lost flushes', () => {
+  const usual = new Set(machines.flatMap((one) => one.usual));
+  expect(scenarios.map(({ name }) => name).filter((name) => !usual.has(name))).toEqual(['lost flushes']);
+});
+
 it('what is part of a scenario is one itself', () => {
   const known = scenarios.map(({ name }) => name);
   expect(known).toEqual(expect.arrayContaining(scenarios.flatMap(({ covers = [] }) => covers)));
