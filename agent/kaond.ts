@@ -1,4 +1,5 @@
 import { fileURLToPath } from 'node:url';
+import { setFlagsFromString } from 'node:v8';
 import { pino } from 'pino';
 import { readAgentVersion, readBuildTime } from './compose/agent-version.ts';
 import { buildImageSources } from './compose/image-sources.ts';
@@ -15,6 +16,10 @@ import { SlotdClient } from './slotd/client.ts';
 import { socketConnector, SpawningConnector } from './slotd/connect-slotd.ts';
 import { SystemdNotifier } from './systemd/notifier.ts';
 import { trustTime } from './trust/trust-time.ts';
+
+// Code that runs now and then costs 2 MiB as machine code; what runs often is still compiled, by V8's optimizer. Set once all is
+// loaded: until then V8 would refuse what Node brings along compiled.
+setFlagsFromString('--no-sparkplug');
 
 const log = pino({ name: 'kaond', level: process.env['KAON_LOG_LEVEL'] ?? 'info' }, pino.destination(2));
 const agentVersion = readAgentVersion(import.meta.url);

@@ -4,6 +4,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { rolldown } from 'rolldown';
+import { leanFastify } from './lean-fastify.ts';
 import { leanHttp } from './lean-http.ts';
 import { nativePackage, runtimePackages } from './runtime-packages.ts';
 
@@ -32,7 +33,7 @@ async function bundle(): Promise<void> {
     input: Object.fromEntries(entries.map((entry) => [entry, join(root, `${entry}.ts`)])),
     platform: 'node',
     external: [nativePackage],
-    plugins: [leanHttp],
+    plugins: [leanFastify, leanHttp],
   });
   try {
     await bundler.write({

@@ -1,6 +1,5 @@
 // Parses on Node 12, so that an old Node gets words instead of a syntax error.
 import { existsSync } from 'fs';
-import { setFlagsFromString } from 'v8';
 
 const wantedMajor = 24;
 
@@ -12,8 +11,8 @@ function findCode(name) {
   return !isBuiltWanted && existsSync(source) ? source : built;
 }
 
-/** Runs the program `name` of kaon with these `flags` of V8, or says on stderr why this Node can't and exits with 78 (sysexits EX_CONFIG). */
-export function launch(name, flags = []) {
+/** Runs the program `name` of kaon, or says on stderr why this Node can't and exits with 78 (sysexits EX_CONFIG). */
+export function launch(name) {
   const major = Number(process.versions.node.split('.')[0]);
   if (!(major >= wantedMajor)) {
     process.stderr.write(
@@ -39,6 +38,5 @@ export function launch(name, flags = []) {
     process.stderr.write('fix: run node package/build.ts, or install the package again\n');
     process.exit(78);
   }
-  flags.forEach((flag) => setFlagsFromString(flag));
   return import(code.href);
 }

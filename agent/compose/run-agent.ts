@@ -57,7 +57,7 @@ export async function runAgent(around: AgentSurroundings, signal: AbortSignal): 
   if (isOver(signal)) return 'stopped';
   const ended = new AbortController();
   const all = AbortSignal.any([signal, ended.signal]);
-  const { agent, state, socket } = await prepare(around, new IdleMemory(clock, fullCollection(), all), all);
+  const { agent, state, socket } = await prepare(around, new IdleMemory(clock, fullCollection, all), all);
   try {
     await listen(around, agent, socket);
     for (const { code, message } of agent.faults) log.error({ code }, `degraded: ${message}`);

@@ -33,7 +33,8 @@ export function parseConfig({ image, node }: ConfigTexts): KaonConfig {
   throwProblems(files, [...imageParsed.problems, ...parsed.flatMap(({ problems }) => problems)]);
   const nodeMap = parsed.reduce<ConfigMap>((earlier, { map }) => mergeMaps(earlier, map), {});
   const merged = mergeNodeOverImage(imageParsed.map, nodeMap);
-  const result = configSchema.safeParse(merged.config);
+  // Read once a start: code of its own for each of its parts would cost more than it saves.
+  const result = configSchema.safeParse(merged.config, { jitless: true });
   const shape = result.success ? [] : result.error.issues.flatMap((issue) => describeIssue(issue, merged.config));
   throwProblems(files, [...merged.problems, ...shape]);
   if (!result.success) throw new AgentError('internal', 'cannot say what is wrong with the configuration');

@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import type { Clock, Reporter } from '../core/ports.ts';
 
 /**
@@ -15,17 +17,17 @@ const passes = 8;
 
 /**
  * Gives memory back to the system once the agent was quiet for a minute: what its start or an update left in the heap,
- * which V8 would keep until it needs the room. `collect` is one full collection, of some 40 ms; without it nothing is
- * done. Each event begins the wait anew. Nothing goes on once `signal` is aborted.
+ * which V8 would keep until it needs the room. `collect` is one full collection, of some 40 ms. Each event begins the
+ * wait anew. Nothing goes on once `signal` is aborted.
  */
 export class IdleMemory implements Reporter {
   readonly #clock: Clock;
-  readonly #collect: (() => void) | undefined;
+  readonly #collect: () => void;
   readonly #signal: AbortSignal;
   #lastMs = 0;
   #isWaiting = false;
 
-  constructor(clock: Clock, collect: (() => void) | undefined, signal: AbortSignal) {
+  constructor(clock: Clock, collect: () => void, signal: AbortSignal) {
     this.#clock = clock;
     this.#collect = collect;
     this.#signal = signal;
@@ -41,13 +43,13 @@ export class IdleMemory implements Reporter {
 
   #note(): void {
     this.#lastMs = this.#clock.monotonicMs();
-    if (this.#isWaiting || this.#collect === undefined) return;
+    if (this.#isWaiting) return;
     this.#isWaiting = true;
     // A sleep rejects when it is aborted, and for nothing else.
-    this.#collectOnceQuiet(this.#collect).catch(() => undefined);
+    this.#collectOnceQuiet().catch(() => undefined);
   }
 
-  async #collectOnceQuiet(collect: () => void): Promise<void> {
+  async #collectOnceQuiet(): Promise<void> {
     for (let done = 0; done < passes;) {
       const leftMs = this.#lastMs + quietMs - this.#clock.monotonicMs();
       if (leftMs > 0) {
@@ -55,7 +57,7 @@ export class IdleMemory implements Reporter {
         await this.#clock.sleep(leftMs, this.#signal);
         continue;
       }
-      collect();
+      this.#collect();
       done += 1;
       await this.#clock.sleep(passPauseMs, this.#signal);
     }
@@ -63,12 +65,12 @@ export class IdleMemory implements Reporter {
   }
 }
 
-/** A full collection that gives unused pages back, or `undefined` where Node was started without `--expose-gc`. */
-export function fullCollection(): (() => void) | undefined {
-  const { gc } = globalThis;
-  return gc === undefined
-    ? undefined
-    : () => {
-        gc({ type: 'major', execution: 'sync', flavor: 'last-resort' });
-      };
+/** A full collection that gives unused pages back. */
+export function fullCollection(): void {
+  // V8 refuses all code that Node brings along compiled while a flag of this kind is set, as one on the command line is
+  // for good: kaond's start would take a sixth longer. So it is set for as long as it takes to get at the function.
+  setFlagsFromString('--expose-gc');
+  const gc = runInNewContext('gc') as NodeJS.GCFunction;
+  setFlagsFromString('--no-expose-gc');
+  gc({ type: 'major', execution: 'sync', flavor: 'last-resort' });
 }

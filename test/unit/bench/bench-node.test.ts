@@ -11,10 +11,10 @@ describe('the environment of the daemons in the bench', () => {
     expect(parseEnvironment(unit)).toEqual({ A: '1', B: '--c=2', D: '', E: '--f=1 --g' });
   });
 
-  it('is the same for both units but for collections when idle, as kaon-slotd inherits it from kaond there', async () => {
+  it('is the same for both units but for its threads, as kaon-slotd inherits it from kaond there', async () => {
     const units = await Promise.all(['kaond.service', 'kaon-slotd.service'].map(unitOf));
     const [kaond = {}, slotd = {}] = units.map(parseEnvironment);
     expect(slotd).toHaveProperty('NODE_OPTIONS');
-    expect(kaond).toEqual({ ...slotd, NODE_OPTIONS: `${slotd['NODE_OPTIONS'] ?? ''} --expose-gc --v8-pool-size=1` });
+    expect(kaond).toEqual({ ...slotd, NODE_OPTIONS: `${slotd['NODE_OPTIONS'] ?? ''} --v8-pool-size=1` });
   });
 });
