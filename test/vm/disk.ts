@@ -12,11 +12,12 @@ export const partitions = {
   'slot-a': { number: 2, firstMiB: 66, sizeMiB: 212, type: '8304' },
   'slot-b': { number: 3, firstMiB: 278, sizeMiB: 224, type: '8304' },
   data: { number: 4, firstMiB: 502, sizeMiB: 128, type: '8300' },
+  node: { number: 6, firstMiB: 630, sizeMiB: 120, type: '8300' },
 } as const;
 
 export type PartitionName = keyof typeof partitions;
 
-export const diskMiB = 632;
+export const diskMiB = 752;
 
 /** Where a partition begins on the disk, in bytes. */
 export function offsetOf(name: PartitionName): number {

@@ -16,6 +16,7 @@ const environmentPath = 'grub/grubenv';
 function grub(installFirmware: (disk: string, work: string) => Promise<void>): VmLoader {
   return {
     kind: 'grub',
+    isNodeInImage: false,
     configuration: `{ type: grub, environment: /efi/${environmentPath}, tries: ${tries} }`,
     nodeFiles: { 'etc/kaon/units.env': `KAON_GRUB_ENVIRONMENT=/efi/${environmentPath}\n` },
     install: async (disk, _tree, work) => {

@@ -13,8 +13,8 @@ export const tries = 2;
 /** Where the guest finds what listens on the host's loopback. */
 export const hostForGuest = '10.0.2.2';
 
-/** For trials in which no agent ever runs: the half of an image need not be written. */
-const withoutNode = 'rm usr/lib/kaon/node';
+/** For trials in which no agent ever runs: where Node is in the image, half of it need not be written. */
+const withoutNode = 'rm -f usr/lib/kaon/node';
 
 /** For those that the guard ends: it has nobody to wait for. */
 const withoutAgent = `${withoutNode}
@@ -22,6 +22,18 @@ const withoutAgent = `${withoutNode}
 
 /** Leaves nothing but what a kernel and its loader need. */
 const kernelAlone = 'rm -rf usr/[!l]* usr/lib/[!lmo]*';
+
+/** A service in front of everything never ends, so that the agent never comes. */
+const hangs = `${withoutAgent}
+    printf '[Unit]\\nDefaultDependencies=no\\nBefore=kaond.service\\n[Service]\\nType=oneshot\\nExecStart=/bin/sleep infinity\\nTimeoutStartSec=infinity\\n' > etc/systemd/system/hang.service
+    mkdir -p etc/systemd/system/multi-user.target.requires
+    ln -sf ../hang.service etc/systemd/system/multi-user.target.requires/hang.service
+    mkdir -p etc/systemd/system/kaond.service.d
+    printf '[Unit]\\nAfter=hang.service\\nRequires=hang.service\\n' > etc/systemd/system/kaond.service.d/hang.conf`;
+
+/** Where an image that fails differently in each try marks the first one, and the partition that this is on. */
+const triedMark = '/data/vm/tried';
+const dataDevice = `/dev/nvme0n1p${partitions.data.number}`;
 
 /** How an image behaves once it is booted. */
 export const behaviours = {
@@ -34,15 +46,22 @@ export const behaviours = {
     ${kernelAlone}
     cp -a kept/usr . && rm -r kept
     mkdir usr/sbin && ln -s /bin/false usr/sbin/init`,
-  /** a service in front of everything never ends, so that the agent never comes */
-  hangs: `${withoutAgent}
-    printf '[Unit]\\nDefaultDependencies=no\\nBefore=kaond.service\\n[Service]\\nType=oneshot\\nExecStart=/bin/sleep infinity\\nTimeoutStartSec=infinity\\n' > etc/systemd/system/hang.service
-    mkdir -p etc/systemd/system/multi-user.target.requires
-    ln -sf ../hang.service etc/systemd/system/multi-user.target.requires/hang.service
-    mkdir -p etc/systemd/system/kaond.service.d
-    printf '[Unit]\\nAfter=hang.service\\nRequires=hang.service\\n' > etc/systemd/system/kaond.service.d/hang.conf`,
+  hangs,
+  /** init ends at once in the first try; the second one hangs */
+  'dies-then-hangs': `${hangs}
+    rm usr/sbin/init
+    printf '%s\\n' '#!/bin/sh' 'mount -n -t devtmpfs dev /dev' 'mount -n -t ext4 ${dataDevice} /data' \
+      'if [ -e ${triedMark} ]; then umount -n /data; exec /lib/systemd/systemd "$@"; fi' \
+      ': > ${triedMark}; sync; exit 1' > usr/sbin/init
+    chmod 755 usr/sbin/init`,
   'no-agent': `rm usr/lib/kaon/bin/kaond; ${withoutAgent}`,
   'agent-crashes': `printf '#!/bin/sh\\nexit 1\\n' > usr/lib/kaon/bin/kaond; ${withoutAgent}`,
+  /** kaond is missing in the first try, and ends at once in the second one */
+  'absent-then-crashes': `ln -sf /run/kaond usr/lib/kaon/bin/kaond; ${withoutAgent}
+    printf '%s\\n' '[ ! -e ${triedMark} ] || ln -s /usr/bin/false /run/kaond' ': > ${triedMark}; sync' > usr/lib/count-try
+    printf '[Unit]\\nRequiresMountsFor=/data\\nBefore=kaond.service\\n[Service]\\nType=oneshot\\nExecStart=/bin/sh /usr/lib/count-try\\n' > etc/systemd/system/count-try.service
+    mkdir -p etc/systemd/system/multi-user.target.wants
+    ln -sf ../count-try.service etc/systemd/system/multi-user.target.wants/count-try.service`,
   'config-refused': "printf 'noSuchKey: 1\\n' >> etc/kaon/kaon.yaml",
   unhealthy: 'touch etc/kaon-is-unhealthy',
   /** a unit that runs in every other version fails */

@@ -20,6 +20,8 @@ export interface VmLoader {
   readonly configuration: string;
   /** What each slot of the configuration has besides its name and its partition, as a line of YAML. */
   readonly slotSettings?: Readonly<Record<SlotName, string>>;
+  /** Whether its images bring Node along; else it lies on a partition that both slots use. */
+  readonly isNodeInImage: boolean;
   /** Further files of the node's root file system, by their paths in it. */
   readonly nodeFiles: Readonly<Record<string, string>>;
   /** Puts the loader onto a disk: slot a good and holding `tree`, slot b never bootable. `work` is for scratch files. */

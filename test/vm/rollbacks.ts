@@ -44,6 +44,9 @@ export const rollbackOf = {
   hangs: { ...usedUp, kind: 'agent-absent' },
   'no-agent': { ...usedUp, kind: 'agent-absent' },
   'agent-crashes': { ...usedUp, kind: 'agent-absent' },
+  // A sign in any try decides.
+  'dies-then-hangs': { ...usedUp, kind: 'agent-absent' },
+  'absent-then-crashes': { ...usedUp, kind: 'agent-absent' },
   'init-freezes': {
     ...usedUp,
     kind: 'kernel-panic',

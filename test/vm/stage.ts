@@ -5,6 +5,7 @@ import { makeDisk, makeFileSystem, partitions, putPartition } from './disk.ts';
 import type { Architecture } from './firmware.ts';
 import { configureNode, ImageShop, makeKeys, makeVersion, seenByGuest } from './images.ts';
 import type { VmMachine } from './machines.ts';
+import { bringNode, makeNodePartition, type RootTree } from './root-tree.ts';
 import { shell } from './shell.ts';
 
 /** What all scenarios on one machine begin from. */
@@ -24,11 +25,13 @@ interface NodeKind {
   readonly tree: string;
   readonly factoryFile: string;
   readonly factoryTree: string;
+  /** The file system that has Node where no image brings it. */
+  readonly nodeFile: string | undefined;
   readonly shop: ImageShop;
 }
 
-/** Builds the root file system of each processor's nodes, as a folder. */
-export type RootTrees = Readonly<Record<Architecture, () => Promise<string>>>;
+/** Builds the root file system of each processor's nodes. */
+export type RootTrees = Readonly<Record<Architecture, () => Promise<RootTree>>>;
 
 /** Makes stages, each once; machines with loaders of one kind share their trees and images. */
 export class Stages {
@@ -38,7 +41,7 @@ export class Stages {
   readonly #registry: RealRegistry;
   readonly #kinds = new Map<string, Promise<NodeKind>>();
   readonly #stages = new Map<string, Promise<Stage>>();
-  readonly #trees = new Map<Architecture, Promise<string>>();
+  readonly #trees = new Map<Architecture, Promise<RootTree>>();
   readonly #keysMade = new Map<string, Promise<void>>();
 
   constructor(ports: { work: string; rootTrees: RootTrees; keys: string; registry: RealRegistry }) {
@@ -61,24 +64,28 @@ export class Stages {
     await makeDisk(baseDisk);
     await loader.install(baseDisk, kind.factoryTree, work);
     await putPartition(baseDisk, 'slot-a', kind.factoryFile);
+    if (kind.nodeFile !== undefined) await putPartition(baseDisk, 'node', kind.nodeFile);
     return { machine, baseDisk, work, tree: kind.tree, factoryFile: kind.factoryFile, shop: kind.shop };
   }
 
   async #buildKind({ loader, firmware: { architecture } }: VmMachine): Promise<NodeKind> {
-    const rootTree = await remembered(this.#trees, architecture, this.#rootTrees[architecture]);
+    const root = await remembered(this.#trees, architecture, this.#rootTrees[architecture]);
     // Any kaon makes the keys, once for all kinds.
-    await remembered(this.#keysMade, this.#keys, () => makeKeys(rootTree, this.#keys));
+    await remembered(this.#keysMade, this.#keys, () => makeKeys(root.tree, this.#keys));
     const folder = join(this.#work, loader.kind);
     await mkdir(folder);
     const tree = join(folder, 'root');
-    await shell(`cp -a ${rootTree} ${tree}`);
+    await shell(`cp -a ${root.tree} ${tree}`);
+    await bringNode(root, tree, loader.isNodeInImage);
+    const nodeFile = loader.isNodeInImage ? undefined : join(folder, 'node.img');
+    if (nodeFile !== undefined) await makeNodePartition(root, nodeFile, folder);
     await configureNode(tree, loader, seenByGuest(this.#registry), this.#keys);
     const factoryTree = join(folder, 'factory');
     await makeVersion(tree, factoryTree, 'v1', 'healthy');
     const factoryFile = join(folder, 'factory.img');
     await makeFileSystem(factoryTree, factoryFile, partitions['slot-a'].sizeMiB, 'read-only');
     const shop = new ImageShop({ loader, folder, tree, keys: this.#keys, registry: this.#registry });
-    return { tree, factoryFile, factoryTree, shop };
+    return { tree, factoryFile, factoryTree, nodeFile, shop };
   }
 }
 

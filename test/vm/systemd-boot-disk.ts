@@ -24,6 +24,7 @@ async function installLoader(disk: string, work: string): Promise<void> {
 /** Kernels started by entries of Type 1, from an ESP that the system keeps mounted. */
 export const systemdBootOnKernels: VmLoader = {
   kind: 'systemd-boot',
+  isNodeInImage: false,
   configuration: `{ type: systemd-boot, esp: { path: /efi }, tries: ${tries} }`,
   slotSettings: { a: `bootOptions: "${slotOptions.a}"`, b: `bootOptions: "${slotOptions.b}"` },
   nodeFiles: {},
@@ -52,6 +53,7 @@ export const systemdBootOnKernels: VmLoader = {
 /** Unified kernel images in EFI/Linux (Type 2), from an ESP that is mounted around each use. */
 export const systemdBootOnUkis: VmLoader = {
   kind: 'systemd-boot-uki',
+  isNodeInImage: true,
   configuration: `{ type: systemd-boot, entries: type2, esp: { device: /dev/disk/by-partlabel/esp }, tries: ${tries} }`,
   nodeFiles: {
     // An empty unit is a masked one: it finds no mounted ESP, and fails.

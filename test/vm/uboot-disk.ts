@@ -19,6 +19,7 @@ const inGuest = environmentFiles.map((path) => `/efi/${path}`);
 /** U-Boot with its environment in two files on the ESP: QEMU's flash does not take what it saves. */
 export const ubootWithFiles: VmLoader = {
   kind: 'uboot',
+  isNodeInImage: false,
   configuration: `{ type: uboot, environment: /${locations}, flags: sequence, tries: ${tries} }`,
   nodeFiles: {
     [locations]: inGuest.map((path) => `${path} 0 0x${fileBytes.toString(16)}\n`).join(''),
