@@ -17,8 +17,8 @@ import { socketConnector, SpawningConnector } from './slotd/connect-slotd.ts';
 import { SystemdNotifier } from './systemd/notifier.ts';
 import { trustTime } from './trust/trust-time.ts';
 
-// Code that runs now and then costs 2 MiB as machine code; what runs often is still compiled, by V8's optimizer. Set once all is
-// loaded: until then V8 would refuse what Node brings along compiled.
+// Code that runs now and then costs 2 MiB as machine code; what runs often is still compiled, by V8's optimizer. Set
+// once all is loaded: from then on V8 refuses what Node brings along compiled.
 setFlagsFromString('--no-sparkplug');
 
 const log = pino({ name: 'kaond', level: process.env['KAON_LOG_LEVEL'] ?? 'info' }, pino.destination(2));

@@ -61,7 +61,7 @@ export function buildServer(control: AgentControl, settings: ApiSettings): Fasti
 
 /** Each route checks what it gets by itself: Fastify need not load its two compilers of JSON schemas. */
 function withoutSchemas(): never {
-  throw new Error('no route of kaon has a JSON schema');
+  throw new Error('cannot compile a JSON schema: no route of kaon has one');
 }
 
 /** A verb may come with no body at all, whatever its content type says. */

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { finishTree, guestModules, installKaon, leaveOut, type RootTree } from './root-tree.ts';
+import { finishTree, guestModules, installKaon, leaveOut } from './root-tree.ts';
 import { run, shell } from './shell.ts';
 
 const packages = [
@@ -29,16 +29,15 @@ const insteadOfMaintainerScripts = `
 /**
  * A Debian for arm64 with systemd, a real kernel, an arm64 Node and kaon, made on another processor: its packages are
  * unpacked and never configured, kaon is installed by its own installer. The distribution's part and Node are kept in
- * `cache`.
+ * `cache`. Resolves to the tree.
  */
-export async function buildArm64Tree(cache: string, work: string): Promise<RootTree> {
+export async function buildArm64Tree(cache: string, work: string): Promise<string> {
   const tree = join(work, 'root-arm64');
   await mkdir(tree);
   await shell(`tar -C ${tree} -xpf ${await distributionTar(cache)}`);
-  const install = (into: string, ...options: readonly string[]) => installKaon(into, '--arch', 'arm64', ...options);
-  await install(tree);
+  await installKaon(tree, '--arch', 'arm64', '--node', await nodeForArm64(cache));
   await finishTree(tree, 'ttyAMA0');
-  return { tree, node: await nodeForArm64(cache), install };
+  return tree;
 }
 
 /** The Node of this repository, built for arm64, as npm has it, without its symbols. */

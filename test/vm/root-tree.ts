@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { appendFile, mkdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { makeFileSystem, partitions } from './disk.ts';
@@ -57,51 +57,34 @@ export const guestModules = [
   ],
 ];
 
-/** A root file system with kaon, as a folder, and what kaon needs to run in it. */
-export interface RootTree {
-  readonly tree: string;
-  /** A program: Node for the processor of the tree, which has none yet. */
-  readonly node: string;
-  /** Installs kaon there once more, with these options of its installer. */
-  readonly install: (tree: string, ...options: readonly string[]) => Promise<void>;
-}
-
 /**
  * A Debian with systemd, a real kernel and kaon, as somebody would build it: the distribution's part is kept in `cache`,
- * kaon, built before, is installed by its own installer.
+ * kaon, built before, is installed by its own installer. Resolves to the tree.
  */
-export async function buildRootTree(cache: string, work: string): Promise<RootTree> {
+export async function buildRootTree(cache: string, work: string): Promise<string> {
   const tree = join(work, 'root');
   await mkdir(tree);
   await shell(`tar -C ${tree} -xpf ${await distributionTar(cache)}`);
-  await installKaon(tree);
+  await installKaon(tree, '--with-node');
+  await shell(`strip ${tree}/usr/lib/kaon/node`);
   await finishTree(tree, 'ttyS0');
   await shell(`cd ${tree}; ${leaveOut}`);
-  const node = join(work, 'node-amd64');
-  await shell(`cp ${process.execPath} ${node}; strip ${node}`);
-  return { tree, node, install: installKaon };
+  return tree;
 }
-
-/** Where Node is, on a partition of its own that whatever slot runs mounts. */
-const nodePartition = { mountPoint: '/opt/node', program: 'bin/node' } as const;
 
 /**
- * Brings Node to `tree`, a copy of the one in `root`: into the image by kaon's installer, or as the `node` of the
- * system, on a partition that `makeNodePartition` makes.
+ * Moves Node from where kaon's installer put it in `tree` onto a partition of its own, whose file system becomes `file`,
+ * and makes it the system's own: kaon takes that where it brings none.
  */
-export async function bringNode(root: RootTree, tree: string, isInImage: boolean): Promise<void> {
-  if (isInImage) return root.install(tree, '--node', root.node);
-  const { mountPoint, program } = nodePartition;
-  await mkdir(join(tree, mountPoint), { recursive: true });
-  await symlink(join(mountPoint, program), join(tree, 'usr/bin/node'));
-  await appendFile(join(tree, 'etc/fstab'), `PARTLABEL=node ${mountPoint} ext4 ro 0 0\n`);
-}
-
-/** Makes the file system of the partition that `bringNode` has a tree mount; `folder` is for scratch files. */
-export async function makeNodePartition({ node }: RootTree, file: string, folder: string): Promise<void> {
-  const content = join(folder, 'node-partition');
-  const program = join(content, nodePartition.program);
-  await shell(`install -D -m 755 ${node} ${program}`);
+export async function moveNodeToPartition(tree: string, file: string): Promise<void> {
+  const mountPoint = '/opt/node';
+  const content = `${file}.content`;
+  await shell(`
+    mkdir -p ${content}/bin ${tree}${mountPoint}
+    mv ${tree}/usr/lib/kaon/node ${content}/bin/node
+    ln -s ${mountPoint}/bin/node ${tree}/usr/bin/node
+    echo 'PARTLABEL=node ${mountPoint} ext4 ro 0 0' >> ${tree}/etc/fstab
+  `);
   await makeFileSystem(content, file, partitions.node.sizeMiB, 'read-only');
   await shell(`rm -r ${content}`);
 }

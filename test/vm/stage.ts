@@ -5,7 +5,7 @@ import { makeDisk, makeFileSystem, partitions, putPartition } from './disk.ts';
 import type { Architecture } from './firmware.ts';
 import { configureNode, ImageShop, makeKeys, makeVersion, seenByGuest } from './images.ts';
 import type { VmMachine } from './machines.ts';
-import { bringNode, makeNodePartition, type RootTree } from './root-tree.ts';
+import { moveNodeToPartition } from './root-tree.ts';
 import { shell } from './shell.ts';
 
 /** What all scenarios on one machine begin from. */
@@ -30,8 +30,8 @@ interface NodeKind {
   readonly shop: ImageShop;
 }
 
-/** Builds the root file system of each processor's nodes. */
-export type RootTrees = Readonly<Record<Architecture, () => Promise<RootTree>>>;
+/** Builds the root file system of each processor's nodes, as a folder. */
+export type RootTrees = Readonly<Record<Architecture, () => Promise<string>>>;
 
 /** Makes stages, each once; machines with loaders of one kind share their trees and images. */
 export class Stages {
@@ -41,7 +41,7 @@ export class Stages {
   readonly #registry: RealRegistry;
   readonly #kinds = new Map<string, Promise<NodeKind>>();
   readonly #stages = new Map<string, Promise<Stage>>();
-  readonly #trees = new Map<Architecture, Promise<RootTree>>();
+  readonly #trees = new Map<Architecture, Promise<string>>();
   readonly #keysMade = new Map<string, Promise<void>>();
 
   constructor(ports: { work: string; rootTrees: RootTrees; keys: string; registry: RealRegistry }) {
@@ -69,16 +69,15 @@ export class Stages {
   }
 
   async #buildKind({ loader, firmware: { architecture } }: VmMachine): Promise<NodeKind> {
-    const root = await remembered(this.#trees, architecture, this.#rootTrees[architecture]);
+    const rootTree = await remembered(this.#trees, architecture, this.#rootTrees[architecture]);
     // Any kaon makes the keys, once for all kinds.
-    await remembered(this.#keysMade, this.#keys, () => makeKeys(root.tree, this.#keys));
+    await remembered(this.#keysMade, this.#keys, () => makeKeys(rootTree, this.#keys));
     const folder = join(this.#work, loader.kind);
     await mkdir(folder);
     const tree = join(folder, 'root');
-    await shell(`cp -a ${root.tree} ${tree}`);
-    await bringNode(root, tree, loader.isNodeInImage);
+    await shell(`cp -a ${rootTree} ${tree}`);
     const nodeFile = loader.isNodeInImage ? undefined : join(folder, 'node.img');
-    if (nodeFile !== undefined) await makeNodePartition(root, nodeFile, folder);
+    if (nodeFile !== undefined) await moveNodeToPartition(tree, nodeFile);
     await configureNode(tree, loader, seenByGuest(this.#registry), this.#keys);
     const factoryTree = join(folder, 'factory');
     await makeVersion(tree, factoryTree, 'v1', 'healthy');
