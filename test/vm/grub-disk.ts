@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import type { SlotName } from '../../bootloader/bootloader.ts';
 import { offsetOf, putOnEsp, readFromEsp } from './disk.ts';
 import { tries } from './images.ts';
+import { kernelOptions } from './kernel-options.ts';
 import type { LoaderState, VmLoader } from './loader.ts';
 import { run } from './shell.ts';
 
@@ -61,7 +62,7 @@ export function readGrubState(environment: string, shadow = ''): LoaderState {
 
 async function putScript(disk: string, work: string): Promise<void> {
   const cfg = (await readFile(script, 'utf8'))
-    .replace(/^set kaon_args=.*$/m, 'set kaon_args="rootwait ro quiet panic=5 console=ttyS0 mitigations=off nokaslr"')
+    .replace(/^set kaon_args=.*$/m, `set kaon_args="${kernelOptions('ttyS0')}"`)
     .replace(/^set kaon_full=.*$/m, `set kaon_full=${tries}`)
     .replace(/^set timeout=0$/m, 'set timeout=0\nserial --unit=0 --speed=115200\nterminal_output serial');
   await putText(disk, work, 'grub/grub.cfg', cfg);

@@ -190,6 +190,10 @@ mount --bind /run/vm-panics /sys/module/pstore/parameters/backend
  */
 const plainSha256 = 'DefaultEnvironment=OPENSSL_ia32cap=0x0\n';
 
+const coldplugged = ['block', 'nvme', 'pci', 'virtio', 'net', 'misc']
+  .map((name) => `--subsystem-match=${name}`)
+  .join(' ');
+
 /** What makes the tree this node: its configuration, its mounts, its network, and the script of the scenario. */
 async function configure(tree: string, console: string): Promise<void> {
   await mkdir(join(tree, 'efi'), { recursive: true });
@@ -214,6 +218,8 @@ async function configure(tree: string, console: string): Promise<void> {
     // The guard's own times are for nodes; the table of its decisions is what is tested. A good trial of a machine that is
     // slow and busy needs some 80 s.
     'etc/systemd/system/kaon-trial-guard.timer.d/vm.conf': `[Timer]\nOnBootSec=\nOnBootSec=${120 * patience}s\n`,
+    // At the start udev hears of what a mount or a driver waits for, and not of each terminal.
+    'etc/systemd/system/systemd-udev-trigger.service.d/vm.conf': `[Service]\nExecStart=\nExecStart=-udevadm trigger --action=add ${coldplugged}\n`,
     // There is no room on a root that nobody writes: the records stay where the kernel keeps them.
     'etc/systemd/pstore.conf.d/vm.conf': '[PStore]\nStorage=none\n',
     'usr/lib/systemd/system/edge.service': `[Unit]

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { SlotName } from '../../bootloader/bootloader.ts';
 import { offsetOf, putOnEsp, readFromEsp } from './disk.ts';
 import { tries } from './images.ts';
+import { kernelOptions } from './kernel-options.ts';
 import type { LoaderState, VmLoader } from './loader.ts';
 import { run, shell } from './shell.ts';
 import { makeSlotInitrd } from './slot-initrd.ts';
@@ -12,7 +13,7 @@ const entriesFolder = 'loader/entries';
 const ukiFolder = 'EFI/Linux';
 
 /** What the images' own options are; the node, or the initrd, adds the root of the slot. systemd mounts no ESP that fstab does not name. */
-const imageOptions = 'rootwait ro quiet panic=5 console=ttyS0 mitigations=off nokaslr systemd.gpt_auto=0';
+const imageOptions = `${kernelOptions('ttyS0')} systemd.gpt_auto=0`;
 
 const slotOptions = { a: 'root=PARTLABEL=slot-a', b: 'root=PARTLABEL=slot-b' } as const;
 

@@ -5,6 +5,7 @@ import { crc32 } from 'node:zlib';
 import type { SlotName } from '../../bootloader/bootloader.ts';
 import { offsetOf, putOnEsp } from './disk.ts';
 import { tries } from './images.ts';
+import { kernelOptions } from './kernel-options.ts';
 import type { LoaderState, VmLoader } from './loader.ts';
 import { run, runForBytes } from './shell.ts';
 
@@ -84,7 +85,7 @@ async function putScript(disk: string, work: string): Promise<void> {
     .replace(/^kaon_files=.*$/m, `kaon_files="${environmentFiles.join(' ')}"`)
     .replace(/^kaon_files_size=.*$/m, `kaon_files_size=${fileBytes.toString(16)}`)
     .replace(/^kaon_full=.*$/m, `kaon_full=${tries}`)
-    .replace(/^kaon_args=.*$/m, 'kaon_args="rootwait ro quiet panic=5 console=ttyAMA0 mitigations=off nokaslr"');
+    .replace(/^kaon_args=.*$/m, `kaon_args="${kernelOptions('ttyAMA0')}"`);
   const [source, built] = [join(work, 'boot.cmd'), join(work, 'boot.scr')];
   await writeFile(source, text);
   await run('mkimage', '-A', 'arm64', '-T', 'script', '-C', 'none', '-n', 'kaon', '-d', source, built);
