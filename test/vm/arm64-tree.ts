@@ -8,7 +8,7 @@ import { run, shell } from './shell.ts';
 const packages = [
   ...['systemd', 'systemd-sysv', 'udev', 'dbus', 'kmod', 'iproute2', 'util-linux', 'mount', 'e2fsprogs'],
   ...['base-files', 'base-passwd', 'bash', 'dash', 'coreutils', 'findutils', 'grep', 'sed', 'mawk', 'gzip'],
-  ...['hostname', 'login', 'libc-bin', 'libstdc++6', 'curl', 'usr-is-merged'],
+  ...['hostname', 'login', 'libc-bin', 'libstdc++6', 'netcat-openbsd', 'usr-is-merged'],
 ];
 
 /** Its kernel has NVMe, ext4 and the board's console built in, as that of amd64 has: no initrd. */

@@ -11,7 +11,7 @@ const repository = fileURLToPath(new URL('../..', import.meta.url));
 
 const packages = [
   ...['usr-is-merged', 'systemd', 'systemd-sysv', 'systemd-boot', 'udev', 'dbus', 'kmod', 'libstdc++6', 'e2fsprogs'],
-  ...['iproute2', 'util-linux', 'bash', 'curl'],
+  ...['iproute2', 'util-linux', 'bash', 'netcat-openbsd'],
 ];
 
 /** What only slows a guest of this kind down, or waits for what is not there. */
@@ -37,6 +37,7 @@ export const leaveOut = [
   ...['rm -rf usr/lib/udev/hwdb* etc/udev/hwdb* usr/lib/*/{gconv,perl-base,perl,ossl-modules,sasl2} usr/bin/perl*'],
   ...['usr/share/{doc,man,locale,info,perl5,bash-completion,zsh,lintian,zoneinfo} usr/lib/locale'],
   ...['usr/bin/{apt*,dpkg*,localedef,debconf*} usr/sbin/{tc,rdma,devlink,tipc,bridge,dcb,debugfs,ldconfig,resize2fs}'],
+  ...['usr/lib/*/lib{gnutls,nettle,hogweed,p11-kit,tasn1,idn2,unistring,db-5,semanage,sepol}* usr/sbin/user*'],
   ...['usr/lib/apt usr/lib/*/libapt* usr/lib/*/libmvec* var/lib/{apt,dpkg} var/lib/systemd/catalog'],
   ...['var/cache/{apt,debconf,ldconfig} usr/lib/systemd/boot/efi/*.elf.stub'],
 ].join(' ');
