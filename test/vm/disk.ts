@@ -5,7 +5,10 @@ import { run, shell } from './shell.ts';
 const sectorBytes = 512;
 const mebibyte = 1024 * 1024;
 
-/** Partitions in the order of their places on the disk; GRUB's core image has one of its own on BIOS machines. */
+/**
+ * Partitions in the order of their places on the disk; GRUB's core image has one of its own on BIOS machines. A slot has
+ * its place, and at most that size.
+ */
 export const partitions = {
   core: { number: 5, firstMiB: 1, sizeMiB: 1, type: 'ef02' },
   esp: { number: 1, firstMiB: 2, sizeMiB: 64, type: 'ef00' },
@@ -24,11 +27,12 @@ export function offsetOf(name: PartitionName): number {
   return partitions[name].firstMiB * mebibyte;
 }
 
-/** A disk with its partitions, and nothing in them but the ESP's empty file system. */
-export async function makeDisk(path: string): Promise<void> {
+/** A disk with its partitions, slots of `slotMiB`, and nothing in them but the ESP's empty file system. */
+export async function makeDisk(path: string, slotMiB: number): Promise<void> {
   const options = Object.entries(partitions).flatMap(([name, { number, firstMiB, sizeMiB, type }]) => {
     const first = (firstMiB * mebibyte) / sectorBytes;
-    const last = first + (sizeMiB * mebibyte) / sectorBytes - 1;
+    const usedMiB = name.startsWith('slot-') ? Math.min(slotMiB, sizeMiB) : sizeMiB;
+    const last = first + (usedMiB * mebibyte) / sectorBytes - 1;
     return [`--new=${number}:${first}:${last}`, `--typecode=${number}:${type}`, `--change-name=${number}:${name}`];
   });
   await shell(`truncate -s ${diskMiB}M ${path}`);

@@ -173,7 +173,7 @@ export class ImageShop {
 }
 
 /** MiB of a file system that a tree just fits into: what is behind it in a slot is zeroed, and not hashed. */
-async function sizeForTree(tree: string): Promise<number> {
+export async function sizeForTree(tree: string): Promise<number> {
   const used = Number((await shell(`du -s -m ${tree} | cut -f 1`)).trim());
   return Math.min(used + 9, partitions['slot-a'].sizeMiB);
 }

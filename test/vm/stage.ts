@@ -1,9 +1,9 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { RealRegistry } from '../system/docker-registry.ts';
-import { makeDisk, makeFileSystem, partitions, putPartition } from './disk.ts';
+import { makeDisk, makeFileSystem, putPartition } from './disk.ts';
 import type { Architecture } from './firmware.ts';
-import { configureNode, ImageShop, makeKeys, makeVersion, seenByGuest } from './images.ts';
+import { configureNode, ImageShop, makeKeys, makeVersion, seenByGuest, sizeForTree } from './images.ts';
 import type { VmMachine } from './machines.ts';
 import { moveNodeToPartition } from './root-tree.ts';
 import { shell } from './shell.ts';
@@ -25,10 +25,15 @@ interface NodeKind {
   readonly tree: string;
   readonly factoryFile: string;
   readonly factoryTree: string;
+  /** The size of its slots: what an update needs of the booted one is hashed, all of it, by an emulated processor. */
+  readonly slotMiB: number;
   /** The file system that has Node where no image brings it. */
   readonly nodeFile: string | undefined;
   readonly shop: ImageShop;
 }
+
+/** What a slot has behind its image. */
+const tailMiB = 12;
 
 /** Builds the root file system of each processor's nodes, as a folder. */
 export type RootTrees = Readonly<Record<Architecture, () => Promise<string>>>;
@@ -61,7 +66,7 @@ export class Stages {
     const work = join(this.#work, fileName(machine.name));
     await mkdir(work);
     const baseDisk = join(work, 'base.img');
-    await makeDisk(baseDisk);
+    await makeDisk(baseDisk, kind.slotMiB);
     await loader.install(baseDisk, kind.factoryTree, work);
     await putPartition(baseDisk, 'slot-a', kind.factoryFile);
     if (kind.nodeFile !== undefined) await putPartition(baseDisk, 'node', kind.nodeFile);
@@ -82,9 +87,10 @@ export class Stages {
     const factoryTree = join(folder, 'factory');
     await makeVersion(tree, factoryTree, 'v1', 'healthy');
     const factoryFile = join(folder, 'factory.img');
-    await makeFileSystem(factoryTree, factoryFile, partitions['slot-a'].sizeMiB, 'read-only');
+    const factoryMiB = await sizeForTree(factoryTree);
+    await makeFileSystem(factoryTree, factoryFile, factoryMiB, 'read-only');
     const shop = new ImageShop({ loader, folder, tree, keys: this.#keys, registry: this.#registry });
-    return { tree, factoryFile, factoryTree, nodeFile, shop };
+    return { tree, factoryFile, factoryTree, slotMiB: factoryMiB + tailMiB, nodeFile, shop };
   }
 }
 
