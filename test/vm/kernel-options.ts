@@ -1,7 +1,7 @@
 /**
- * What every machine's kernel is told besides its root and its slot. All but the first four only save an emulated processor's
- * work: hardening that no scenario is about, ports that are not there, and addresses that differ in each process, for
- * which the emulator would translate each library anew.
+ * What every machine's kernel is told besides its root and its slot. All but the first four only save an emulated
+ * processor's work: hardening that no scenario is about, ports that are not there, and addresses that differ in each
+ * process, for which the emulator would translate each library anew.
  */
 export function kernelOptions(console: string): string {
   return [

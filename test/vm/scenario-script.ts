@@ -18,8 +18,8 @@ fi
 echo "$slot $VERSION" >> history
 sync
 say "boot $boots, slot $slot, $VERSION"
-# Prints the answer's body where the agent took the request: a path, and what is posted to it, if anything. curl would load
-# thirty libraries for each.
+# Prints the answer's body where the agent took the request: a path, and what is posted to it, if anything. curl would
+# load thirty libraries for each.
 ask() {
   local request="GET $1 HTTP/1.0\\r\\nHost: kaon\\r\\n" answer
   [ $# = 1 ] || request="POST $1 HTTP/1.0\\r\\nHost: kaon\\r\\nContent-Type: application/json\\r\\nContent-Length: \${#2}\\r\\n"
