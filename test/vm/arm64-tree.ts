@@ -7,7 +7,7 @@ import { run, shell } from './shell.ts';
 
 const packages = [
   ...['systemd', 'systemd-sysv', 'udev', 'dbus', 'kmod', 'iproute2', 'util-linux', 'mount', 'e2fsprogs'],
-  ...['base-files', 'base-passwd', 'bash', 'dash', 'coreutils', 'findutils', 'grep', 'sed', 'mawk', 'gzip'],
+  ...['base-files', 'base-passwd', 'bash', 'dash', 'coreutils', 'findutils', 'grep', 'sed', 'gzip'],
   ...['hostname', 'login', 'libc-bin', 'libstdc++6', 'netcat-openbsd', 'usr-is-merged'],
 ];
 
@@ -19,7 +19,6 @@ const insteadOfMaintainerScripts = `
   cp usr/share/base-passwd/passwd.master etc/passwd
   cp usr/share/base-passwd/group.master etc/group
   cp usr/share/libc-bin/nsswitch.conf etc/nsswitch.conf
-  ln -sf mawk usr/bin/awk
   rm -rf var/run var/lock
   ln -s /run var/run
   ln -s /run/lock var/lock

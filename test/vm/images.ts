@@ -16,9 +16,12 @@ export const hostForGuest = '10.0.2.2';
 /** For trials in which no agent ever runs: where Node is in the image, half of it need not be written. */
 const withoutNode = 'rm -f usr/lib/kaon/node';
 
+const guardAfter = (seconds: number) =>
+  `printf '[Timer]\\nOnBootSec=\\nOnBootSec=${seconds * patience}s\\n' > etc/systemd/system/kaon-trial-guard.timer.d/vm.conf`;
+
 /** For those that the guard ends: it has nobody to wait for. */
 const withoutAgent = `${withoutNode}
-    printf '[Timer]\\nOnBootSec=\\nOnBootSec=${45 * patience}s\\n' > etc/systemd/system/kaon-trial-guard.timer.d/vm.conf`;
+    ${guardAfter(45)}`;
 
 /** Leaves nothing but what a kernel and its loader need. */
 const kernelAlone = 'rm -rf usr/[!l]* usr/lib/[!lmo]*';
@@ -74,8 +77,10 @@ export const behaviours = {
   'breaks-later': `touch etc/kaon-breaks-later
     echo '    - { name: late, kind: command, command: [/usr/bin/test, "!", -e, /run/kaon-vm-broken], timeout: 30s }' >> etc/kaon/kaon.yaml
     echo '  probation: { for: 1h, interval: 10s, onFailure: roll-back }' >> etc/kaon/kaon.yaml`,
-  /** its checks go on until the deadline, and the scenario's script cancels the trial meanwhile */
+  /** its checks go on until a late deadline, and the scenario's script cancels the trial long before, on any machine */
   cancelled: `touch etc/kaon-is-cancelled
+    sed -i 's/^  deadline: .*/  deadline: ${200 * patience}s/' etc/kaon/kaon.yaml
+    ${guardAfter(260)}
     echo '    - { name: never, kind: command, command: [/usr/bin/test, -e, /run/never], timeout: 10s, interval: 5s }' >> etc/kaon/kaon.yaml`,
   /** well, but for the unit that runs its checks */
   'no-check-unit': `for unit in kaon-check.socket kaon-check.service; do ln -sf /dev/null etc/systemd/system/$unit; done`,

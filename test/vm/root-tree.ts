@@ -32,12 +32,22 @@ const maskedGenerators = [
   ...['debug', 'getty', 'run', 'system-update'],
 ];
 
+/** The programs that a node keeps: what systemd, its units, kaon and the scenario's script start. */
+const keptPrograms = [
+  'sh bash dash [ test true false cat chmod chown cp cut date dd echo env find findmnt flock getent grep gzip head id ln',
+  'ls lsblk mkdir mktemp mount mountpoint mv od printf readlink realpath rm rmdir sed setpriv sleep sort stat sync tail',
+  'tee timeout touch tr umount uname wc nc nc.openbsd node kaon* fw_* kmod modprobe insmod rmmod lsmod depmod blkid',
+  'e2fsck fsck fsck.ext4 losetup sulogin switch_root ip systemctl udevadm journalctl networkctl busctl bootctl loginctl',
+  'dbus-daemon dbus-send systemd systemd-[!ahr]* systemd-run init halt poweroff reboot shutdown',
+].flatMap((names) => names.split(' '));
+
 /** What no node needs. Every byte of a slot is written, hashed and read back by an emulated processor. */
 export const leaveOut = [
-  ...['rm -rf usr/lib/udev/hwdb* etc/udev/hwdb* usr/lib/*/{gconv,perl-base,perl,ossl-modules,sasl2} usr/bin/perl*'],
+  `find usr/bin usr/sbin -mindepth 1 ${keptPrograms.map((name) => `! -name '${name}'`).join(' ')} -delete;`,
+  ...['rm -rf usr/lib/udev/hwdb* etc/udev/hwdb* usr/lib/*/{gconv,perl-base,perl,ossl-modules,sasl2}'],
   ...['usr/share/{doc,man,locale,info,perl5,bash-completion,zsh,lintian,zoneinfo} usr/lib/locale'],
-  ...['usr/bin/{apt*,dpkg*,localedef,debconf*} usr/sbin/{tc,rdma,devlink,tipc,bridge,dcb,debugfs,ldconfig,resize2fs}'],
-  ...['usr/lib/*/lib{gnutls,nettle,hogweed,p11-kit,tasn1,idn2,unistring,db-5,semanage,sepol}* usr/sbin/user*'],
+  ...['usr/lib/*/lib{gnutls,nettle,hogweed,p11-kit,tasn1,idn2,unistring,db-5,semanage,sepol,ssl}*'],
+  ...['usr/lib/*/lib{gmp,fdisk,gssapi_krb5,krb5,k5crypto,tirpc,nsl,cryptsetup,devmapper}* usr/lib/*/{krb5,cryptsetup}'],
   ...['usr/lib/apt usr/lib/*/libapt* usr/lib/*/libmvec* var/lib/{apt,dpkg} var/lib/systemd/catalog'],
   ...['var/cache/{apt,debconf,ldconfig} usr/lib/systemd/boot/efi/*.elf.stub'],
 ].join(' ');
