@@ -1,12 +1,8 @@
 import { readFileSync } from 'node:fs';
-import { detectLoaders } from '../bootloader/detect.ts';
-import { readLoaderFacts } from '../bootloader/read-loader-facts.ts';
 import type { CliDeps } from './cli/invocation.ts';
 import type { Io } from './cli/io.ts';
 import { runCli } from './cli/program.ts';
 import { readBuildTime } from './compose/agent-version.ts';
-import { nodeInspector } from './compose/inspect-node.ts';
-import { readInitFacts } from './compose/read-init-facts.ts';
 import { ProcessCommandRunner } from './host/process-command-runner.ts';
 import { SystemClock } from './host/system-clock.ts';
 import { SystemRandom } from './host/system-random.ts';
@@ -31,6 +27,15 @@ function readVersion(): string {
   return isNamed ? String(parsed.version) : 'unknown';
 }
 
+// What few commands need is loaded by them: most only ask the daemon, often on a processor that is slow to start.
+async function findLoaders() {
+  const [{ detectLoaders }, { readLoaderFacts }] = await Promise.all([
+    import('../bootloader/detect.ts'),
+    import('../bootloader/read-loader-facts.ts'),
+  ]);
+  return detectLoaders(await readLoaderFacts());
+}
+
 const io: Io = {
   out: (text) => void process.stdout.write(text),
   err: (text) => void process.stderr.write(text),
@@ -46,9 +51,16 @@ const deps: CliDeps = {
   builtAtMs: readBuildTime(import.meta.url),
   random: new SystemRandom(),
   platform: { os: 'linux', architecture: architectures[process.arch] ?? process.arch, variant: undefined },
-  detectLoaders: async () => detectLoaders(await readLoaderFacts()),
-  readInitFacts: async () => readInitFacts(detectLoaders(await readLoaderFacts())),
-  inspectNode: nodeInspector({ commands: new ProcessCommandRunner(), clock: io.clock, random: new SystemRandom() }),
+  detectLoaders: findLoaders,
+  readInitFacts: async () => {
+    const { readInitFacts } = await import('./compose/read-init-facts.ts');
+    return readInitFacts(await findLoaders());
+  },
+  inspectNode: async (node, signal) => {
+    const { nodeInspector } = await import('./compose/inspect-node.ts');
+    const ports = { commands: new ProcessCommandRunner(), clock: io.clock, random: new SystemRandom() };
+    return nodeInspector(ports)(node, signal);
+  },
   openInput: () => process.stdin as AsyncIterable<Buffer>,
 };
 

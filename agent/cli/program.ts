@@ -6,67 +6,96 @@ import { addExplainCommand } from './commands/explain.ts';
 import { addHistoryCommands } from './commands/history.ts';
 import { addHoldCommands } from './commands/hold.ts';
 import { addInitCommand } from './commands/init.ts';
-import { addImageCommands } from './commands/image.ts';
-import { addKeygenCommand } from './commands/keygen.ts';
 import { addRateLimitCommands } from './commands/rate-limit.ts';
 import { addStatusCommands } from './commands/status.ts';
 import { addStepCommands } from './commands/steps.ts';
-import { addTriggerCommands } from './commands/trigger.ts';
-import { addTrustCommands } from './commands/trust.ts';
 import { addUpdateCommands } from './commands/update.ts';
 import { CliError, type Failure, failureOf, interruptedExitCode } from './exit-codes.ts';
 import { printable } from './format-values.ts';
 import { type CliContext, type CliDeps, jsonOption, socketOption } from './invocation.ts';
 import type { Io } from './io.ts';
 
-const groups = [
-  ['On the node, over the daemon:', [addStatusCommands, addUpdateCommands, addStepCommands, addHistoryCommands]],
-  [
-    'Operating:',
-    [
-      ...[
-        addHoldCommands,
-        addRateLimitCommands,
-        addEventsCommand,
-        addInitCommand,
-        addDoctorCommand,
-        addBootloaderCommands,
-      ],
-      ...[addTrustCommands, addExplainCommand],
-    ],
-  ],
-  ['Making images and triggers, anywhere:', [addKeygenCommand, addImageCommands, addTriggerCommands]],
-] as const;
+const versionFlag = '--version';
+
+/** What adds a command, or some that belong together. */
+type Adder = (program: Command, context: CliContext) => void;
+
+/** Those of the commands that make and judge images. */
+interface Tools {
+  readonly judging: readonly Adder[];
+  readonly making: readonly Adder[];
+}
+
+const noTools: Tools = { judging: [], making: [] };
+
+/** They bring most of kaonctl's code, which a question to the daemon need not wait for. */
+async function loadTools(): Promise<Tools> {
+  const [{ addTrustCommands }, { addKeygenCommand }, { addImageCommands }, { addTriggerCommands }] = await Promise.all([
+    import('./commands/trust.ts'),
+    import('./commands/keygen.ts'),
+    import('./commands/image.ts'),
+    import('./commands/trigger.ts'),
+  ]);
+  return { judging: [addTrustCommands], making: [addKeygenCommand, addImageCommands, addTriggerCommands] };
+}
+
+const asking: readonly Adder[] = [addStatusCommands, addUpdateCommands, addStepCommands, addHistoryCommands];
+const operating: readonly Adder[] = [
+  ...[addHoldCommands, addRateLimitCommands, addEventsCommand, addInitCommand, addDoctorCommand],
+  addBootloaderCommands,
+];
 
 /** All commands of kaonctl. They leave their exit code in `context`. */
-export function buildProgram(context: CliContext): Command {
-  const { io, deps } = context;
-  const program = new Command('kaonctl')
-    .description('The A/B upgrade agent of this node, and the tools that make its images.')
-    .version(deps.version, '--version', 'print the version')
-    .option(...socketOption)
-    .option(...jsonOption)
-    // `--version` after a command is that command's own.
-    .enablePositionalOptions()
-    .helpOption('--help', 'show help')
-    .helpCommand('help [command]', 'show help for a command')
-    .configureOutput({
-      writeOut: io.out,
-      writeErr: io.err,
-      // Errors are told in one way, by runCli.
-      outputError: () => undefined,
-      getOutHelpWidth: () => io.columns,
-      getErrHelpWidth: () => io.columns,
-      getOutHasColors: () => false,
-      getErrHasColors: () => false,
-    })
-    .addHelpText('after', '\nExamples:\n  $ kaonctl status\n  $ kaonctl update registry.acme.io/os/edge:v2')
-    .exitOverride();
+export async function buildProgram(context: CliContext): Promise<Command> {
+  return assemble(context, await loadTools());
+}
+
+/** The commands that `argv` needs: without the tools where its first word is a command of the others, or asks for none. */
+async function programFor(argv: readonly string[], context: CliContext): Promise<Command> {
+  const without = assemble(context, noTools);
+  const word = argv.find((one) => one !== jsonOption[0]);
+  const isEnough = word === versionFlag || without.commands.some((command) => command.name() === word);
+  return isEnough ? without : buildProgram(context);
+}
+
+function assemble(context: CliContext, { judging, making }: Tools): Command {
+  const program = emptyProgram(context);
+  const groups = [
+    ['On the node, over the daemon:', asking],
+    ['Operating:', [...operating, ...judging, addExplainCommand]],
+    ['Making images and triggers, anywhere:', making],
+  ] as const;
   for (const [heading, adders] of groups) {
     program.commandsGroup(heading);
     for (const add of adders) add(program, context);
   }
   return program;
+}
+
+function emptyProgram({ io, deps }: CliContext): Command {
+  return (
+    new Command('kaonctl')
+      .description('The A/B upgrade agent of this node, and the tools that make its images.')
+      .version(deps.version, versionFlag, 'print the version')
+      .option(...socketOption)
+      .option(...jsonOption)
+      // `--version` after a command is that command's own.
+      .enablePositionalOptions()
+      .helpOption('--help', 'show help')
+      .helpCommand('help [command]', 'show help for a command')
+      .configureOutput({
+        writeOut: io.out,
+        writeErr: io.err,
+        // Errors are told in one way, by runCli.
+        outputError: () => undefined,
+        getOutHelpWidth: () => io.columns,
+        getErrHelpWidth: () => io.columns,
+        getOutHasColors: () => false,
+        getErrHasColors: () => false,
+      })
+      .addHelpText('after', '\nExamples:\n  $ kaonctl status\n  $ kaonctl update registry.acme.io/os/edge:v2')
+      .exitOverride()
+  );
 }
 
 /**
@@ -76,7 +105,8 @@ export function buildProgram(context: CliContext): Command {
 export async function runCli(argv: readonly string[], io: Io, deps: CliDeps): Promise<number> {
   const context: CliContext = { io, deps, exitCode: 0 };
   try {
-    await buildProgram(context).parseAsync([...argv], { from: 'user' });
+    const program = await programFor(argv, context);
+    await program.parseAsync([...argv], { from: 'user' });
     return context.exitCode;
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return 0;

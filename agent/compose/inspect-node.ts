@@ -1,7 +1,8 @@
 import { readFile, stat, statfs } from 'node:fs/promises';
 import type { FileFault, InspectNode, NodeInspection, UnitView } from '../cli/node-inspection.ts';
 import type { KaonConfig } from '../config/config.ts';
-import { imageConfigFile, loadConfig } from '../config/load-config.ts';
+import { imageConfigFile } from '../config/config-files.ts';
+import { loadConfig } from '../config/load-config.ts';
 import { AgentError, reportOf } from '../core/errors.ts';
 import type { Clock, Random, RegistryReach } from '../core/ports.ts';
 import { parseSynchronised } from '../host/host-readings.ts';

@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import { imageConfigFile, nodeConfigFile } from '../config/load-config.ts';
+import { imageConfigFile, nodeConfigFile } from '../config/config-files.ts';
 import { AgentError } from '../core/errors.ts';
 import { parseStrictly } from './run-program.ts';
 import { parseSlotdOptions } from './slotd-options.ts';

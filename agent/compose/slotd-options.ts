@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util';
 import { AgentError } from '../core/errors.ts';
 import { parseStrictly } from './run-program.ts';
 import type { SlotName } from '../core/update-state.ts';
-import { imageConfigFile, nodeConfigFile } from '../config/load-config.ts';
+import { imageConfigFile, nodeConfigFile } from '../config/config-files.ts';
 
 /** What kaon-slotd is started with. */
 export interface SlotdOptions {

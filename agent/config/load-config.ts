@@ -4,12 +4,6 @@ import { AgentError, type ErrorCode } from '../core/errors.ts';
 import type { KaonConfig } from './config.ts';
 import { type ConfigText, type ConfigTexts, parseConfig } from './parse-config.ts';
 
-/** Where the image keeps its defaults and its trust policy. */
-export const imageConfigFile = '/usr/lib/kaon/kaon.yaml';
-
-/** Where the node's configuration is unless it is named. */
-export const nodeConfigFile = '/etc/kaon/kaon.yaml';
-
 const fileLimitBytes = 256 * 1024;
 const keyLimitBytes = 16 * 1024;
 const trustedRootLimitBytes = 1024 * 1024;

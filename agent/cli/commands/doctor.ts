@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { nodeConfigFile } from '../../config/load-config.ts';
+import { nodeConfigFile } from '../../config/config-files.ts';
 import type { StatusAnswer } from '../answers.ts';
 import { examine, type Finding, unreachableFinding } from '../doctor.ts';
 import { examineNode } from '../doctor-node.ts';

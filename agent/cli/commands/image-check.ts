@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
-import { imageConfigFile, loadConfig, readKeyFile } from '../../config/load-config.ts';
+import { imageConfigFile } from '../../config/config-files.ts';
+import { loadConfig, readKeyFile } from '../../config/load-config.ts';
 import type { Reference } from '../../core/image-format/reference.ts';
 import { inspectImage } from '../../image/inspect-image.ts';
 import { openImageSource, type RegistryAccess } from '../../image/registry-access.ts';

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { mkdir, open, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { nodeConfigFile } from '../../config/load-config.ts';
+import { nodeConfigFile } from '../../config/config-files.ts';
 import { CliError } from '../exit-codes.ts';
 import { printable } from '../format-values.ts';
 import { initConfig, type InitResult } from '../init-config.ts';

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
-import { imageConfigFile, loadConfig, nodeConfigFile } from '../../config/load-config.ts';
+import { imageConfigFile, nodeConfigFile } from '../../config/config-files.ts';
+import { loadConfig } from '../../config/load-config.ts';
 import { formatReference } from '../../core/image-format/reference.ts';
 import { openImageSource } from '../../image/registry-access.ts';
 import { judgeImage } from '../../image/trust-access.ts';

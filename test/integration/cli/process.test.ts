@@ -28,6 +28,25 @@ async function runProgram(
   return { exitCode, ...seen };
 }
 
+/** The modules of ours that kaonctl loads for `argv`, below the repository. */
+async function loadedBy(argv: readonly string[]): Promise<readonly string[]> {
+  const preload = `import { registerHooks } from 'node:module';
+    registerHooks({ load(url, context, next) { console.error('loaded ' + url); return next(url, context); } });`;
+  const child = spawn(process.execPath, [
+    '--import',
+    `data:text/javascript,${encodeURIComponent(preload)}`,
+    source,
+    ...argv,
+  ]);
+  let stderr = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+  child.stdout.resume();
+  await new Promise((resolve) => child.once('close', resolve));
+  const root = new URL('../../..', import.meta.url).href;
+  const lines = stderr.split('\n').filter((line) => line.startsWith(`loaded ${root}`));
+  return lines.map((line) => line.slice(`loaded ${root}`.length));
+}
+
 describe('the program', () => {
   it('prints the version of package.json', async () => {
     const manifest = await readFile(new URL('../../../package.json', import.meta.url), 'utf8');
@@ -39,6 +58,14 @@ describe('the program', () => {
     const { exitCode, stdout } = await runProgram(launcher, ['--help']);
     expect(exitCode).toBe(0);
     expect(stdout).toContain('Usage: kaonctl [options] [command]');
+  });
+
+  it('loads what makes and judges images for nobody who only asks the daemon', async () => {
+    const asking = ['status', '--socket', '/nonexistent/kaon.sock'];
+    for (const argv of [asking, ['--json', ...asking], ['--version']]) {
+      expect((await loadedBy(argv)).filter((path) => /^agent\/(image|trust|oci|config\/parse)/.test(path))).toEqual([]);
+    }
+    expect(await loadedBy(['image', '--help'])).toContain('agent/image/build-image.ts');
   });
 
   it('ends quietly when nobody reads on', async () => {

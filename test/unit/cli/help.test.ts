@@ -10,7 +10,7 @@ function pathsBelow(command: Command, path: readonly string[] = []): readonly (r
   });
 }
 
-const program = buildProgram({ io: new RecordingIo(), deps: testDeps(), exitCode: 0 });
+const program = await buildProgram({ io: new RecordingIo(), deps: testDeps(), exitCode: 0 });
 const paths = pathsBelow(program);
 
 async function run(...argv: readonly string[]) {
