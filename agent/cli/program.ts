@@ -17,59 +17,56 @@ import type { Io } from './io.ts';
 
 const versionFlag = '--version';
 
-/** What adds a command, or some that belong together. */
-type Adder = (program: Command, context: CliContext) => void;
+const operating = 'Operating:';
 
-/** Those of the commands that make and judge images. */
-interface Tools {
-  readonly judging: readonly Adder[];
-  readonly making: readonly Adder[];
+const groups = [
+  ['On the node, over the daemon:', [addStatusCommands, addUpdateCommands, addStepCommands, addHistoryCommands]],
+  [
+    operating,
+    [
+      ...[addHoldCommands, addRateLimitCommands, addEventsCommand, addInitCommand, addDoctorCommand],
+      ...[addBootloaderCommands, addExplainCommand],
+    ],
+  ],
+] as const;
+
+/** All commands of kaonctl. They leave their exit code in `context`. */
+export async function buildProgram(context: CliContext): Promise<Command> {
+  const program = withoutTools(context);
+  await addTools(program, context);
+  return program;
 }
 
-const noTools: Tools = { judging: [], making: [] };
+/** The commands that `argv` needs: without the tools where its first word is a command of the others, or asks for none. */
+async function programFor(argv: readonly string[], context: CliContext): Promise<Command> {
+  const program = withoutTools(context);
+  const word = argv.find((one) => one !== jsonOption[0]);
+  const isEnough = word === versionFlag || program.commands.some((command) => command.name() === word);
+  if (!isEnough) await addTools(program, context);
+  return program;
+}
 
-/** They bring most of kaonctl's code, which a question to the daemon need not wait for. */
-async function loadTools(): Promise<Tools> {
+function withoutTools(context: CliContext): Command {
+  const program = emptyProgram(context);
+  for (const [heading, adders] of groups) {
+    program.commandsGroup(heading);
+    for (const add of adders) add(program, context);
+  }
+  return program;
+}
+
+/** What makes and judges images is most of kaonctl's code, which a question to the daemon need not wait for. */
+async function addTools(program: Command, context: CliContext): Promise<void> {
   const [{ addTrustCommands }, { addKeygenCommand }, { addImageCommands }, { addTriggerCommands }] = await Promise.all([
     import('./commands/trust.ts'),
     import('./commands/keygen.ts'),
     import('./commands/image.ts'),
     import('./commands/trigger.ts'),
   ]);
-  return { judging: [addTrustCommands], making: [addKeygenCommand, addImageCommands, addTriggerCommands] };
-}
-
-const asking: readonly Adder[] = [addStatusCommands, addUpdateCommands, addStepCommands, addHistoryCommands];
-const operating: readonly Adder[] = [
-  ...[addHoldCommands, addRateLimitCommands, addEventsCommand, addInitCommand, addDoctorCommand],
-  addBootloaderCommands,
-];
-
-/** All commands of kaonctl. They leave their exit code in `context`. */
-export async function buildProgram(context: CliContext): Promise<Command> {
-  return assemble(context, await loadTools());
-}
-
-/** The commands that `argv` needs: without the tools where its first word is a command of the others, or asks for none. */
-async function programFor(argv: readonly string[], context: CliContext): Promise<Command> {
-  const without = assemble(context, noTools);
-  const word = argv.find((one) => one !== jsonOption[0]);
-  const isEnough = word === versionFlag || without.commands.some((command) => command.name() === word);
-  return isEnough ? without : buildProgram(context);
-}
-
-function assemble(context: CliContext, { judging, making }: Tools): Command {
-  const program = emptyProgram(context);
-  const groups = [
-    ['On the node, over the daemon:', asking],
-    ['Operating:', [...operating, ...judging, addExplainCommand]],
-    ['Making images and triggers, anywhere:', making],
-  ] as const;
-  for (const [heading, adders] of groups) {
-    program.commandsGroup(heading);
-    for (const add of adders) add(program, context);
-  }
-  return program;
+  program.commandsGroup(operating);
+  addTrustCommands(program, context);
+  program.commandsGroup('Making images and triggers, anywhere:');
+  for (const add of [addKeygenCommand, addImageCommands, addTriggerCommands]) add(program, context);
 }
 
 function emptyProgram({ io, deps }: CliContext): Command {

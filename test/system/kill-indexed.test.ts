@@ -2,6 +2,8 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { defaultFrameSizeBytes } from '../../agent/image/build-layer.ts';
+import { CheckpointFile } from '../../agent/store/checkpoint-file.ts';
 import { Link } from '../bench/link.ts';
 import { until } from '../fakes/simulated-node.ts';
 import { buildImage, type BuiltImage, mustRun } from '../integration/node/built-image.ts';
@@ -16,8 +18,6 @@ const bytesPerSecond = 4 * mebibyte;
 const againBytes = 2 * mebibyte;
 /** Of what came over the link, a checkpoint holds so much at least when it is time to kill. */
 const leastDurableBytes = 2 * mebibyte;
-/** Of one frame, as images have them by default. */
-const frameBytes = 64 * 1024;
 
 let directory = '';
 let registry: RealRegistry;
@@ -81,13 +81,10 @@ type Victim = 'kaond' | 'kaon-slotd';
 
 /** Bytes of content in the frames that the checkpoint of the slot that is written names. */
 async function checkpointBytes(): Promise<number> {
-  const file = `slotd/checkpoint-${loop.node.booted === 'a' ? 'b' : 'a'}.json`;
-  const text = await readFile(join(loop.folder, file), 'utf8').catch(() => undefined);
-  if (text === undefined) return 0;
-  const { checkpoint } = JSON.parse(text) as { readonly checkpoint: string };
-  const { frames } = JSON.parse(checkpoint) as { readonly frames: Readonly<Record<string, string>> };
-  const bits = Object.values(frames).flatMap((base64) => [...Buffer.from(base64, 'base64')]);
-  return bits.reduce((sum, byte) => sum + byte.toString(2).replaceAll('0', '').length, 0) * frameBytes;
+  const slot = loop.node.booted === 'a' ? 'b' : 'a';
+  const checkpoint = await new CheckpointFile(join(loop.folder, 'slotd')).load(slot);
+  const bits = Object.values(checkpoint?.frames ?? {}).flatMap((bytes) => [...bytes]);
+  return bits.reduce((sum, byte) => sum + byte.toString(2).replaceAll('0', '').length, 0) * defaultFrameSizeBytes;
 }
 
 /**

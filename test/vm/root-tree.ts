@@ -38,7 +38,7 @@ const keptPrograms = [
   'ls lsblk mkdir mktemp mount mountpoint mv od printf readlink realpath rm rmdir sed setpriv sleep sort stat sync tail',
   'tee timeout touch tr umount uname wc nc nc.openbsd node kaon* fw_* kmod modprobe insmod rmmod lsmod depmod blkid',
   'e2fsck fsck fsck.ext4 losetup sulogin switch_root ip systemctl udevadm journalctl networkctl busctl bootctl loginctl',
-  'dbus-daemon dbus-send systemd systemd-[!ahr]* systemd-run init halt poweroff reboot shutdown',
+  'timedatectl dbus-daemon dbus-send systemd systemd-[!ahr]* systemd-run init halt poweroff reboot shutdown',
 ].flatMap((names) => names.split(' '));
 
 /** What no node needs. Every byte of a slot is written, hashed and read back by an emulated processor. */

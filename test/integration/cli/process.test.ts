@@ -32,16 +32,8 @@ async function runProgram(
 async function loadedBy(argv: readonly string[]): Promise<readonly string[]> {
   const preload = `import { registerHooks } from 'node:module';
     registerHooks({ load(url, context, next) { console.error('loaded ' + url); return next(url, context); } });`;
-  const child = spawn(process.execPath, [
-    '--import',
-    `data:text/javascript,${encodeURIComponent(preload)}`,
-    source,
-    ...argv,
-  ]);
-  let stderr = '';
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
-  child.stdout.resume();
-  await new Promise((resolve) => child.once('close', resolve));
+  const hook = `data:text/javascript,${encodeURIComponent(preload)}`;
+  const { stderr } = await runProgram('--import', [hook, source, ...argv]);
   const root = new URL('../../..', import.meta.url).href;
   const lines = stderr.split('\n').filter((line) => line.startsWith(`loaded ${root}`));
   return lines.map((line) => line.slice(`loaded ${root}`.length));
