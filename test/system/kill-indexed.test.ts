@@ -16,8 +16,8 @@ const rootBytes = 20 * mebibyte;
 const bytesPerSecond = 4 * mebibyte;
 /** Manifests, signatures, indexes and headers, which are asked for again, and what comes until the link is closed. */
 const againBytes = 2 * mebibyte;
-/** Of what came over the link, a checkpoint holds so much at least when it is time to kill. */
-const leastDurableBytes = 2 * mebibyte;
+/** In a checkpoint when it is time to kill: no less, so that a write that begins anew always fetches more than is allowed. */
+const leastDurableBytes = againBytes;
 
 let directory = '';
 let registry: RealRegistry;
